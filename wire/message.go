@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Specification constants: limits, each checked before anything is
+// allocated. Any legal message fits in MaxBody, even one at all its limits.
+const (
+	MaxBody      = 65518    // bytes of a message, as a record holds
+	MaxName      = 1024     // bytes of a file's name
+	MaxPart      = 255      // bytes between two '/' of a name
+	MaxRows      = 256      // rows of a message
+	MaxVotes     = 256      // votes of a message
+	MaxHolders   = 64       // holders named by a Put
+	MaxManifests = 16       // manifests of a Found
+	MaxListed    = 48       // manifests of a Listed
+	MaxHashes    = 2000     // hashes of a BlockList
+	MaxSegment   = 64 << 20 // bytes that one Put or Get moves
+	BlockSize    = 1 << 20  // bytes of a block
+	MaxSize      = 1 << 52  // bytes of a file: the index of a block has 32 bits
+)
+
+// Type is the first byte of a record that carries a message. Types below 16
+// belong to the link itself.
+type Type uint8
+
+// The types, in the order of docs/protocol.md.
+const (
+	TypeRows Type = 16 + iota
+	TypeFind
+	TypeAsk
+	TypeHere
+	TypeRefuse
+	TypeLook
+	TypeFound
+	TypeOffer
+	TypeConfirmed
+	TypeSettled
+	TypeList
+	TypeListed
+	TypePut
+	TypePutMore
+	TypePutEnd
+	TypePutAck
+	TypeBlocks
+	TypeBlockList
+	TypeGet
+	TypeFail
+)
+
+var typeNames = [...]string{
+	TypeRows: "Rows", TypeFind: "Find", TypeAsk: "Ask", TypeHere: "Here", TypeRefuse: "Refuse",
+	TypeLook: "Look", TypeFound: "Found", TypeOffer: "Offer", TypeConfirmed: "Confirmed",
+	TypeSettled: "Settled", TypeList: "List", TypeListed: "Listed",
+	TypePut: "Put", TypePutMore: "PutMore", TypePutEnd: "PutEnd", TypePutAck: "PutAck",
+	TypeBlocks: "Blocks", TypeBlockList: "BlockList", TypeGet: "Get", TypeFail: "Fail",
+}
+
+// String is the name of the message's struct.
+func (t Type) String() string {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("Type(%d)", uint8(t))
+}
+
+// Message is one of the message structs of this package, by value.
+type Message interface {
+	Type() Type
+	// Append appends the body to b; the type travels in the record. It
+	// panics if a list or text is over its limit, so that no other bytes
+	// than those of a message ever leave: bound lists where they are made,
+	// and check names with [CheckName] where they come in.
+	Append(b []byte) []byte
+}
+
+// Parse returns the message that body holds, which must be all of it. What it
+// returns shares no memory with body. A message that parses appends to the
+// same bytes again. No signature is verified.
+func Parse(t Type, body []byte) (Message, error) {
+	if len(body) > MaxBody {
+		return nil, fmt.Errorf("parsing %v: body has %d bytes, at most %d", t, len(body), MaxBody)
+	}
+	d := decoder{b: body}
+	m := d.message(t)
+	if err := d.end(); err != nil {
+		return nil, fmt.Errorf("parsing %v: %w", t, err)
+	}
+	return m, nil
+}
+
+func (d *decoder) message(t Type) Message {
+	switch t {
+	case TypeRows:
+		return Rows{d.rows(), d.votes()}
+	case TypeFind:
+		return d.find()
+	case TypeAsk:
+		return Ask{d.u32(), ID(d.u16())}
+	case TypeHere:
+		return Here{d.u32()}
+	case TypeRefuse:
+		return Refuse{d.u32(), d.code(CodeNotOwner)}
+	case TypeLook:
+		return Look{d.u32(), d.text(CheckName)}
+	case TypeFound:
+		return Found{d.u32(), d.boolean(), d.boolean(), d.manifests(MaxManifests)}
+	case TypeOffer:
+		return Offer{d.u32(), ID(d.u16()), d.manifest()}
+	case TypeConfirmed:
+		return d.confirmed()
+	case TypeSettled:
+		return Settled{Incarnation(d.u64())}
+	case TypeList:
+		return List{d.u32(), d.text(checkPartial), d.text(checkPartial)}
+	case TypeListed:
+		return Listed{d.u32(), d.boolean(), d.manifests(MaxListed)}
+	case TypePut:
+		return d.put()
+	case TypePutMore:
+		return PutMore{}
+	case TypePutEnd:
+		return PutEnd{d.manifest()}
+	case TypePutAck:
+		return PutAck{d.code(CodeOK), d.rows(), d.votes()}
+	case TypeBlocks:
+		return d.blocks()
+	case TypeBlockList:
+		return d.blockList()
+	case TypeGet:
+		return d.get()
+	case TypeFail:
+		return Fail{d.code(CodeNotOwner)}
+	}
+	d.refuse(errors.New("unknown type"))
+	return nil
+}
