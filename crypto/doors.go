@@ -1,0 +1,152 @@
+package crypto
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// How many connections may be at the door, unproved, at once. Each costs a
+// goroutine and some 10 KiB for 5 s at most. Places are counted by source,
+// never by the member that a first frame claims: a replayer would lock that
+// member out.
+const (
+	// maxHalfOpen bounds them all, maxStrange those from sources that are no
+	// roster address; the difference is reserved for members.
+	maxHalfOpen = 128
+	maxStrange  = 64
+	// maxPerStrange bounds one /32 or /64, maxPerKnown one that a roster line
+	// has: several members may share it, behind one router or in a demo.
+	maxPerStrange = 4
+	maxPerKnown   = 32
+)
+
+// doors counts the connections that are not proved yet.
+type doors struct {
+	mu sync.Mutex
+
+	open    map[net.Conn]netip.Prefix
+	strange map[net.Conn]struct{} // those of open that no roster line has
+	sources map[netip.Prefix]int
+	closed  bool
+}
+
+func newDoors() *doors {
+	return &doors{
+		open:    make(map[net.Conn]netip.Prefix),
+		strange: make(map[net.Conn]struct{}),
+		sources: make(map[netip.Prefix]int),
+	}
+}
+
+// enter takes a place for raw, if there is one.
+func (d *doors) enter(raw net.Conn, source netip.Prefix, known bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	most := maxPerStrange
+	if known {
+		most = maxPerKnown
+	}
+	if d.closed || len(d.open) >= maxHalfOpen || d.sources[source] >= most {
+		return false
+	}
+	if !known && len(d.strange) >= maxStrange {
+		return false
+	}
+	d.open[raw] = source
+	d.sources[source]++
+	if !known {
+		d.strange[raw] = struct{}{}
+	}
+	return true
+}
+
+// leave gives the place back.
+func (d *doors) leave(raw net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	source := d.open[raw]
+	delete(d.open, raw)
+	delete(d.strange, raw)
+	if d.sources[source]--; d.sources[source] == 0 {
+		delete(d.sources, source)
+	}
+}
+
+// shut cuts everybody at the door and lets nobody in any more.
+func (d *doors) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	for raw := range d.open {
+		raw.Close() // its handshake ends with this and says so
+	}
+}
+
+// sourceOf is the IP address of a connection's other side; the zero Addr for
+// anything that is not TCP.
+func sourceOf(addr net.Addr) netip.Addr {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap()
+}
+
+// prefixOf is what one source is counted by: an IPv4 address, or an IPv6 /64,
+// which is what one household has.
+func prefixOf(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // the zero Addr: all such count as one source
+	}
+	return prefix
+}
+
+// memorySize is how many accepted ephemeral keys are remembered: at the most
+// connections that 5 s of handshakes allow, minutes of them.
+const memorySize = 4096
+
+// memory knows the ephemeral keys of the last first frames that were
+// accepted, so that a recorded one costs no Diffie-Hellman.
+type memory struct {
+	mu sync.Mutex
+
+	known map[[32]byte]struct{}
+	// order has the known keys; oldest is at next once it is full.
+	order [][32]byte
+	next  int
+}
+
+func newMemory() *memory {
+	return &memory{known: make(map[[32]byte]struct{})}
+}
+
+func (m *memory) has(key [32]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.known[key]
+	return ok
+}
+
+// add notes key and forgets the oldest; it reports false if key was known.
+func (m *memory) add(key [32]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.known[key]; ok {
+		return false
+	}
+	m.known[key] = struct{}{}
+	if len(m.order) < memorySize {
+		m.order = append(m.order, key)
+		return true
+	}
+	delete(m.known, m.order[m.next])
+	m.order[m.next] = key
+	m.next = (m.next + 1) % memorySize
+	return true
+}
