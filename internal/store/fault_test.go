@@ -1,0 +1,274 @@
+package store_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"syscall"
+	"testing"
+
+	"securepeer/internal/store"
+	"securepeer/internal/store/simdisk"
+)
+
+// random is what content is cut from.
+var random = func() []byte {
+	b := make([]byte, 4*store.BlockSize)
+	mathrand.NewChaCha8([32]byte{}).Read(b)
+	return b
+}()
+
+// content returns n bytes, others for each seed.
+func content(seed, n int) []byte { return random[seed*101 : seed*101+n : seed*101+n] }
+
+// put writes one version, in pieces.
+func put(s *store.Store, key uint64, manifest, data []byte) (store.Version, error) {
+	w, err := s.Create(int64(len(data)))
+	if err != nil {
+		return store.Version{}, err
+	}
+	defer w.Abort()
+	for p := data; len(p) > 0; {
+		n := min(len(p), 300_000)
+		if _, err := w.Write(p[:n]); err != nil {
+			return store.Version{}, err
+		}
+		p = p[n:]
+	}
+	return w.Commit(key, manifest)
+}
+
+// read reads one version whole and verifies it as a receiver does. A bad block
+// is reported to the store, which says what it thinks of it.
+func read(s *store.Store, v store.Version) (manifest, data []byte, err error) {
+	r, err := s.Reader(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	list, err := r.BlockList()
+	if err != nil {
+		return nil, nil, err
+	}
+	verifier, err := store.NewVerifier(list, r.Root(), r.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	var b bytes.Buffer
+	err = r.CopyRange(io.MultiWriter(&b, verifier), 0, r.Size(), make([]byte, 100_000))
+	if bad, ok := errors.AsType[*store.BlockError](err); ok {
+		if err := s.Quarantine(v, bad.Block); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return bytes.Clone(r.Manifest()), b.Bytes(), verifier.Close()
+}
+
+// history is what a run told the store and what it was told.
+type history struct {
+	t      *testing.T
+	disk   *simdisk.Disk
+	files  []entry
+	states int // the last state written is the decimal of it
+	saved  int // the last confirmed
+
+	opened     bool
+	syncFailed bool // a sync was made to fail
+	failed     int  // operations that returned an error
+}
+
+type entry struct {
+	key            uint64
+	manifest, data []byte
+	version        store.Version // zero until acked
+	removed        bool          // or tried to
+}
+
+// newHistory has files of sizes around what matters. Two lie in one folder.
+func newHistory(t *testing.T, disk *simdisk.Disk, sizes ...int) *history {
+	h := &history{t: t, disk: disk}
+	for i, size := range sizes {
+		key := uint64(i/2+1)<<52 + uint64(i)
+		h.files = append(h.files, entry{key: key, manifest: fmt.Appendf(nil, "manifest %d", i), data: content(i, size)})
+	}
+	return h
+}
+
+// ok notes the outcome of an operation. What is confirmed after a failed sync
+// is a lie.
+func (h *history) ok(err error) bool {
+	if err != nil {
+		h.failed++
+		return false
+	}
+	if h.syncFailed {
+		h.t.Error("something was confirmed after a failed sync")
+	}
+	return true
+}
+
+// run opens the store and does everything a peer does with it, whatever fails.
+func (h *history) run(fsys store.FS) {
+	s, err := store.Open(fsys, rand.Reader)
+	if err != nil {
+		h.failed++
+		return
+	}
+	h.opened = true
+	for i := range h.files {
+		f := &h.files[i]
+		if v, err := put(s, f.key, f.manifest, f.data); h.ok(err) {
+			f.version, f.removed = v, false
+		}
+		h.states++
+		if h.ok(s.WriteState("count", fmt.Append(nil, h.states))) {
+			h.saved = h.states
+		}
+	}
+	put(s, h.files[0].key, h.files[0].manifest, h.files[0].data) // the same again
+	for _, f := range h.files {
+		if f.version == (store.Version{}) {
+			continue
+		}
+		if err := s.Sync(f.version); err != nil {
+			h.failed++
+		}
+		manifest, data, err := read(s, f.version)
+		if err == nil && (!bytes.Equal(data, f.data) || !bytes.Equal(manifest, f.manifest)) {
+			h.t.Errorf("version %s reads back as something else, in the same run", f.version)
+		}
+		if err != nil {
+			h.failed++
+		}
+	}
+	last := &h.files[len(h.files)-1]
+	last.removed = true
+	if err := s.Remove(last.version); err != nil {
+		h.failed++
+	}
+	if h.syncFailed && !errors.Is(s.Stuck(), store.ErrStuck) {
+		h.t.Errorf("Stuck() = %v after a failed sync", s.Stuck())
+	}
+	s.Close()
+}
+
+// check opens the store again and holds it to what it confirmed.
+func (h *history) check(when string) {
+	h.t.Helper()
+	fsys := h.disk.Mount()
+	s, err := store.Open(fsys, rand.Reader)
+	if err != nil {
+		h.t.Fatalf("%s: opening the store again: %v", when, err)
+	}
+	defer s.Close()
+	if names, err := fsys.List("tmp"); len(names) > 0 || err != nil {
+		h.t.Errorf("%s: tmp/ holds %q, %v", when, names, err)
+	}
+	present := 0
+	for i, f := range h.files {
+		v := store.Version{Key: f.key, Sum: sum(f.manifest)}
+		manifest, data, err := read(s, v)
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			h.t.Errorf("%s: file %d is damaged: %v", when, i, err)
+		case errors.Is(err, store.ErrNotFound):
+			if f.version != (store.Version{}) && !f.removed {
+				h.t.Errorf("%s: file %d was confirmed and is lost", when, i)
+			}
+		case err != nil:
+			h.t.Errorf("%s: reading file %d: %v", when, i, err)
+		case !bytes.Equal(data, f.data) || !bytes.Equal(manifest, f.manifest):
+			h.t.Errorf("%s: file %d reads back as something else", when, i)
+		default:
+			present++
+		}
+	}
+	listed := 0
+	if err := s.List(0, 0, func(store.Version) bool { listed++; return true }); err != nil || listed != present {
+		h.t.Errorf("%s: %d versions listed, %v, %d there", when, listed, err, present)
+	}
+	h.checkState(when, s)
+}
+
+func (h *history) checkState(when string, s *store.Store) {
+	h.t.Helper()
+	b, err := s.ReadState("count")
+	n := 0
+	if err == nil {
+		fmt.Sscan(string(b), &n)
+	}
+	if errors.Is(err, store.ErrDamaged) || n < h.saved || n > h.states {
+		h.t.Errorf("%s: state is %d, %v; %d was confirmed and %d written", when, n, err, h.saved, h.states)
+	}
+}
+
+// failing makes the n-th call, and if forever all after it, fail with err,
+// where it can. It returns a function that ends that and tells whether any
+// call did.
+func (h *history) failing(n int, forever bool, err error) (fired func() bool) {
+	calls := 0
+	h.disk.Fail = func(c simdisk.Call) error {
+		if err == syscall.EMFILE && c.Op != "Lock" && c.Op != "Create" && c.Op != "Open" && c.Op != "List" {
+			return nil // needs no new descriptor
+		}
+		calls++
+		if calls <= n || calls > n+1 && !forever {
+			return nil
+		}
+		if c.Op == "Sync" || c.Op == "SyncDir" {
+			h.syncFailed = true
+		}
+		return err
+	}
+	return func() bool { h.disk.Fail = nil; return calls > n }
+}
+
+// TestEveryCallFails is SQLite's loop: fail the first call of the disk, the
+// second, and so on, once and for ever, until a run ends without meeting the
+// fault. Whatever fails, what was confirmed is there and the rest is whole or
+// absent: for the next process, and after it has tried again and the power is
+// cut.
+func TestEveryCallFails(t *testing.T) {
+	for _, fault := range []error{syscall.EIO, syscall.ENOSPC, syscall.EMFILE} {
+		for _, forever := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v,forever=%v", fault, forever), func(t *testing.T) {
+				t.Parallel()
+				n := 0
+				for ; ; n++ {
+					h := newHistory(t, simdisk.New(uint64(n)), 0, 70_000, store.BlockSize+1, 5)
+					fired := h.failing(n, forever, fault)
+					h.run(h.disk.Mount())
+					if !fired() {
+						if h.failed > 0 {
+							t.Errorf("%d operations failed without a fault", h.failed)
+						}
+						break
+					}
+					h.disk.Kill()
+					h.check(fmt.Sprintf("call %d failed", n))
+					h.disk.Kill()
+					if forever {
+						h.disk.PowerCut() // a disk that does nothing any more has been replaced or reset
+					}
+					h.syncFailed = false
+					h.run(h.disk.Mount())
+					h.disk.PowerCut()
+					h.check(fmt.Sprintf("call %d failed, then the power", n))
+					if t.Failed() {
+						return
+					}
+				}
+				if n < 20 {
+					t.Errorf("only %d calls were made to fail", n)
+				}
+			})
+		}
+	}
+}
+

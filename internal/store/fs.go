@@ -1,0 +1,55 @@
+package store
+
+import "io"
+
+// FS is the disk under a [Store], seen from the data folder: every name is
+// relative to it, with slashes; "." is the folder itself. [Dir] is the one of
+// the operating system; package simdisk has one that fails and forgets.
+//
+// All methods may be called from several goroutines at once.
+type FS interface {
+	// Lock takes the data folder for this process, making the folder first
+	// if it is missing. The error is ErrInUse if another process has it.
+	Lock() (io.Closer, error)
+
+	// Mkdir makes a folder; the error is fs.ErrExist if there is one.
+	Mkdir(dir string) error
+
+	// Create makes a file that is not there yet, for writing.
+	Create(name string) (File, error)
+
+	// Open opens a file for reading.
+	Open(name string) (File, error)
+
+	// Rename gives a file another name, replacing what has that name.
+	Rename(from, to string) error
+
+	// Remove removes a file, or a folder with nothing in it.
+	Remove(name string) error
+
+	// SyncDir forces the names in a folder to disk. What the names stand for
+	// is not synced by it.
+	SyncDir(dir string) error
+
+	// List returns the names in a folder, in any order.
+	List(dir string) ([]string, error)
+
+	// Space returns the bytes free for this process and the size of the disk.
+	Space() (free, total int64, err error)
+}
+
+// File is an open file of an [FS]. There is no preallocation: Create asks
+// Space instead, which refuses a file that is too large as early, works on
+// every file system, and leaves nothing to take back.
+type File interface {
+	io.ReaderAt // of one from Open
+	io.WriterAt // of one from Create
+
+	// Size returns the length of the file in bytes.
+	Size() (int64, error)
+
+	// Sync forces the bytes of the file to disk, not its name.
+	Sync() error
+
+	Close() error
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/zeebo/blake3"
+)
+
+// Specification constants, from docs/protocol.md, section "A version on disk".
+const (
+	// BlockSize is the number of bytes under one hash of a block list. The
+	// last block of a file is shorter if it must be; an empty file has none.
+	BlockSize = 1 << 20
+
+	// HashSize is the length of a BLAKE3 hash in a block list.
+	HashSize = 32
+
+	// MaxManifest is the largest manifest a version may have, in bytes.
+	MaxManifest = 4096
+
+	// MaxSize is the largest file, in bytes: 1 TiB, whose block list is
+	// 32 MiB long.
+	MaxSize = 1 << 40
+
+	footerMagic = "SPFILE\x00\x01" // the last byte is the version of the layout
+	footerSize  = 8 + 8 + 8 + 4 + HashSize + HashSize
+)
+
+// Version names one version of one file.
+type Version struct {
+	Key uint64   // the position its name hashes to
+	Sum [32]byte // SHA-256 of its manifest
+}
+
+// String is the file name of the version: 16 hexadecimal digits of the key, a
+// hyphen, and 64 of the manifest's hash.
+func (v Version) String() string { return fmt.Sprintf("%016x-%x", v.Key, v.Sum) }
+
+// parseVersion is the reverse of String; ok is false for any other name.
+func parseVersion(name string) (v Version, ok bool) {
+	if len(name) != 16+1+64 || name[16] != '-' || strings.ToLower(name) != name {
+		return Version{}, false
+	}
+	var key [8]byte
+	if _, err := hex.Decode(key[:], []byte(name[:16])); err != nil {
+		return Version{}, false
+	}
+	if _, err := hex.Decode(v.Sum[:], []byte(name[17:])); err != nil {
+		return Version{}, false
+	}
+	v.Key = binary.BigEndian.Uint64(key[:])
+	return v, true
+}
+
+// The versions lie in 4,096 folders by the top 12 bits of their keys, so that
+// the folders in order are the keys in order: an arc is listed one folder at
+// a time, in the memory of one. (Keys of the classic ring, 0 to 255, are all
+// in the first folder.)
+const (
+	folderBits  = 12
+	folderShift = 64 - folderBits
+	folderCount = 1 << folderBits
+)
+
+func folderOf(key uint64) int { return int(key >> folderShift) }
+
+func folderPath(folder int) string { return fmt.Sprintf("files/%03x", folder) }
+
+// parseFolder is the reverse of the last part of folderPath.
+func parseFolder(name string) (folder int, ok bool) {
+	n, err := strconv.ParseUint(name, 16, folderBits)
+	if err != nil || fmt.Sprintf("%03x", n) != name {
+		return 0, false
+	}
+	return int(n), true
+}
+
+func (v Version) path() string { return folderPath(folderOf(v.Key)) + "/" + v.String() }
+
+// blockCount returns the number of blocks of a file of size bytes.
+func blockCount(size int64) int64 { return (size + BlockSize - 1) / BlockSize }
+
+// blockLength returns the length of a block of a file of size bytes.
+func blockLength(block, size int64) int64 { return min(BlockSize, size-block*BlockSize) }
+
+// footer is the end of a version's file:
+//
+//	magic 8 | key 8 | size 8 | manifest length 4 | root 32 | check 32
+//
+// check is the BLAKE3 hash of the manifest and of the footer up to it.
+type footer struct {
+	key          uint64
+	size         int64
+	manifestSize int
+	root         [HashSize]byte // BLAKE3 of the block list
+}
+
+// appendTail appends what follows the block list: the manifest and the footer.
+func (f footer) appendTail(b, manifest []byte) []byte {
+	start := len(b)
+	b = append(b, manifest...)
+	b = append(b, footerMagic...)
+	b = binary.BigEndian.AppendUint64(b, f.key)
+	b = binary.BigEndian.AppendUint64(b, uint64(f.size))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(manifest)))
+	b = append(b, f.root[:]...)
+	check := blake3.Sum256(b[start:])
+	return append(b, check[:]...)
+}
+
+// parseTail reads footer and manifest from the last bytes of a file that is
+// length bytes long, and checks that every byte of the file is accounted for.
+// The manifest aliases tail.
+func parseTail(tail []byte, length int64) (f footer, manifest []byte, err error) {
+	if len(tail) < footerSize {
+		return footer{}, nil, fmt.Errorf("%d bytes are too few for a footer: %w", len(tail), ErrDamaged)
+	}
+	b := tail[len(tail)-footerSize:]
+	f.key = binary.BigEndian.Uint64(b[8:])
+	size := binary.BigEndian.Uint64(b[16:])
+	manifestSize := binary.BigEndian.Uint32(b[24:])
+	copy(f.root[:], b[28:])
+	switch {
+	case string(b[:8]) != footerMagic:
+		return footer{}, nil, fmt.Errorf("footer of another kind: %w", ErrDamaged)
+	case manifestSize == 0 || manifestSize > MaxManifest:
+		return footer{}, nil, fmt.Errorf("manifest of %d bytes: %w", manifestSize, ErrDamaged)
+	case size > MaxSize:
+		return footer{}, nil, fmt.Errorf("size of %d bytes: %w", size, ErrDamaged)
+	}
+	f.size, f.manifestSize = int64(size), int(manifestSize)
+	if f.fileLength() != length || f.manifestSize+footerSize > len(tail) {
+		return footer{}, nil, fmt.Errorf("file of %d bytes, %d expected: %w", length, f.fileLength(), ErrDamaged)
+	}
+	tail = tail[len(tail)-footerSize-f.manifestSize:]
+	if blake3.Sum256(tail[:len(tail)-HashSize]) != [HashSize]byte(tail[len(tail)-HashSize:]) {
+		return footer{}, nil, fmt.Errorf("checksum of the footer: %w", ErrDamaged)
+	}
+	return f, tail[:f.manifestSize], nil
+}
+
+// fileLength is the length of the whole file.
+func (f footer) fileLength() int64 {
+	return f.size + blockCount(f.size)*HashSize + int64(f.manifestSize) + footerSize
+}

@@ -1,0 +1,474 @@
+// Package store keeps versions of files on the disk of one peer: a version is
+// either whole, verified and synced, or absent. [Open] a data folder,
+// [Store.Create] a [Writer] and Commit it, and read it back with
+// [Store.Reader].
+//
+// A version is one file: its bytes, the BLAKE3 hash of each block of 1 MiB,
+// its manifest, and a footer that holds them together. So there is one sync,
+// one rename and one folder sync to a version, and no moment at which a
+// manifest is there without its bytes. The name of the file says the rest, so
+// a start opens nothing and there is no index to lose. The layout is in
+// docs/protocol.md.
+//
+// The store does not know what a manifest says or who may write it, which
+// peers hold what, or when a version may go.
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// The conditions a caller can act on; test with errors.Is.
+var (
+	// ErrNotFound says that the version or state is not on this disk.
+	ErrNotFound = errors.New("not stored here")
+
+	// ErrDamaged says that what is on the disk is not what was written. It
+	// is also ErrNotFound: a damaged version is missing, never changed.
+	ErrDamaged = fmt.Errorf("damaged on disk: %w", ErrNotFound)
+
+	// ErrInUse says that another process has the data folder.
+	ErrInUse = errors.New("data folder is in use by another process")
+
+	// ErrFull says that there is no space left. The store goes on.
+	ErrFull = errors.New("disk is full")
+
+	// ErrStuck says that a sync has failed. What the disk holds is then
+	// unknown and a second sync would lie (Linux marks the pages clean), so
+	// nothing is written or confirmed until the store is opened again.
+	ErrStuck = errors.New("disk has failed a sync, writing has stopped")
+)
+
+// Store is an open data folder. Its methods may be called from several
+// goroutines at once.
+type Store struct {
+	fs      FS
+	lock    io.Closer
+	id      [16]byte
+	temps   atomic.Uint64 // number of the next temporary file
+	folders [folderCount]folder
+
+	// dirs is held while folders are made and states are written: see
+	// syncDirLocked. Locks are taken in the order folder, dirs, mu.
+	dirs sync.Mutex
+
+	mu     sync.Mutex
+	stuck  error                // the first failed sync
+	synced map[Version]struct{} // files whose content and name this run has synced
+}
+
+// folder is one of the folders under files/.
+type folder struct {
+	mu   sync.Mutex // held while a name in the folder changes
+	made bool       // by this run, or found and synced by it
+}
+
+// Open takes the data folder of fsys, clears what an earlier run left
+// unfinished, and reads its id, or draws one from random (16 bytes) if the
+// folder is new. It opens no version, so it takes the same time however much
+// is stored. The error is ErrInUse if another process has the folder.
+func Open(fsys FS, random io.Reader) (*Store, error) {
+	lock, err := fsys.Lock()
+	if err != nil {
+		return nil, fmt.Errorf("locking data folder: %w", err)
+	}
+	s := &Store{fs: fsys, lock: lock, synced: make(map[Version]struct{})}
+	if err := s.prepare(random); err != nil {
+		lock.Close() // err is why it ends; the kernel lets go in any case
+		return nil, fmt.Errorf("opening data folder: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(random io.Reader) error {
+	if err := s.makeDirs(".", "files", "tmp", "trash", "bad", "state"); err != nil {
+		return err
+	}
+	names, err := s.fs.List("tmp")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		// One that stays costs space and no more: newTemp steps over it, and
+		// one bad file must never stop a start.
+		s.fs.Remove("tmp/" + name)
+	}
+	return s.loadID(random)
+}
+
+// loadID reads the store id. One that is damaged is replaced: a new id makes
+// the others offer everything again, which is always safe.
+func (s *Store) loadID(random io.Reader) error {
+	id, err := s.readChecked(idFile)
+	if err == nil && len(id) == len(s.id) {
+		copy(s.id[:], id)
+		return nil
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("reading store id: %w", err)
+	}
+	if _, err := io.ReadFull(random, s.id[:]); err != nil {
+		return fmt.Errorf("drawing store id: %w", err)
+	}
+	return s.writeChecked(idFile, ".", s.id[:])
+}
+
+// Close lets the data folder go. All writers and readers must have ended.
+func (s *Store) Close() error { return s.lock.Close() }
+
+// ID is random and as old as the data folder: another id means that what was
+// stored is gone.
+func (s *Store) ID() [16]byte { return s.id }
+
+// Stuck returns nil, or why nothing more is written: an error that is
+// ErrStuck.
+func (s *Store) Stuck() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stuck
+}
+
+// syncFailed is called with the error of every failed sync. A sync that never
+// began, for want of a descriptor or memory, has harmed nothing.
+func (s *Store) syncFailed(err error) error {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stuck == nil {
+		s.stuck = fmt.Errorf("%w: %w", ErrStuck, err)
+	}
+	return s.stuck
+}
+
+// syncDirLocked syncs a folder whose lock the caller holds. The lock is held
+// across the sync, and that order matters:
+//
+//  1. A and B rename into one folder.
+//  2. A's sync of the folder fails. Both names are now in memory only, and
+//     count as clean.
+//  3. B's sync of the folder has nothing to do and succeeds: B would confirm
+//     a version that a power cut takes away.
+//
+// With the lock B comes after A has said that the store is stuck.
+func (s *Store) syncDirLocked(dir string) error {
+	if err := s.Stuck(); err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(dir); err != nil {
+		return s.syncFailed(err)
+	}
+	return nil
+}
+
+// makeDirs makes the folders that are missing and syncs them into parent.
+func (s *Store) makeDirs(parent string, dirs ...string) error {
+	s.dirs.Lock()
+	defer s.dirs.Unlock()
+	var made []string
+	for _, dir := range dirs {
+		switch err := s.fs.Mkdir(dir); {
+		case err == nil:
+			made = append(made, dir)
+		case !errors.Is(err, fs.ErrExist):
+			return diskError(err)
+		}
+	}
+	err := s.syncDirLocked(parent)
+	if err != nil {
+		// The next run would find these folders, sync a parent that counts
+		// as clean, and store into folders that are not on the disk.
+		for _, dir := range made {
+			s.fs.Remove(dir)
+		}
+	}
+	return err
+}
+
+// publish gives a synced temporary file the name of v: steps 6 to 8 of a
+// durable write. Only after it may v be confirmed. The temporary file is gone
+// in any case.
+func (s *Store) publish(temp string, v Version) error {
+	d := &s.folders[folderOf(v.Key)]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := s.Stuck()
+	if err == nil && s.isSynced(v) {
+		s.fs.Remove(temp) // another writer of the same version was first; see prepare
+		return nil
+	}
+	if err == nil && !d.made {
+		err = s.makeDirs("files", folderPath(folderOf(v.Key)))
+		d.made = err == nil
+	}
+	if err == nil {
+		// A file may be there already. If this run did not sync it, nobody
+		// knows whether its name is on the disk; a rename makes it new.
+		err = diskError(s.fs.Rename(temp, v.path()))
+	}
+	if err != nil {
+		s.fs.Remove(temp) // see prepare
+		return err
+	}
+	if err := s.syncDirLocked(folderPath(folderOf(v.Key))); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.synced[v] = struct{}{}
+	return nil
+}
+
+func (s *Store) isSynced(v Version) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.synced[v]
+	return ok
+}
+
+// newTemp creates a file in tmp/.
+func (s *Store) newTemp() (File, string, error) {
+	if err := s.Stuck(); err != nil {
+		return nil, "", err
+	}
+	for {
+		name := fmt.Sprintf("tmp/%d", s.temps.Add(1))
+		f, err := s.fs.Create(name)
+		if errors.Is(err, fs.ErrExist) {
+			continue // left by an earlier run, and it could not be removed
+		}
+		if err != nil {
+			return nil, "", diskError(err)
+		}
+		return f, name, nil
+	}
+}
+
+// Has tells whether v is here, and whether this run has synced it. Only a
+// version that is both counts as a copy; [Store.Sync] makes it so. An error
+// means that nothing is known: it is never a no.
+func (s *Store) Has(v Version) (present, synced bool, err error) {
+	f, err := s.fs.Open(v.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("looking for version: %w", err)
+	}
+	f.Close() // nothing was read
+	return true, s.isSynced(v), nil
+}
+
+// List calls f for every version with a key on the arc from (not included) to
+// to (included), in the order in which the keys lie on it, until f returns
+// false. If from == to the arc is the whole ring. It reads names only, and
+// holds those of one folder at a time; what changes meanwhile may or may not
+// be seen.
+func (s *Store) List(from, to uint64, f func(Version) bool) error {
+	names, err := s.fs.List("files")
+	if err != nil {
+		return fmt.Errorf("listing versions: %w", err)
+	}
+	var folders []int
+	for _, name := range names {
+		if n, ok := parseFolder(name); ok {
+			folders = append(folders, n)
+		}
+	}
+	slices.Sort(folders)
+	if from < to {
+		_, err := s.listRange(folders, from+1, to, f)
+		return err
+	}
+	if from < math.MaxUint64 {
+		if more, err := s.listRange(folders, from+1, math.MaxUint64, f); err != nil || !more {
+			return err
+		}
+	}
+	_, err = s.listRange(folders, 0, to, f)
+	return err
+}
+
+// listRange lists the keys first to last of the given folders; more is false
+// if f wants no more.
+func (s *Store) listRange(folders []int, first, last uint64, f func(Version) bool) (more bool, err error) {
+	for _, folder := range folders {
+		if folder < folderOf(first) || folder > folderOf(last) {
+			continue
+		}
+		versions, err := s.listFolder(folder)
+		if err != nil {
+			return false, err
+		}
+		for _, v := range versions {
+			if v.Key >= first && v.Key <= last && !f(v) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// listFolder returns the versions in a folder by key, then hash.
+func (s *Store) listFolder(folder int) ([]Version, error) {
+	names, err := s.fs.List(folderPath(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing versions: %w", err)
+	}
+	versions := make([]Version, 0, len(names))
+	for _, name := range names {
+		if v, ok := parseVersion(name); ok && folderOf(v.Key) == folder {
+			versions = append(versions, v)
+		}
+	}
+	slices.SortFunc(versions, func(a, b Version) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), slices.Compare(a.Sum[:], b.Sum[:]))
+	})
+	return versions, nil
+}
+
+// Versions returns the versions of every file with that key.
+func (s *Store) Versions(key uint64) ([]Version, error) {
+	versions, err := s.listFolder(folderOf(key))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(versions, func(v Version) bool { return v.Key != key }), nil
+}
+
+// Sync makes sure that v is whole and synced by this run. It reads every
+// block, verifies it, writes it to a new file and puts that in the old one's
+// place: a sync of a file that an earlier run wrote proves nothing, because a
+// failed sync leaves its pages marked clean. The error is ErrNotFound if v is
+// not here, and ErrDamaged, with v quarantined, if it is not whole.
+func (s *Store) Sync(v Version) error {
+	r, err := s.Reader(v)
+	if err != nil {
+		return err
+	}
+	defer r.Close() // read only
+	if s.isSynced(v) {
+		return nil
+	}
+	list, err := r.BlockList()
+	if err != nil {
+		return err
+	}
+	verifier, err := NewVerifier(list, r.foot.root, r.foot.size)
+	if err != nil {
+		return err
+	}
+	w, err := s.CreateFrom(verifier)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	err = r.CopyRange(w, 0, r.Size(), make([]byte, 128<<10))
+	if bad, ok := errors.AsType[*BlockError](err); ok {
+		if err := s.Quarantine(v, bad.Block); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("syncing version again: %w", err)
+	}
+	_, err = w.Commit(v.Key, r.Manifest())
+	return err
+}
+
+// Quarantine is for a block of v that somebody found to be bad: it reads the
+// block, list, manifest and footer again, and moves the file to bad/ only if
+// they are bad indeed; the error is then ErrDamaged. It is nil if the block
+// is good. So neither a liar nor a reader of a file that has been replaced
+// meanwhile can take a good copy away.
+func (s *Store) Quarantine(v Version, block int64) error {
+	r, err := s.reopen(v, func(r *Reader) error { return r.checkBlock(block) })
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// reopen opens v again while no name in its folder can change, and moves it
+// to bad/ if it, or what check finds, is damaged still.
+func (s *Store) reopen(v Version, check func(*Reader) error) (*Reader, error) {
+	d := &s.folders[folderOf(v.Key)]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, err := s.open(v)
+	if err == nil {
+		if err = check(r); err != nil {
+			r.Close()
+		}
+	}
+	if errors.Is(err, ErrDamaged) {
+		// Nothing is promised by the move, so it needs no sync: if it is
+		// lost, the file is found bad again.
+		if moved := s.moveLocked(v, "bad"); moved != nil {
+			return nil, fmt.Errorf("quarantining: %w: %w", moved, err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Remove moves v to trash/. The error is ErrNotFound if it is not here.
+func (s *Store) Remove(v Version) error {
+	d := &s.folders[folderOf(v.Key)]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := s.moveLocked(v, "trash"); err != nil {
+		return fmt.Errorf("removing version: %w", err)
+	}
+	return nil
+}
+
+// moveLocked moves v to another folder; the lock of its own is held.
+func (s *Store) moveLocked(v Version, dir string) error {
+	s.mu.Lock()
+	delete(s.synced, v) // before the file goes: nobody may count on it from here
+	s.mu.Unlock()
+	err := s.fs.Rename(v.path(), dir+"/"+v.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound
+	}
+	return diskError(err)
+}
+
+// Usage is how much room the disk under the data folder has, in bytes.
+type Usage struct {
+	Free  int64 // that this process may still use
+	Total int64
+}
+
+// Usage asks the disk.
+func (s *Store) Usage() (Usage, error) {
+	free, total, err := s.fs.Space()
+	if err != nil {
+		return Usage{}, fmt.Errorf("asking for free space: %w", err)
+	}
+	return Usage{Free: free, Total: total}, nil
+}
+
+// diskError makes the errors of a disk without space ErrFull.
+func diskError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
