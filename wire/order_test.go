@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"testing"
+)
+
+// TestNewer: the order is by version, then by sum; total, and of two that
+// differ exactly one is newer.
+func TestNewer(t *testing.T) {
+	later, other, signed := sampleManifest, sampleManifest, sampleManifest
+	later.Version++
+	other.Blocks[0]++
+	signed.Sig[63]++
+	all := []Manifest{sampleManifest, later, other, signed, sampleTombstone}
+	for i, a := range all {
+		for j, b := range all {
+			sa, sb := a.Sum(), b.Sum()
+			want := a.Version > b.Version || a.Version == b.Version && bytes.Compare(sa[:], sb[:]) > 0
+			if got := a.Newer(b); got != want {
+				t.Errorf("%d newer than %d: %v, want %v", i, j, got, want)
+			}
+			if i != j && a.Newer(b) == b.Newer(a) {
+				t.Errorf("%d and %d: neither or both are newer", i, j)
+			}
+		}
+	}
+}
+
+// TestSumsAreOfTheEncoding: sums cover every byte, signature included.
+func TestSumsAreOfTheEncoding(t *testing.T) {
+	if got, want := sampleManifest.Sum(), sha256.Sum256(sampleManifest.Append(nil)); got != want {
+		t.Errorf("Manifest.Sum = %x, want %x", got, want)
+	}
+	row := sha256.Sum256(sampleRow.Append(nil))
+	if got := sampleRow.Sum(); !bytes.Equal(got[:], row[:16]) {
+		t.Errorf("Row.Sum = %x, want %x", got, row[:16])
+	}
+	vote := sha256.Sum256(sampleVote.Append(nil))
+	if got := sampleVote.Sum(); !bytes.Equal(got[:], vote[:16]) {
+		t.Errorf("Vote.Sum = %x, want %x", got, vote[:16])
+	}
+}
+
+// TestSignedBytesDiffer: no two of what is signed are equal or begin alike,
+// over kinds and rings, so no signature stands for something else.
+func TestSignedBytesDiffer(t *testing.T) {
+	var all [][]byte
+	for _, ring := range []string{"", "a", "ab", "attic"} {
+		all = append(all, sampleRow.SignedBytes(ring, nil), sampleVote.SignedBytes(ring, nil),
+			sampleManifest.SignedBytes(ring, nil))
+	}
+	for i, a := range all {
+		for j, b := range all {
+			if i != j && bytes.HasPrefix(a, b) {
+				t.Errorf("%q begins with %q", a, b)
+			}
+		}
+	}
+}
+
+func TestKeyOf(t *testing.T) {
+	for _, c := range []struct {
+		space Space
+		name  string
+		want  Pos
+	}{
+		{Space8, "2012", 220},
+		{Space8, "4103", 7},
+		{Space8, "0000", 0},
+		{Space8, "9999", 15},
+		{Space8, "+103", 0xd4},
+		{Space8, "41030", 0x26},
+		{Space64, "2012", 0xf2a714f7222945cd},
+		{Space64, "notes/plan.txt", 0x8b06ef44bf584838},
+	} {
+		if got := KeyOf(c.space, c.name); got != c.want {
+			t.Errorf("KeyOf(%d, %q) = %#x, want %#x", c.space, c.name, got, c.want)
+		}
+	}
+}
