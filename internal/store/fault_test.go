@@ -271,4 +271,3 @@ func TestEveryCallFails(t *testing.T) {
 		}
 	}
 }
-

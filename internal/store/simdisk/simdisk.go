@@ -35,12 +35,15 @@ var (
 	// ErrPower cuts the power before the call has any effect.
 	ErrPower = errors.New("simdisk: the power is cut")
 
+	// ErrKilled ends the process before the call has any effect, as Kill does.
+	ErrKilled = errors.New("simdisk: the process is killed")
+
 	// ErrRot lets a read succeed with one bit flipped.
 	ErrRot = errors.New("simdisk: a bit has rotted")
 )
 
-// errUnmounted is what files and file systems of before a cut return.
-var errUnmounted = errors.New("simdisk: mounted before the power was cut")
+// errUnmounted is what files and file systems of an earlier mount return.
+var errUnmounted = errors.New("simdisk: not mounted any more")
 
 // Call is one call of the disk.
 type Call struct {
@@ -189,8 +192,7 @@ func (d *Disk) PowerCut() {
 }
 
 func (d *Disk) cutLocked() {
-	d.mounts++
-	d.locked = false
+	d.killLocked()
 	d.root.cut(d.rng)
 }
 
@@ -199,6 +201,10 @@ func (d *Disk) cutLocked() {
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.killLocked()
+}
+
+func (d *Disk) killLocked() {
 	d.mounts++
 	d.locked = false
 }
@@ -268,14 +274,18 @@ func (m *mount) begin(op, name string) error {
 	if d.Fail == nil {
 		return nil
 	}
-	err := d.Fail(c)
-	if err == ErrPower {
-		d.cutLocked()
-	}
-	if err == nil || err == ErrRot {
+	switch err := d.Fail(c); err {
+	case nil, ErrRot:
 		return err
+	case ErrPower:
+		d.cutLocked()
+		return errUnmounted
+	case ErrKilled:
+		d.killLocked()
+		return errUnmounted
+	default:
+		return &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
 // Lock implements [store.FS].
@@ -469,7 +479,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	defer f.disk.mu.Unlock()
 	d, n := f.disk, f.node
 	err := f.begin("WriteAt", f.name)
-	if err == errUnmounted || errors.Is(err, ErrPower) {
+	if err == errUnmounted {
 		return 0, err
 	}
 	grow := off + int64(len(p)) - int64(len(n.data))
