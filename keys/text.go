@@ -120,15 +120,18 @@ func (f form) decode(text string) ([]byte, error) {
 	if err := f.checkKind(text); err != nil {
 		return nil, err
 	}
-	prefix, fives, err := decodeBech32m(text)
+	// Without this the decoder would take a 1 that was typed for an l as the
+	// end of the prefix.
+	start := len(f.prefix) + 1
+	if i := strings.IndexByte(text[start:], '1'); i >= 0 {
+		return nil, badChar(start+i, '1')
+	}
+	_, fives, err := decodeBech32m(text)
 	if len(text) != f.length() && (err == nil || errors.Is(err, errChecksum)) {
 		return nil, fmt.Errorf("it has %d characters, a %s has %d: it is cut short or has something added", len(text), f.what, f.length())
 	}
 	if err != nil {
 		return nil, err
-	}
-	if prefix != f.prefix {
-		return nil, errors.New("it has a 1 among its data characters")
 	}
 	b, ok := toEights(fives)
 	if !ok || len(b) != f.size {
@@ -201,7 +204,7 @@ func decodeBech32m(text string) (prefix string, fives []byte, err error) {
 	for i := range len(data) {
 		v := strings.IndexByte(bech32Chars, data[i])
 		if v < 0 {
-			return "", nil, fmt.Errorf("character %d, %q, is none of those a key is written in: letters and digits without 1, b, i and o", separator+2+i, data[i])
+			return "", nil, badChar(separator+1+i, data[i])
 		}
 		fives = append(fives, byte(v))
 	}
@@ -209,6 +212,10 @@ func decodeBech32m(text string) (prefix string, fives []byte, err error) {
 		return "", nil, errChecksum
 	}
 	return prefix, fives[:len(fives)-bech32Checksum], nil
+}
+
+func badChar(index int, c byte) error {
+	return fmt.Errorf("character %d, %q, is none of those a key is written in: letters and digits without 1, b, i and o", index+1, c)
 }
 
 // polymod is the checksum of BIP-173 over the expanded prefix and both runs of
