@@ -39,13 +39,13 @@ func FuzzManifest(f *testing.F) {
 // TestFuzzTargetsHaveSeeds: a target without seeds runs and passes, and
 // proves nothing.
 func TestFuzzTargetsHaveSeeds(t *testing.T) {
-	types, rules := map[Type]int{}, map[string]int{}
+	counts, rules := map[Type]int{}, map[string]int{}
 	for _, s := range seeds(t) {
-		types[s.typ]++
+		counts[s.typ]++
 		rules[s.parser.rule]++
 	}
-	for typ := TypeRows; typ <= TypeFail; typ++ {
-		if types[typ] == 0 {
+	for _, typ := range types() {
+		if counts[typ] == 0 {
 			t.Errorf("FuzzParse has no seed of type %v", typ)
 		}
 	}

@@ -14,10 +14,6 @@ const (
 	maxManifest = 2 + MaxName + 135
 )
 
-// MaxMode is the largest mode of a manifest: permission bits and no others,
-// so that no setuid bit comes from another machine.
-const MaxMode = 0o777
-
 // Flags of a manifest.
 type Flags uint8
 

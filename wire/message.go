@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Specification constants: limits, each checked before anything is
-// allocated. Any legal message fits in MaxBody, even one at all its limits.
+// Specification constants: limits of what is sent, each checked before
+// anything is allocated. Any legal message fits in MaxBody, even one at all its limits.
 const (
 	MaxBody      = 65518    // bytes of a message, as a record holds
 	MaxName      = 1024     // bytes of a file's name
@@ -20,6 +20,7 @@ const (
 	MaxSegment   = 64 << 20 // bytes that one Put or Get moves
 	BlockSize    = 1 << 20  // bytes of a block
 	MaxSize      = 1 << 52  // bytes of a file: the index of a block has 32 bits
+	MaxMode      = 0o777    // mode of a file: no setuid bit comes from another machine
 )
 
 // Type is the first byte of a record that carries a message. Types below 16

@@ -17,16 +17,16 @@ const (
 
 // The first byte of a datagram's body.
 const (
-	kindPing = 1
-	kindAck  = 2
+	pingType = 1
+	ackType  = 2
 )
 
 // Ping is the body of a ring datagram, 68 bytes; an ack has the same shape.
 //
-//	kind 1 | said 1 | zero 2 | echo 8 | mine 8 | yours 8 |
+//	type 1 | said 1 | zero 2 | echo 8 | mine 8 | yours 8 |
 //	roster serial 8 | roster digest 8 | view digest 16 | arc digest 8
 type Ping struct {
-	Ack    bool   // kind is 1 for a ping, 2 for an ack; an ack repeats the Echo of its ping
+	Ack    bool   // type is 1 for a ping, 2 for an ack; an ack repeats the Echo of its ping
 	Said   Said   // of the receiver
 	Echo   uint64 // chosen by the pinger
 	Mine   Incarnation
@@ -39,11 +39,11 @@ type Ping struct {
 
 // Append appends the [PingSize] bytes of p to b.
 func (p Ping) Append(b []byte) []byte {
-	kind := byte(kindPing)
+	typ := byte(pingType)
 	if p.Ack {
-		kind = kindAck
+		typ = ackType
 	}
-	b = append(b, kind, byte(p.Said), 0, 0)
+	b = append(b, typ, byte(p.Said), 0, 0)
 	b = be.AppendUint64(b, p.Echo)
 	b = be.AppendUint64(b, uint64(p.Mine))
 	b = be.AppendUint64(b, uint64(p.Yours))
@@ -58,7 +58,7 @@ func (p Ping) Append(b []byte) []byte {
 func ParsePing(body []byte) (Ping, error) {
 	d := decoder{b: body}
 	var p Ping
-	p.Ack = d.oneOf("kind", kindPing, kindAck) == kindAck
+	p.Ack = d.oneOf("type", pingType, ackType) == ackType
 	p.Said = Said(d.oneOf("said", uint8(SaidNothing), uint8(SaidUnreachable)))
 	if zero := d.u16(); zero != 0 {
 		d.refuse(fmt.Errorf("zero bytes are %#04x", zero))

@@ -220,3 +220,14 @@ var others = []struct {
 			"c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3",
 	},
 }
+
+// types is every type that has a name.
+func types() []Type {
+	var all []Type
+	for v, name := range typeNames {
+		if name != "" {
+			all = append(all, Type(v))
+		}
+	}
+	return all
+}

@@ -1,7 +1,7 @@
 // Package wire is what bytes mean: every message that two peers send each
 // other inside a link, as a struct that appends itself to a byte slice and a
-// parser that takes all of it or nothing. Call [Append] and [Parse] for the
-// records of a link, [Ping.Append] and [ParsePing] for the datagrams.
+// parser that takes all of it or nothing. Call [Message]'s Append and [Parse]
+// for the records of a link, [Ping.Append] and [ParsePing] for the datagrams.
 //
 // It does not know what carries the bytes: frames, records and datagram
 // headers belong to package crypto. Every layout, with the same names in the

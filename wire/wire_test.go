@@ -80,3 +80,9 @@ func TestKeyOf(t *testing.T) {
 		}
 	}
 }
+
+func TestIDIsDecimal(t *testing.T) {
+	if got := ID(65535).String(); got != "65535" {
+		t.Errorf("ID(65535).String() = %s", got)
+	}
+}
