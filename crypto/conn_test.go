@@ -7,21 +7,22 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
 	"sync"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"securepeer/keys"
 )
 
-// testRing is a ring whose members all have a key and a listener on loopback.
+// testPeer is a member and, once it listens, its listener on loopback.
 type testPeer struct {
 	secret *keys.Secret
 	config *Config
 	l      *Listener
-
-	mu      sync.Mutex
-	links   []*Conn
-	refused []error
+	// reasons has room for every refusal of a test.
 	reasons chan error
 }
 
@@ -163,4 +164,374 @@ func TestLinkCarriesRecordsAndStream(t *testing.T) {
 	if a.Kind() != Ring || b.Kind() != Ring || b.Peer().Noise != b.session.Peer || a.session.Theirs.Incarnation != 7 {
 		t.Fatalf("link is described wrongly: %+v, %+v", a.Session(), b.Session())
 	}
+}
+
+// scriptedConn reads from bytes and swallows writes.
+type scriptedConn struct {
+	net.Conn
+	io.Reader
+	io.Writer
+}
+
+func (c scriptedConn) Read(b []byte) (int, error)  { return c.Reader.Read(b) }
+func (c scriptedConn) Write(b []byte) (int, error) { return c.Writer.Write(b) }
+
+// again is o before its first record.
+func (o *opener) again() *opener { return &opener{sealing: o.sealing} }
+
+// TestCutAtEveryByte: a connection that is cut, between two records as within
+// one, never reads as a whole stream.
+func TestCutAtEveryByte(t *testing.T) {
+	f := shakeHands(t, CapAES, CapAES)
+	var sent []byte
+	for _, body := range []string{"one", "", "three"} {
+		sent = append(sent, sealRecord(t, f.dialler.send, typeData, body)...)
+	}
+	sent = append(sent, sealRecord(t, f.dialler.send, typeEnd, "")...)
+	for cut := range len(sent) + 1 {
+		s := *f.answerer
+		s.recv = f.answerer.recv.again()
+		c := newConn(scriptedConn{Reader: iotest.OneByteReader(bytes.NewReader(bytes.Clone(sent[:cut])))}, &s)
+		got, err := io.ReadAll(c)
+		if cut == len(sent) {
+			if err != nil || string(got) != "onethree" {
+				t.Errorf("the whole stream: %q, %v", got, err)
+			}
+			continue
+		}
+		if err != io.ErrUnexpectedEOF || !bytes.HasPrefix([]byte("onethree"), got) {
+			t.Errorf("cut at %d of %d: %q, %v, want io.ErrUnexpectedEOF", cut, len(sent), got, err)
+		}
+		if _, _, err := c.ReadRecord(); err != io.ErrUnexpectedEOF {
+			t.Errorf("cut at %d, read again: %v", cut, err)
+		}
+	}
+}
+
+// TestForbiddenRecords: what an authenticated peer may not send either.
+func TestForbiddenRecords(t *testing.T) {
+	for name, try := range map[string]struct {
+		typ  byte
+		body string
+	}{
+		"a second hello": {typeHello, "\x01"}, "type 3": {3, ""}, "type 15": {15, "x"}, "an end with a body": {typeEnd, "x"},
+	} {
+		f := shakeHands(t, CapAES, CapAES)
+		bad := sealRecord(t, f.dialler.send, try.typ, try.body)
+		good := sealRecord(t, f.dialler.send, FirstMessage, "")
+		c := newConn(scriptedConn{Reader: bytes.NewReader(append(bad, good...))}, f.answerer)
+		for range 2 {
+			if _, _, err := c.ReadRecord(); err != errRecordType {
+				t.Errorf("%s: %v, want %v", name, err, errRecordType)
+			}
+		}
+	}
+	a, _ := newLink(t, Ring)
+	for typ := range byte(FirstMessage) {
+		if err := a.WriteRecord(typ, nil); err != errRecordType {
+			t.Errorf("WriteRecord of type %d: %v, want %v", typ, err, errRecordType)
+		}
+	}
+	if err := a.WriteRecord(FirstMessage, make([]byte, MaxBody+1)); err != errBodySize {
+		t.Errorf("WriteRecord of %d bytes: %v, want %v", MaxBody+1, err, errBodySize)
+	}
+	if err := a.WriteRecord(FirstMessage, make([]byte, MaxBody)); err != nil {
+		t.Errorf("a refused record ended the link: %v", err)
+	}
+}
+
+// TestForgedRecordIsFinal: after one forged record nothing is read any more.
+func TestForgedRecordIsFinal(t *testing.T) {
+	f := shakeHands(t, CapAES, CapAES)
+	bad := sealRecord(t, f.dialler.send, FirstMessage, "x")
+	good := bytes.Clone(bad)
+	bad[5]++
+	c := newConn(scriptedConn{Reader: bytes.NewReader(append(bad, good...))}, f.answerer)
+	for range 2 {
+		if _, _, err := c.ReadRecord(); !errors.Is(err, errTag) {
+			t.Errorf("ReadRecord: %v, want %v", err, errTag)
+		}
+	}
+}
+
+// TestReadAndReadRecordTakeTurns: what Read left of a data record is the next
+// record.
+func TestReadAndReadRecordTakeTurns(t *testing.T) {
+	a, b := newLink(t, Transfer)
+	if _, err := a.Write([]byte("abcdef")); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.WriteRecord(20, []byte("m")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 2)
+	if n, err := b.Read(got); n != 2 || err != nil || string(got) != "ab" {
+		t.Fatalf("Read = %d, %v, %q", n, err, got)
+	}
+	if n, err := b.Read(nil); n != 0 || err != nil {
+		t.Fatalf("Read of nothing = %d, %v", n, err)
+	}
+	if typ, body, err := b.ReadRecord(); typ != typeData || string(body) != "cdef" || err != nil {
+		t.Fatalf("ReadRecord = %d, %q, %v", typ, body, err)
+	}
+	if typ, body, err := b.ReadRecord(); typ != 20 || string(body) != "m" || err != nil {
+		t.Fatalf("ReadRecord = %d, %q, %v", typ, body, err)
+	}
+}
+
+// TestReadTimeoutIsNotFinal: a reader may set a new deadline and go on, in the
+// middle of a record too.
+func TestReadTimeoutIsNotFinal(t *testing.T) {
+	f := shakeHands(t, CapAES, CapAES)
+	near, far := net.Pipe()
+	defer far.Close()
+	c := newConn(near, f.answerer)
+	defer c.Close()
+	record := sealRecord(t, f.dialler.send, FirstMessage, "whole")
+	c.SetReadDeadline(time.Unix(1, 0))
+	if _, _, err := c.ReadRecord(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("past deadline: %v", err)
+	}
+	c.SetReadDeadline(time.Time{})
+	half := make(chan error, 1)
+	go func() {
+		_, err := far.Write(record[:5])
+		c.SetReadDeadline(time.Unix(1, 0))
+		half <- err
+	}()
+	if _, _, err := c.ReadRecord(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("past deadline in a record: %v", err)
+	}
+	if err := <-half; err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Time{})
+	go far.Write(record[5:])
+	if _, body, err := c.ReadRecord(); string(body) != "whole" || err != nil {
+		t.Fatalf("after two timeouts: %q, %v", body, err)
+	}
+}
+
+// TestWriteErrorIsFinal: part of a record may be out, so nothing may follow.
+func TestWriteErrorIsFinal(t *testing.T) {
+	f := shakeHands(t, CapAES, CapAES)
+	near, far := net.Pipe()
+	defer far.Close()
+	c := newConn(near, f.dialler)
+	c.SetWriteDeadline(time.Unix(1, 0))
+	if err := c.WriteRecord(FirstMessage, nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("past deadline: %v", err)
+	}
+	c.SetWriteDeadline(time.Time{})
+	go io.Copy(io.Discard, far)
+	for name, write := range map[string]func() error{
+		"WriteRecord": func() error { return c.WriteRecord(FirstMessage, nil) },
+		"Write":       func() error { _, err := c.Write([]byte("x")); return err },
+		"Write of 0":  func() error { _, err := c.Write(nil); return err },
+		"ReadFrom":    func() error { _, err := c.ReadFrom(bytes.NewReader([]byte("x"))); return err },
+		"CloseWrite":  c.CloseWrite,
+	} {
+		if err := write(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s after a write error: %v, want that error", name, err)
+		}
+	}
+	if f.dialler.send.counter != 1 {
+		t.Errorf("%d records were sealed, want 1", f.dialler.send.counter)
+	}
+}
+
+func TestCloseWakesReadAndWrite(t *testing.T) {
+	f := shakeHands(t, CapAES, CapAES)
+	near, far := net.Pipe()
+	defer far.Close()
+	c := newConn(near, f.dialler)
+	ended := make(chan error, 2)
+	go func() { _, err := c.Read(make([]byte, 1)); ended <- err }()
+	go func() { _, err := c.Write(make([]byte, 1)); ended <- err }()
+	c.Close()
+	for range 2 {
+		if err := <-ended; err == nil || err == io.EOF {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+// TestReadFromSendsWhatItHas: a slow source does not wait for a full record,
+// and its error comes back after what it gave.
+func TestReadFromSendsWhatItHas(t *testing.T) {
+	a, b := newLink(t, Transfer)
+	broken := errors.New("broken source")
+	source, feed := io.Pipe()
+	type result struct {
+		n   int64
+		err error
+	}
+	done := make(chan result, 1)
+	go func() { n, err := a.ReadFrom(source); done <- result{n, err} }()
+	for _, part := range []string{"a", "bcd", "ef"} {
+		if _, err := feed.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+		if typ, body, err := b.ReadRecord(); typ != typeData || string(body) != part || err != nil {
+			t.Fatalf("ReadRecord = %d, %q, %v, want %q", typ, body, err, part)
+		}
+	}
+	feed.CloseWithError(broken)
+	if r := <-done; r.n != 6 || r.err != broken {
+		t.Errorf("ReadFrom = %d, %v, want 6, %v", r.n, r.err, broken)
+	}
+}
+
+// TestManyWritersBothWays: messages of several goroutines arrive whole, each
+// once, while a stream goes the other way. Run with -race.
+func TestManyWritersBothWays(t *testing.T) {
+	a, b := newLink(t, Ring)
+	const writers, each = 8, 50
+	stream := bytes.Repeat([]byte("stream"), 50_000)
+	var sent sync.WaitGroup
+	for w := range writers {
+		sent.Go(func() {
+			for n := range each {
+				body := bytes.Repeat([]byte{byte(w)}, 1+n*97)
+				body[0] = byte(n)
+				if err := a.WriteRecord(byte(FirstMessage+w), body); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	back := make(chan []byte, 1)
+	go func() {
+		got, err := io.ReadAll(a)
+		if err != nil {
+			t.Error(err)
+		}
+		back <- got
+	}()
+	sent.Go(func() {
+		if _, err := b.Write(stream); err != nil {
+			t.Error(err)
+		}
+		if err := b.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+	})
+	var next [writers]int
+	for range writers * each {
+		typ, body, err := b.ReadRecord()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := int(typ) - FirstMessage
+		if len(body) != 1+next[w]*97 || int(body[0]) != next[w] {
+			t.Fatalf("writer %d: message %d has %d bytes", w, next[w], len(body))
+		}
+		next[w]++
+	}
+	sent.Wait()
+	if got := <-back; !bytes.Equal(got, stream) {
+		t.Errorf("the stream back: %d bytes, want %d", len(got), len(stream))
+	}
+}
+
+// TestIdleRingLinkIsSmall: after a large message each way a ring link goes
+// back to small buffers; only a transfer link keeps large ones.
+func TestIdleRingLinkIsSmall(t *testing.T) {
+	for kind, want := range map[Kind]int{Ring: readBuffer + keepWrite, Transfer: 2 * bulkBuffer} {
+		a, b := newLink(t, kind)
+		for range 2 {
+			go a.Write(make([]byte, batchRecords*MaxBody))
+			if _, err := io.ReadFull(b, make([]byte, batchRecords*MaxBody)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		go a.WriteRecord(FirstMessage, []byte("small"))
+		if _, _, err := b.ReadRecord(); err != nil {
+			t.Fatal(err)
+		}
+		a.out.mu.Lock() // the writer is done
+		if got := cap(a.out.buf) + len(b.in.buf); got > want || kind == Transfer && got < want {
+			t.Errorf("kind %d: %d bytes of buffers, want %d", kind, got, want)
+		}
+		a.out.mu.Unlock()
+	}
+}
+
+// TestIdleLinkMemory weighs both ends of many idle links.
+func TestIdleLinkMemory(t *testing.T) {
+	const links, limit = 100, 16 << 10
+	var before, after runtime.MemStats
+	conns := make([]*Conn, 0, 2*links)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range links {
+		f := shakeHands(t, CapAES, CapAES)
+		for _, s := range []*Session{f.dialler, f.answerer} {
+			c := newConn(scriptedConn{Writer: io.Discard}, s)
+			if err := c.WriteRecord(FirstMessage, make([]byte, 500)); err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, c)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := int64(after.HeapAlloc-before.HeapAlloc) / int64(len(conns))
+	t.Logf("%d bytes an idle end of a link", each)
+	if each > limit {
+		t.Errorf("an idle end of a link holds %d bytes, want at most %d", each, limit)
+	}
+	runtime.KeepAlive(conns)
+}
+
+// TestRecordsDoNotAllocate: neither way, once a transfer link has its buffers.
+func TestRecordsDoNotAllocate(t *testing.T) {
+	f := shakeHands(t, CapAES, CapAES)
+	var wire bytes.Buffer
+	wire.Grow(2 * bulkBuffer)
+	a, b := newConn(scriptedConn{Writer: &wire}, f.dialler), newConn(scriptedConn{Reader: &wire}, f.answerer)
+	a.setKind(Transfer)
+	b.setKind(Transfer)
+	bulk := make([]byte, 2*MaxBody)
+	if n := testing.AllocsPerRun(50, func() {
+		if _, err := a.Write(bulk); err != nil {
+			t.Error(err)
+		}
+		if err := a.WriteRecord(FirstMessage, bulk[:100]); err != nil {
+			t.Error(err)
+		}
+		for range 3 {
+			if _, _, err := b.ReadRecord(); err != nil {
+				t.Error(err)
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func benchmarkBulk(b *testing.B, send func(*Conn, []byte) error) {
+	from, to := newLink(b, Transfer)
+	bulk := make([]byte, 8<<20)
+	go func() {
+		for {
+			if _, _, err := to.ReadRecord(); err != nil {
+				return
+			}
+		}
+	}()
+	b.SetBytes(int64(len(bulk)))
+	for b.Loop() {
+		if err := send(from, bulk); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkBulkWrite(b *testing.B) {
+	benchmarkBulk(b, func(c *Conn, bulk []byte) error { _, err := c.Write(bulk); return err })
+}
+
+func BenchmarkBulkReadFrom(b *testing.B) {
+	benchmarkBulk(b, func(c *Conn, bulk []byte) error { _, err := c.ReadFrom(bytes.NewReader(bulk)); return err })
 }

@@ -187,8 +187,9 @@ type Listener struct {
 
 	// links has no place: a link waits until Accept takes it. It is proved
 	// and published, so what it costs is bounded by Publish.
-	links chan *Conn
-	done  chan struct{}
+	links   chan *Conn
+	done    chan struct{}
+	closing sync.Once
 	// running counts the accept loop and the handshakes; Close waits for it.
 	running sync.WaitGroup
 }
@@ -222,11 +223,14 @@ func (l *Listener) Accept() (*Conn, error) {
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
 // Close stops listening, cuts every handshake under way and waits for them.
-// Links that Accept returned stay open. It is called once.
+// Links that Accept returned stay open.
 func (l *Listener) Close() error {
-	close(l.done)
-	err := l.inner.Close()
-	l.doors.shut()
+	var err error
+	l.closing.Do(func() {
+		close(l.done)
+		err = l.inner.Close()
+		l.doors.shut()
+	})
 	l.running.Wait()
 	return err
 }
