@@ -16,7 +16,7 @@ import (
 
 // random is what content is cut from.
 var random = func() []byte {
-	b := make([]byte, 4*store.BlockSize)
+	b := make([]byte, 5*store.BlockSize)
 	mathrand.NewChaCha8([32]byte{}).Read(b)
 	return b
 }()
@@ -239,9 +239,12 @@ func TestEveryCallFails(t *testing.T) {
 		for _, forever := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v,forever=%v", fault, forever), func(t *testing.T) {
 				t.Parallel()
-				n := 0
+				n, large := 0, 5000
+				if fault == syscall.EIO {
+					large = store.BlockSize + 1
+				}
 				for ; ; n++ {
-					h := newHistory(t, simdisk.New(uint64(n)), 0, 70_000, store.BlockSize+1, 5)
+					h := newHistory(t, simdisk.New(uint64(n)), 0, 70_000, large, 5)
 					fired := h.failing(n, forever, fault)
 					h.run(h.disk.Mount())
 					if !fired() {
@@ -268,6 +271,119 @@ func TestEveryCallFails(t *testing.T) {
 					t.Errorf("only %d calls were made to fail", n)
 				}
 			})
+		}
+	}
+}
+
+// TestFullDiskGoesOn: a version that does not fit is refused or ends with
+// ErrFull, leaves nothing behind, and the next one that fits is stored.
+func TestFullDiskGoesOn(t *testing.T) {
+	disk := simdisk.New(1)
+	disk.Capacity = 100_000
+	fsys := disk.Mount()
+	s, err := store.Open(fsys, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(200_000); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Create of too much = %v, want ErrFull", err)
+	}
+	w, err := s.Create(-1) // from a pipe: nobody knows
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = w.Write(content(1, 30_000))
+	}
+	if !errors.Is(err, store.ErrFull) {
+		t.Errorf("Write = %v, want ErrFull", err)
+	}
+	if _, err := w.Commit(1, []byte("m")); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Commit = %v, want ErrFull", err)
+	}
+	if names, err := fsys.List("tmp"); len(names) > 0 || err != nil {
+		t.Errorf("tmp/ holds %q, %v", names, err)
+	}
+	if _, err := put(s, 1, []byte("m"), content(1, 90_000)); err != nil {
+		t.Errorf("what fits after a full disk: %v", err)
+	}
+	if err := s.WriteState("large", make([]byte, 90_000)); !errors.Is(err, store.ErrFull) {
+		t.Errorf("WriteState = %v, want ErrFull", err)
+	}
+	if err := s.Stuck(); err != nil {
+		t.Errorf("Stuck() = %v", err)
+	}
+	if u, err := s.Usage(); err != nil || u.Total != 100_000 || u.Free >= 10_000 || u.Free < 9_000 {
+		t.Errorf("Usage() = %+v, %v", u, err)
+	}
+}
+
+// TestStuckStoreStillReads: after a failed sync nothing is written, and what
+// is there is still served.
+func TestStuckStoreStillReads(t *testing.T) {
+	disk := simdisk.New(1)
+	s, err := store.Open(disk.Mount(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := put(s, 1, []byte("m"), content(1, 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Create(-1) // begun before, ended after
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.Fail = func(c simdisk.Call) error {
+		if c.Op == "Sync" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if _, err := put(s, 1, []byte("n"), nil); !errors.Is(err, store.ErrStuck) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("Commit = %v, want ErrStuck and the cause", err)
+	}
+	disk.Fail = nil
+	if _, err := before.Commit(1, []byte("o")); !errors.Is(err, store.ErrStuck) {
+		t.Errorf("Commit of a writer from before = %v, want ErrStuck", err)
+	}
+	if _, err := s.Create(1); !errors.Is(err, store.ErrStuck) {
+		t.Errorf("Create = %v, want ErrStuck", err)
+	}
+	if err := s.WriteState("a", nil); !errors.Is(err, store.ErrStuck) {
+		t.Errorf("WriteState = %v, want ErrStuck", err)
+	}
+	if _, d, err := read(s, v); err != nil || !bytes.Equal(d, content(1, 1000)) {
+		t.Errorf("reading: %v", err)
+	}
+}
+
+// TestRotAtEveryRead flips a bit in one read after another. A bit that is
+// right the next time must not cost a copy.
+func TestRotAtEveryRead(t *testing.T) {
+	for n := 0; ; n++ {
+		h := newHistory(t, simdisk.New(uint64(n)), 0, 70_000, store.BlockSize+1, 5)
+		reads := 0
+		h.disk.Fail = func(c simdisk.Call) error {
+			if c.Op == "ReadAt" {
+				if reads++; reads == n+1 {
+					return simdisk.ErrRot
+				}
+			}
+			return nil
+		}
+		h.run(h.disk.Mount())
+		h.disk.Fail = nil
+		if reads <= n {
+			if n < 20 {
+				t.Errorf("only %d reads rotted", n)
+			}
+			return
+		}
+		h.disk.Kill()
+		h.check(fmt.Sprintf("bit flipped in read %d", n))
+		if t.Failed() {
+			return
 		}
 	}
 }

@@ -153,7 +153,8 @@ func (w *Writer) Blocks() (list []byte, root [32]byte, size int64) {
 // Commit makes the bytes written a version, with its manifest of at most
 // [MaxManifest] bytes, under the position of its name. When it returns nil
 // the version, its name and its folder are synced: it may be confirmed. The
-// same version committed twice is the same file. After an error nothing may be
+// same version committed twice is the same file: the caller has checked that
+// these are the bytes the manifest stands for. After an error nothing may be
 // confirmed, though the version may be there; the error is ErrFull without
 // space and ErrStuck if a sync failed. The writer has ended in any case.
 func (w *Writer) Commit(key uint64, manifest []byte) (Version, error) {
