@@ -28,14 +28,14 @@ const (
 	DefaultGrace     = 5 * time.Minute
 )
 
-// Limits of a roster. The id and the widths of copies and observers are those
-// of the wire; the rest keeps a typing error from becoming a ring.
+// Limits of a roster: what the wire can carry, and what keeps a typing error
+// from becoming a ring.
 const (
 	maxRosterSize  = 16 << 20
 	maxMembers     = 1 << 16
 	maxNameSize    = 64
-	maxCopies      = 255
-	maxObservers   = 255
+	maxCopies      = wire.MaxHolders / 2 // with a stand-in for each, a put still names all of them
+	maxObservers   = 32
 	minInterval    = time.Millisecond
 	maxInterval    = time.Hour
 	maxGrace       = 366 * 24 * time.Hour
