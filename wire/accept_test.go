@@ -21,7 +21,7 @@ var rules = map[string]string{
 	"size":     "<=4503599627370496 | unknown",
 
 	"16": "256*row 256*vote",
-	"17": "4 1-1 none | 4 2-3 name",
+	"17": "4 1-1 none | 4 2-4 name",
 	"18": "4 2",
 	"19": "4",
 	"20": "4 refusal",

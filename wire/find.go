@@ -10,6 +10,7 @@ const (
 	ForJoin Purpose = 1 + iota
 	ForPut
 	ForGet
+	ForLookup // who answers, no more
 )
 
 // Find asks who answers for a key: that of Name, or the asker's own position
@@ -77,7 +78,7 @@ func (m Find) Append(b []byte) []byte {
 }
 
 func (d *decoder) find() Find {
-	m := Find{Req: d.u32(), For: Purpose(d.oneOf("purpose", uint8(ForJoin), uint8(ForGet)))}
+	m := Find{Req: d.u32(), For: Purpose(d.oneOf("purpose", uint8(ForJoin), uint8(ForLookup)))}
 	check := CheckName
 	if m.For == ForJoin {
 		check = checkNone

@@ -1,0 +1,176 @@
+package ring
+
+import (
+	"time"
+
+	"securepeer/wire"
+)
+
+// Action is what the driver has to do; one of the types below, by value. The
+// slices in it are the driver's.
+type Action interface{ action() }
+
+// Send: give Msg to the ring link of To, in order. Without a link the driver
+// dials one and keeps what is to be sent meanwhile; if that fails it reports
+// LinkDown. To is never this peer itself.
+type Send struct {
+	To  wire.ID
+	Msg wire.Message
+}
+
+// SendPing: seal and send a ping or ack to To, if there is a ping session.
+type SendPing struct {
+	To   wire.ID
+	Ping wire.Ping
+}
+
+// Dial: open a ring link to Peer, unless one is there or on its way.
+type Dial struct{ Peer wire.ID }
+
+// Hangup: end the ring link with Peer, when its requests are done.
+type Hangup struct{ Peer wire.ID }
+
+// Persist: write Incarnation to disk, then report [Persisted].
+type Persist struct{ Incarnation wire.Incarnation }
+
+// SaveView: write these rows to disk, some time soon; no answer.
+type SaveView struct{ Rows []wire.Row }
+
+// Answer: look Name up in this peer's store and send [wire.Found] with these
+// flags and request number to To; if To is this peer, report it as Received.
+type Answer struct {
+	To     wire.ID
+	Req    uint32
+	Name   string
+	Behind bool
+	Home   bool
+}
+
+// Upload: stream the bytes of a Put to all of To at once, over transfer
+// links, naming Holders; sign a manifest with this Version and Writer when
+// they have been read ([Sealed]); report each end as [Uploaded]. A target
+// that is this peer itself gets its bytes too. If the bytes are those of
+// Prior, the newest version by this writer, the manifest is Prior.
+type Upload struct {
+	Op      Op
+	To      []wire.ID
+	Holders []wire.ID
+	Version uint64
+	Prior   *wire.Manifest
+}
+
+// Fetch: bring the bytes of Manifest to the user, verified, from Sources:
+// the first that answers, the next one when it dies or lies. OneAnswer says
+// that a single holder was asked successfully; AlsoBy names other writers
+// with a live version of the name. The operation is the driver's from here.
+type Fetch struct {
+	Op        Op
+	Manifest  wire.Manifest
+	Sources   []wire.ID
+	OneAnswer bool
+	AlsoBy    []wire.ID
+}
+
+// SendOffer: read the manifest of Version from this peer's store and send
+// [wire.Offer] to To, this peer as its source. If the version is not there,
+// report Received{To, Confirmed{Req, CodeNotFound}}.
+type SendOffer struct {
+	To      wire.ID
+	Req     uint32
+	Version Version
+}
+
+// Pull: have this version on disk, verified and synced, then report
+// [Pulled]. It is fetched from From unless this run has synced it already; a
+// tombstone is just written. At most [MaxPulls] are under way.
+type Pull struct {
+	From     wire.ID
+	Manifest wire.Manifest
+}
+
+// Scan: report the versions in the store after After (of all, if First), in
+// order, at most Limit, as [Scanned] with the same number.
+type Scan struct {
+	Scan  uint64
+	First bool
+	After Version
+	Limit int
+}
+
+// PutReply: answer the upload that the driver called Serve. Rows and votes go
+// into the PutAck.
+type PutReply struct {
+	Serve uint64
+	Code  wire.Code
+	Rows  []wire.Row
+	Votes []wire.Vote
+}
+
+// Notify: tell whoever listens.
+type Notify struct{ Notice Notice }
+
+// Done: the operation ended.
+type Done struct {
+	Op     Op
+	Result Result
+}
+
+// Exit: this peer may end now; with Err, it must.
+type Exit struct{ Err error }
+
+// Outcome says how an operation ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Succeeded    Outcome = iota
+	Degraded             // a put or remove: stored, but on fewer peers than wanted
+	NotFound             // every home holder said no
+	Unavailable          // not known: Silent did not answer
+	Taken                // By has a live version of the name
+	Unreached            // a probe: no ack
+	NotReady             // this peer is not in the ring
+	OutOfHops            // the question went round too long
+	StillHolding         // a leave: Silent do not confirm yet; the peer goes on trying
+)
+
+// Result of an operation; what does not apply is zero.
+type Result struct {
+	Outcome  Outcome
+	Manifest wire.Manifest // put, remove
+	Copies   []wire.ID     // put, remove: who confirmed
+	Wanted   int           // put, remove: how many should
+	Silent   []wire.ID     // who did not answer
+	By       wire.ID       // Taken
+	Path     []wire.ID     // lookup: who was asked, in order
+	Owner    wire.ID       // lookup
+	Holders  []wire.ID     // lookup, stat: home holders and stand-ins
+	RTT      time.Duration // probe
+	Found    []Found       // stat
+}
+
+// Found is what one holder answered to a Stat.
+type Found struct {
+	Peer      wire.ID
+	Home      bool
+	Behind    bool
+	Silent    bool
+	Manifests []wire.Manifest
+}
+
+func (Send) action()      {}
+func (SendPing) action()  {}
+func (Dial) action()      {}
+func (Hangup) action()    {}
+func (Persist) action()   {}
+func (SaveView) action()  {}
+func (Answer) action()    {}
+func (Upload) action()    {}
+func (Fetch) action()     {}
+func (SendOffer) action() {}
+func (Pull) action()      {}
+func (Scan) action()      {}
+func (PutReply) action()  {}
+func (Notify) action()    {}
+func (Done) action()      {}
+func (Exit) action()      {}

@@ -1,0 +1,407 @@
+package ring
+
+import (
+	"slices"
+	"time"
+
+	"securepeer/wire"
+)
+
+const (
+	// MaxPulls is how many Pull actions are under way at most.
+	MaxPulls = 8
+
+	// maxQueued is how many accepted offers wait for a pull; more are answered
+	// CodeBusy, and come again.
+	maxQueued = 256
+
+	// window is how many offers of this peer are not answered at most.
+	window = 32
+
+	// scanLimit is how many versions a Scan brings.
+	scanLimit = 64
+
+	// maxRecheck is how many fresh puts are remembered until they are checked;
+	// beyond, everything is.
+	maxRecheck = 1024
+)
+
+// copier is the one loop that moves versions, for join, leave, return and
+// what a put left undone: for each version that this peer has and each of its
+// home holders in its view, has it this version, verified and synced? If not,
+// offer it. It never drops.
+//
+// A pass walks all versions, after every change of the view that changes who
+// is home or who can be reached. It offers only to whom the last complete
+// pass did not already give: what it knew of each member then is its stamp.
+type copier struct {
+	interval time.Duration
+
+	stamps []stamp // by member index, of the last complete pass
+	due    Time    // when the next pass may begin
+	wanted bool    // a pass is
+
+	pass    *pass
+	holding bool // the last pass found a version that nobody else in reach is home to
+
+	recheck []fresh
+	pulls   []pull
+	queue   []pull
+	settled map[wire.ID]wire.Incarnation // who gave this peer all, and to which incarnation of it
+}
+
+// stamp is what a pass took a member for.
+type stamp struct {
+	home        bool
+	up          bool
+	state       wire.State
+	incarnation wire.Incarnation
+}
+
+// pass is one walk over all versions.
+type pass struct {
+	stamps  []stamp
+	scan    uint64
+	batch   []Version
+	more    bool // after batch
+	after   Version
+	asked   bool // a Scan is under way
+	offers  []offered
+	failed  []wire.ID
+	skipped bool // a version had no home holder within reach but this peer
+}
+
+// fresh is a version that was just put here.
+type fresh struct {
+	version Version
+	due     Time
+}
+
+// pull is a version on its way here, and who offered it.
+type pull struct {
+	manifest wire.Manifest
+	sum      wire.Sum
+	source   wire.ID
+	waiters  []offered
+}
+
+func stampsOf(v *view) []stamp {
+	s := make([]stamp, len(v.members))
+	for i := range v.members {
+		m := &v.members[i]
+		s[i] = stamp{m.home(), m.inRing, m.row.State, m.row.Incarnation}
+	}
+	return s
+}
+
+// continues reports whether a member that was given everything as was needs
+// nothing anew as is: nothing has changed, or it has just become active.
+func (is stamp) continues(was stamp) bool {
+	if !was.up || !is.up || !was.home {
+		return false
+	}
+	return is.incarnation == was.incarnation ||
+		was.state == wire.Joining && is.state == wire.Active ||
+		was.state == wire.Active && (is.state == wire.Full || is.state == wire.Stuck)
+}
+
+// changed notes that the view has, and whether that asks for a pass.
+func (c *copier) changed(now Time, v *view) {
+	is := stampsOf(v)
+	base := c.stamps
+	if c.pass != nil {
+		base = c.pass.stamps
+	}
+	if slices.Equal(base, is) {
+		return
+	}
+	if !c.wanted {
+		c.wanted, c.due = true, now+Time(c.interval/20)
+	}
+}
+
+// reset forgets what was given to whom: the roster has changed, or this peer
+// leaves and wants to hear it from everybody.
+func (c *copier) reset(now Time) {
+	c.stamps, c.pass = nil, nil
+	c.wanted, c.due = true, now
+}
+
+// step begins a pass when one is due, and checks fresh puts.
+func (c *copier) step(now Time, v *view, o *outbox) {
+	if !v.inRing() && v.members[v.me].row.State != wire.Leaving {
+		return
+	}
+	if c.wanted && now >= c.due && c.pass == nil {
+		c.wanted = false
+		c.pass = &pass{stamps: stampsOf(v), more: true}
+		c.advance(now, v, o)
+	}
+	for len(c.recheck) > 0 && now >= c.recheck[0].due {
+		c.check(c.recheck[0].version, v, o)
+		c.recheck = c.recheck[1:]
+	}
+}
+
+// advance offers what is in the batch while the window has room, asks for the
+// next batch, and ends the pass when there is none.
+func (c *copier) advance(now Time, v *view, o *outbox) {
+	p := c.pass
+	for len(p.batch) > 0 && len(p.offers) < window {
+		c.give(p.batch[0], v, o)
+		p.batch = p.batch[1:]
+	}
+	switch {
+	case len(p.batch) > 0 || p.asked:
+	case p.more:
+		p.asked = true
+		p.scan = uint64(o.number())
+		o.do(Scan{Scan: p.scan, First: p.after == Version{}, After: p.after, Limit: scanLimit})
+	case len(p.offers) == 0:
+		c.finish(now, v, o)
+	}
+}
+
+func (c *copier) scanned(now Time, e Scanned, v *view, o *outbox) {
+	p := c.pass
+	if p == nil || !p.asked || e.Scan != p.scan {
+		return
+	}
+	p.asked, p.batch = false, e.Versions
+	p.more = e.More && len(e.Versions) > 0
+	if len(e.Versions) > 0 {
+		p.after = e.Versions[len(e.Versions)-1]
+	}
+	c.advance(now, v, o)
+}
+
+// give offers one version to each home holder that may lack it.
+func (c *copier) give(x Version, v *view, o *outbox) {
+	p := c.pass
+	within := false
+	for _, i := range homes(v, p.stamps, x.Key) {
+		m := &v.members[i]
+		if m.id == v.self {
+			continue
+		}
+		is := p.stamps[i]
+		within = within || is.up
+		if !is.up || is.state == wire.Full || is.state == wire.Stuck {
+			continue
+		}
+		if len(c.stamps) == len(p.stamps) && is.continues(c.stamps[i]) &&
+			slices.Contains(homes(v, c.stamps, x.Key), i) {
+			continue
+		}
+		c.offer(m.id, x, o)
+	}
+	p.skipped = p.skipped || !within
+}
+
+func (c *copier) offer(to wire.ID, x Version, o *outbox) {
+	f := offered{peer: to, req: o.number(), version: x}
+	c.pass.offers = append(c.pass.offers, f)
+	o.do(SendOffer{To: to, Req: f.req, Version: x})
+}
+
+// homes returns the indices of the home holders of k as the stamps have it.
+func homes(v *view, stamps []stamp, k wire.Pos) []int {
+	var is []int
+	for j, i := 0, at(v.members, k); j < len(stamps) && len(is) < v.copies; j, i = j+1, (i+1)%len(stamps) {
+		if stamps[i].home {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+// check offers a version that was put here a while ago to its other home
+// holders: whoever put it may have died before all of them had it. The first
+// two that hold it do so.
+func (c *copier) check(x Version, v *view, o *outbox) {
+	targets := v.targets(x.Key)
+	if i := slices.Index(targets, v.self); i < 0 || i > 1 {
+		return
+	}
+	for _, id := range targets {
+		if id != v.self {
+			o.do(SendOffer{To: id, Req: o.number(), Version: x})
+		}
+	}
+}
+
+// stored remembers a fresh put.
+func (c *copier) stored(now Time, x Version) {
+	if len(c.recheck) >= maxRecheck {
+		c.recheck = nil
+		c.reset(now + Time(c.interval))
+		return
+	}
+	c.recheck = append(c.recheck, fresh{x, now + Time(3*c.interval)})
+}
+
+// confirmed takes the answer to an offer of the pass.
+func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o *outbox) {
+	if c.pass == nil {
+		return
+	}
+	i := slices.IndexFunc(c.pass.offers, func(f offered) bool { return f.req == m.Req && f.peer == from })
+	if i < 0 {
+		return
+	}
+	c.pass.offers = slices.Delete(c.pass.offers, i, i+1)
+	if m.Code != wire.CodeOK {
+		c.fail(from)
+	}
+	c.advance(now, v, o)
+}
+
+func (c *copier) fail(id wire.ID) {
+	if !slices.Contains(c.pass.failed, id) {
+		c.pass.failed = append(c.pass.failed, id)
+	}
+}
+
+// lost notes that the link with id fell: what was offered over it is not
+// answered, and who offered over it waits no more.
+func (c *copier) lost(now Time, id wire.ID, v *view, o *outbox) {
+	if c.pass != nil {
+		n := len(c.pass.offers)
+		c.pass.offers = slices.DeleteFunc(c.pass.offers, func(f offered) bool { return f.peer == id })
+		if len(c.pass.offers) < n {
+			c.fail(id)
+			c.advance(now, v, o)
+		}
+	}
+	for _, list := range [][]pull{c.pulls, c.queue} {
+		for i := range list {
+			list[i].waiters = slices.DeleteFunc(list[i].waiters, func(f offered) bool { return f.peer == id })
+		}
+	}
+}
+
+// finish ends a pass: who got everything is told so. Who did not, or came
+// meanwhile, is for the next one.
+func (c *copier) finish(now Time, v *view, o *outbox) {
+	p := c.pass
+	for _, id := range p.failed {
+		p.stamps[v.index[id]] = stamp{}
+	}
+	near := v.neighbours()
+	for i := range v.members {
+		m := &v.members[i]
+		is := p.stamps[i]
+		given := len(c.stamps) == len(p.stamps) && is.continues(c.stamps[i])
+		if is.up && !given && m.id != v.self && slices.Contains(near, m.id) {
+			o.send(m.id, wire.Settled{Incarnation: is.incarnation})
+		}
+	}
+	c.stamps, c.pass, c.holding = p.stamps, nil, p.skipped
+	if len(p.failed) > 0 || p.skipped && v.members[v.me].row.State == wire.Leaving {
+		c.wanted, c.due = true, now+Time(c.interval)
+	}
+	c.changed(now, v)
+}
+
+// done reports whether everything that this peer holds is on all home holders
+// that it can reach.
+func (c *copier) done(v *view) bool {
+	return c.pass == nil && !c.wanted && slices.Equal(c.stamps, stampsOf(v))
+}
+
+// agreed reports whether every reachable home holder of this peer's ranges
+// has given it what it had, in its present incarnation.
+func (c *copier) agreed(v *view, mine wire.Incarnation) bool {
+	for _, id := range v.neighbours() {
+		if v.member(id).inRing && c.settled[id] != mine {
+			return false
+		}
+	}
+	return true
+}
+
+// pending counts what is on its way.
+func (c *copier) pending() int {
+	n := len(c.pulls) + len(c.queue)
+	if c.pass != nil {
+		n += len(c.pass.offers) + len(c.pass.batch)
+	}
+	return n
+}
+
+// offered answers an Offer: with Confirmed when the version is here.
+func (c *copier) offered(from wire.ID, m wire.Offer, v *view, o *outbox) {
+	if code := mayTake(wire.KeyOf(v.space, m.Manifest.Name), v); code != wire.CodeOK {
+		o.send(from, wire.Confirmed{Req: m.Req, Code: code})
+		return
+	}
+	x := pull{manifest: m.Manifest, sum: m.Manifest.Sum(), source: m.Source,
+		waiters: []offered{{peer: from, req: m.Req}}}
+	for _, list := range [][]pull{c.pulls, c.queue} {
+		for i := range list {
+			if list[i].sum == x.sum {
+				list[i].waiters = append(list[i].waiters, x.waiters...)
+				return
+			}
+		}
+	}
+	switch {
+	case len(c.pulls) < MaxPulls:
+		c.pulls = append(c.pulls, x)
+		o.do(Pull{From: x.source, Manifest: x.manifest})
+	case len(c.queue) < maxQueued:
+		c.queue = append(c.queue, x)
+	default:
+		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeBusy})
+	}
+}
+
+// mayTake says whether this peer takes a version of key k: as a home holder
+// or stand-in in its own view.
+func mayTake(k wire.Pos, v *view) wire.Code {
+	if !v.inRing() {
+		return wire.CodeNotInRing
+	}
+	for _, h := range v.holders(k, nil) {
+		if h.id != v.self {
+			continue
+		}
+		switch v.members[v.me].row.State {
+		case wire.Full:
+			return wire.CodeFull
+		case wire.Stuck:
+			return wire.CodeStuck
+		}
+		return wire.CodeOK
+	}
+	return wire.CodeNotOwner
+}
+
+// pulled answers who waited for a version, and begins the next pull.
+func (c *copier) pulled(e Pulled, v *view, o *outbox) {
+	i := slices.IndexFunc(c.pulls, func(p pull) bool { return p.sum == e.Version.Sum })
+	if i < 0 {
+		return
+	}
+	for _, f := range c.pulls[i].waiters {
+		o.send(f.peer, wire.Confirmed{Req: f.req, Code: e.Code})
+	}
+	c.pulls = slices.Delete(c.pulls, i, i+1)
+	if len(c.queue) > 0 {
+		x := c.queue[0]
+		c.queue = c.queue[1:]
+		c.pulls = append(c.pulls, x)
+		o.do(Pull{From: x.source, Manifest: x.manifest})
+	}
+}
+
+func (c *copier) next(v *view) Time {
+	t := never
+	if c.wanted && c.pass == nil {
+		t = c.due
+	}
+	if len(c.recheck) > 0 {
+		t = min(t, c.recheck[0].due)
+	}
+	return t
+}

@@ -1,0 +1,120 @@
+package ring
+
+import "securepeer/wire"
+
+// tries is how many peers a question is put to when it goes straight to the
+// owner. Walking, it is everybody once.
+const tries = 8
+
+// find is a question on its way: who answers for a key? Each peer asked
+// answers Here, or Ask with the next one; the asker goes there itself, so the
+// link proves who asks.
+type find struct {
+	purpose wire.Purpose
+	name    string // empty for a join
+	req     uint32
+	at      wire.ID
+	path    []wire.ID
+	limit   int
+	until   Time // when the peer that is asked counts as silent
+}
+
+// ask puts the question to id.
+func (f *find) ask(now Time, id wire.ID, wait Time, o *outbox) {
+	f.req, f.at, f.until = o.number(), id, now+wait
+	f.path = append(f.path, id)
+	o.send(id, wire.Find{Req: f.req, For: f.purpose, Name: f.name})
+}
+
+// onward goes where an Ask says, unless the question has gone far enough or
+// the answer is no member.
+func (f *find) onward(now Time, next wire.ID, v *view, wait Time, o *outbox) bool {
+	if len(f.path) >= f.limit || !v.has(next) || next == v.self {
+		return false
+	}
+	f.ask(now, next, wait, o)
+	return true
+}
+
+// route is how questions go: straight to the owner, or successor by
+// successor.
+type route struct {
+	walk      bool
+	shortcuts bool
+}
+
+// limit returns how many peers may be asked.
+func (r route) limit(v *view) int {
+	if r.walk {
+		return len(v.members) + 1
+	}
+	return tries
+}
+
+// next returns whom this peer would ask about key k, or itself if it owns it.
+func (r route) next(k wire.Pos, v *view) (wire.ID, bool) {
+	owner, ok := v.owner(k)
+	if !ok || owner == v.self || !r.walk {
+		return owner, ok
+	}
+	succ := v.succ(2)
+	if len(succ) == 0 {
+		return 0, false
+	}
+	first := v.member(succ[0])
+	if r.shortcuts && len(succ) == 2 && !between(v.members[v.me].pos, k, first.pos) {
+		return succ[1], true
+	}
+	return succ[0], true
+}
+
+// joinNext returns who accepts a joiner at index i, or whom to ask: this peer
+// itself if the joiner's position lies between it and its successor.
+func (r route) joinNext(i int, v *view) wire.ID {
+	m := &v.members[i]
+	succ := v.successors(v.members[v.me].pos, 1, int(m.id), nil)
+	if len(succ) == 0 || succ[0] == v.self || between(v.members[v.me].pos, m.pos, v.member(succ[0]).pos) {
+		return v.self
+	}
+	if r.walk {
+		return succ[0]
+	}
+	return v.predecessors(m.pos, 1, int(m.id), nil)[0]
+}
+
+// asked answers a question of another peer.
+func (r route) asked(from wire.ID, f wire.Find, v *view, j *join, o *outbox) {
+	if !v.inRing() {
+		o.send(from, wire.Refuse{Req: f.Req, Code: wire.CodeNotInRing})
+		return
+	}
+	if f.For == wire.ForJoin {
+		if next := r.joinNext(v.index[from], v); next != v.self {
+			o.notify(JoinForwarded, from, "")
+			o.send(from, wire.Ask{Req: f.Req, Next: next})
+			return
+		}
+		o.notify(JoinReceived, from, "")
+		j.accept(from)
+		o.send(from, wire.Here{Req: f.Req})
+		return
+	}
+	next, ok := r.next(wire.KeyOf(v.space, f.Name), v)
+	switch {
+	case !ok:
+		o.send(from, wire.Refuse{Req: f.Req, Code: wire.CodeNotInRing})
+	case next == v.self:
+		if f.For == wire.ForGet {
+			o.notify(StoredHere, from, f.Name)
+		}
+		o.send(from, wire.Here{Req: f.Req})
+	default:
+		switch f.For {
+		case wire.ForPut:
+			o.notify(StoreForwarded, from, f.Name)
+		case wire.ForGet:
+			o.notify(NotStoredHere, from, f.Name)
+		}
+		o.send(from, wire.Ask{Req: f.Req, Next: next})
+	}
+}

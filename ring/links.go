@@ -1,0 +1,133 @@
+package ring
+
+import (
+	"slices"
+	"time"
+
+	"securepeer/wire"
+)
+
+const (
+	// slowDial is how many intervals lie between two dials of a member that
+	// is not in the ring: it goes on for ever, so that two halves of a ring
+	// always find each other.
+	slowDial = 10
+
+	// fanOut is how many members a peer that is starting dials at once.
+	fanOut = 16
+
+	// idleAfter is how many intervals a link that no neighbour needs is kept.
+	idleAfter = 30
+)
+
+// line is what links knows of one member.
+type line struct {
+	up    bool
+	tried Time // last dial; 0: none
+	used  Time // last message either way
+	lost  Time // since when this peer, its observer, has missed it; 0: not
+}
+
+// links keeps ring links to the K successors and K predecessors, and dials
+// the missing.
+type links struct {
+	interval time.Duration
+	lines    map[wire.ID]*line // made as needed; never ranged over
+	peers    []wire.ID         // with a link, in the order they came
+	due      Time
+}
+
+// opened and closed note the ends of a ring link's life.
+func (l *links) opened(now Time, id wire.ID) {
+	n := l.line(id)
+	n.up, n.used = true, now
+	if !slices.Contains(l.peers, id) {
+		l.peers = append(l.peers, id)
+	}
+}
+
+func (l *links) closed(id wire.ID) {
+	l.line(id).up = false
+	l.peers = slices.DeleteFunc(l.peers, func(p wire.ID) bool { return p == id })
+}
+
+func (l *links) line(id wire.ID) *line {
+	if l.lines[id] == nil {
+		l.lines[id] = &line{}
+	}
+	return l.lines[id]
+}
+
+func (l *links) up(id wire.ID) bool { return l.lines[id] != nil && l.lines[id].up }
+
+func (l *links) dial(now Time, id wire.ID, o *outbox) {
+	n := l.line(id)
+	if n.up || n.tried != 0 && now-n.tried < Time(l.interval/4) {
+		return
+	}
+	n.tried = max(now, 1)
+	o.do(Dial{id})
+}
+
+// step dials who is wanted and hangs up on who is idle, once in a quarter of
+// an interval, and returns which missing members to vote on.
+func (l *links) step(now Time, v *view, o *outbox) (vote []wire.ID) {
+	if now < l.due {
+		return nil
+	}
+	l.due = now + Time(l.interval/4)
+	if !v.inRing() {
+		return nil
+	}
+	succ, pred := v.succ(v.k), v.pred(v.k)
+	for _, id := range succ {
+		l.dial(now, id, o)
+	}
+	for _, id := range pred { // who pings dials; after a while, who is pinged
+		if n := l.line(id); !n.up && n.tried == 0 {
+			n.tried = max(now, 1)
+		} else if now-n.tried >= Time(l.interval) {
+			l.dial(now, id, o)
+		}
+	}
+	for i := range v.members {
+		m := &v.members[i]
+		n := l.line(m.id)
+		switch {
+		case m.id == v.self || slices.Contains(succ, m.id) || slices.Contains(pred, m.id):
+			n.lost = 0
+		case m.inRing:
+			n.lost = 0
+			if n.up && now-n.used > Time(idleAfter*l.interval) {
+				o.do(Hangup{m.id})
+				n.used = now
+			}
+		case v.watches(i):
+			vote = l.missing(now, m, n, v, vote, o)
+		default:
+			n.lost = 0
+		}
+	}
+	return vote
+}
+
+// missing dials a member outside the ring that this peer watches, slowly. One
+// that should be in the ring gets a vote when it stays silent: those who
+// watched it before may have gone themselves.
+func (l *links) missing(now Time, m *member, n *line, v *view, vote []wire.ID, o *outbox) []wire.ID {
+	wait := Time(slowDial*l.interval) + Time(m.id%8)*Time(l.interval/8)
+	if m.seen && m.row.State >= wire.Leaving {
+		return vote
+	}
+	if !n.up && (n.tried == 0 || now-n.tried >= wait) {
+		l.dial(now, m.id, o)
+	}
+	if n.lost == 0 {
+		n.lost = max(now, 1)
+	}
+	if m.seen && m.row.State < wire.Stopped && !n.up && now-n.lost >= Time(3*l.interval) &&
+		v.vote(m.id) != wire.Unreachable {
+		vote = append(vote, m.id)
+	}
+	return vote
+}

@@ -1,0 +1,250 @@
+package ring
+
+import (
+	"slices"
+
+	"securepeer/wire"
+)
+
+// put makes a new version of a name and sees it onto enough disks: it asks
+// for the newest version, has the bytes streamed to the home holders and
+// stand-ins, and lets other holders be given what a lost one should have got.
+// A remove is a put of a tombstone, which has no bytes to stream.
+type put struct {
+	op      Op
+	name    string
+	key     wire.Pos
+	remove  bool
+	mtime   int64
+	steward bool
+
+	find      *find
+	look      look
+	asked     bool // look has begun
+	uploading bool
+	waiting   []wire.ID // uploads that have not ended
+	sealed    bool
+	manifest  wire.Manifest
+	ok        []wire.ID // confirmed: on disk, synced
+	kept      []wire.ID // have the bytes, but did not take the place
+	offers    []offered // to make up for those that were lost
+	tried     []wire.ID // were offered it
+	over      bool
+}
+
+// offered is an Offer that is not answered yet.
+type offered struct {
+	peer    wire.ID
+	req     uint32
+	version Version // for the copier
+}
+
+func (p *put) begin(now Time, v *view, rt route, o *outbox) {
+	p.key = wire.KeyOf(v.space, p.name)
+	next, ok := rt.next(p.key, v)
+	if ok && next != v.self && !p.remove {
+		o.notify(StoreForwarded, v.self, p.name)
+		if rt.walk {
+			p.find = &find{purpose: wire.ForPut, name: p.name, limit: rt.limit(v)}
+			p.find.ask(now, next, lookWait, o)
+			return
+		}
+	}
+	p.arrived(now, v, o)
+}
+
+// arrived asks the holders which versions there are.
+func (p *put) arrived(now Time, v *view, o *outbox) {
+	p.find, p.asked = nil, true
+	p.look.begin(now, p.name, v, o)
+}
+
+// step goes on when the answers, or the ends of uploads and offers, allow it.
+func (p *put) step(now Time, v *view, w *own, o *outbox) {
+	switch {
+	case p.over:
+	case p.asked && !p.uploading && !p.sealed:
+		if n, _ := p.look.good(); p.look.complete(now) || n > 0 && now >= p.look.deadline() {
+			p.place(v, w, o)
+			if p.sealed {
+				p.complete(v, o)
+			}
+		}
+	case p.sealed && len(p.waiting) == 0 && len(p.offers) == 0:
+		p.complete(v, o)
+	}
+}
+
+// place decides version and holders.
+func (p *put) place(v *view, w *own, o *outbox) {
+	newest := p.look.newest()
+	var mine *wire.Manifest
+	var others []wire.Manifest
+	version := uint64(1)
+	for i, m := range newest {
+		version = max(version, m.Version+1)
+		if m.Flags&wire.Tombstone != 0 {
+			continue
+		}
+		if m.Writer == v.self {
+			mine = &newest[i]
+		} else {
+			others = append(others, m)
+		}
+	}
+	switch {
+	case p.remove:
+		p.bury(mine, others, version, v, w, o)
+	case mine == nil && len(others) > 0:
+		p.finish(Result{Outcome: Taken, By: others[0].Writer}, v, o)
+	default:
+		to := v.targets(p.key)
+		if len(to) == 0 {
+			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, v, o)
+			return
+		}
+		if mine != nil && mine.Version+1 != version {
+			mine = nil // not the newest of the name: the same bytes are a new version
+		}
+		p.uploading, p.waiting = true, to
+		o.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: version, Prior: mine})
+	}
+}
+
+// bury makes the tombstone: over this peer's own manifest or, if it is a
+// steward, over another's. A missing answer may hide a version, so no is said
+// only by every home holder.
+func (p *put) bury(mine *wire.Manifest, others []wire.Manifest, version uint64, v *view, w *own, o *outbox) {
+	target := mine
+	if target == nil && p.steward && len(others) > 0 {
+		target = &others[0]
+	}
+	switch {
+	case target == nil && len(others) > 0:
+		p.finish(Result{Outcome: Taken, By: others[0].Writer}, v, o)
+	case target == nil && len(p.look.silent()) > 0:
+		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, v, o)
+	case target == nil:
+		p.finish(Result{Outcome: NotFound}, v, o)
+	default:
+		m := wire.Manifest{Name: p.name, Version: version, Writer: target.Writer, Signer: v.self,
+			Flags: wire.Tombstone, Mtime: p.mtime}
+		m.Sig = w.sign(m.SignedBytes(w.ring, nil))
+		p.manifest, p.sealed = m, true
+	}
+}
+
+// uploaded takes the end of one upload.
+func (p *put) uploaded(e Uploaded) {
+	i := slices.Index(p.waiting, e.Peer)
+	if i < 0 {
+		return
+	}
+	p.waiting = slices.Delete(p.waiting, i, i+1)
+	switch {
+	case e.Code == wire.CodeOK:
+		p.ok = append(p.ok, e.Peer)
+	case e.Kept:
+		p.kept = append(p.kept, e.Peer)
+	}
+}
+
+// confirmed takes the answer to an offer and reports whether it was this
+// put's.
+func (p *put) confirmed(from wire.ID, c wire.Confirmed) bool {
+	i := slices.IndexFunc(p.offers, func(f offered) bool { return f.req == c.Req && f.peer == from })
+	if i < 0 {
+		return false
+	}
+	p.offers = slices.Delete(p.offers, i, i+1)
+	if c.Code == wire.CodeOK && !slices.Contains(p.ok, from) {
+		p.ok = append(p.ok, from)
+	}
+	return true
+}
+
+// lost notes that the link with peer fell: an offer on it is not answered.
+func (p *put) lost(peer wire.ID) {
+	p.offers = slices.DeleteFunc(p.offers, func(f offered) bool { return f.peer == peer })
+}
+
+// complete makes up for lost holders, or ends the put: whoever should have
+// the version in the view of now and has not is offered it, by those that
+// have it. The bytes are never asked of the user twice.
+func (p *put) complete(v *view, o *outbox) {
+	sources := slices.Concat(p.ok, p.kept)
+	want := v.targets(p.key)
+	if len(sources) > 0 || p.remove {
+		for _, id := range want {
+			if slices.Contains(p.ok, id) || slices.Contains(p.tried, id) || len(p.tried) == tries {
+				continue
+			}
+			p.tried = append(p.tried, id)
+			p.offer(id, sources, v, o)
+		}
+	}
+	if len(p.offers) > 0 {
+		return
+	}
+	r := Result{Manifest: p.manifest, Wanted: min(v.copies, len(v.members))}
+	for _, id := range p.ok {
+		if slices.Contains(want, id) {
+			r.Copies = append(r.Copies, id)
+		}
+	}
+	switch {
+	case len(r.Copies) >= r.Wanted:
+	case len(r.Copies) > 0 || len(sources) > 0:
+		r.Outcome = Degraded
+	default:
+		r.Outcome = Unavailable
+	}
+	for _, h := range v.holders(p.key, nil) {
+		if h.home && !slices.Contains(p.ok, h.id) {
+			r.Silent = append(r.Silent, h.id)
+		}
+	}
+	p.finish(r, v, o)
+}
+
+// offer has id fetch the version from one that has it. This peer itself takes
+// it without a message.
+func (p *put) offer(id wire.ID, sources []wire.ID, v *view, o *outbox) {
+	m := wire.Offer{Req: o.number(), Manifest: p.manifest, Source: v.self}
+	if len(sources) > 0 {
+		m.Source = sources[0]
+	}
+	p.offers = append(p.offers, offered{peer: id, req: m.Req})
+	if id == v.self {
+		o.do(Pull{From: m.Source, Manifest: m.Manifest})
+		return
+	}
+	o.send(id, m)
+}
+
+// pulled takes the end of a pull of this peer itself.
+func (p *put) pulled(e Pulled, v *view) {
+	if p.sealed && p.manifest.Sum() == e.Version.Sum {
+		for _, f := range p.offers {
+			if f.peer == v.self {
+				p.confirmed(v.self, wire.Confirmed{Req: f.req, Code: e.Code})
+				return
+			}
+		}
+	}
+}
+
+func (p *put) finish(r Result, v *view, o *outbox) {
+	p.over = true
+	o.done(p.op, r)
+}
+
+func (p *put) next() Time {
+	switch {
+	case p.find != nil:
+		return p.find.until
+	case p.asked && !p.uploading && !p.sealed:
+		return p.look.deadline()
+	}
+	return never
+}

@@ -1,0 +1,857 @@
+// Package ring decides who is next, who answers for a key, and where its
+// copies belong: one pure state machine. A driver calls [Ring.Step] with an
+// event and the time, and does what the returned actions say; [Ring.Next]
+// says when the next Tick is due. There is no clock, socket, disk, goroutine
+// or chance inside: the same state and event give the same actions in the
+// same order.
+//
+// It does not move bytes of files, verify signatures of others, or know
+// names of members: the driver does.
+//
+// The data flows one way: an event goes to the part it concerns; that part
+// may merge rows and votes into the view; what follows from a changed view
+// (notices, news for others, copies to move) follows once, at the end of the
+// step. docs/design.md, section 7, has the rules.
+package ring
+
+import (
+	"slices"
+	"time"
+
+	"securepeer/wire"
+)
+
+// Member is a line of the roster, as far as the ring cares.
+type Member struct {
+	ID  wire.ID
+	Pos wire.Pos
+}
+
+// Roster is what the ring needs of the roster.
+type Roster struct {
+	Ring      string // its name, part of everything that is signed
+	Space     wire.Space
+	Members   []Member // this peer among them; any order
+	Copies    int
+	Observers int // K: how many watch a member, and how many it watches
+	Interval  time.Duration
+	Serial    uint64
+	Digest    wire.Digest8
+	Walk      bool // ask successor by successor
+	Shortcuts bool // when walking, skip to the second successor if it isn't past the key
+}
+
+// Config is what a Ring is made from. All fields must be set, but for those
+// whose zero value is named.
+type Config struct {
+	Self        wire.ID
+	Roster      Roster
+	Store       wire.StoreID
+	Incarnation wire.Incarnation // the last one persisted; 0: never
+	Saved       []wire.Row       // what SaveView wrote in an earlier run, verified
+	Contact     wire.ID          // whom to ask first when joining
+	HasContact  bool             // false: any member
+	Disk        wire.State       // Active, Full or Stuck
+	// Sign signs what begins with a label and the ring's name, with this
+	// peer's signing key. It is a pure function.
+	Sign func(msg []byte) wire.Sig
+}
+
+// Status is a snapshot of a Ring; it shares nothing with it.
+type Status struct {
+	Self         wire.ID
+	InRing       bool // its own row is in its view
+	Behind       bool // may not say no yet
+	Stopping     bool
+	State        wire.State // 0: starting
+	Incarnation  wire.Incarnation
+	View         wire.Digest
+	Successors   []wire.ID // the first K in the computed ring
+	Predecessors []wire.ID // the first K in the computed ring
+	Ring         []wire.ID // everybody in the computed ring, by position
+	Members      []MemberStatus
+	Moving       int // offers and pulls that are not confirmed yet
+}
+
+// MemberStatus is what this peer knows of one member of the roster.
+type MemberStatus struct {
+	ID          wire.ID
+	Pos         wire.Pos
+	Seen        bool // there is a row
+	State       wire.State
+	Incarnation wire.Incarnation
+	InRing      bool
+	Unreachable bool
+	Suspect     bool
+	Linked      bool
+	Heard       Time          // when anything authenticated last came; 0: never
+	RTT         time.Duration // smoothed; 0: not measured
+}
+
+// maxOps is how many operations of its user a peer runs at once.
+const maxOps = 1024
+
+// Ring is one peer's part of the ring. It is not safe for concurrent use.
+type Ring struct {
+	roster Roster
+	route  route
+	view   *view
+	own    own
+	disk   wire.State // what Active means: Active, Full or Stuck
+
+	join    join
+	detect  detector
+	links   links
+	spread  spread
+	copies  copier
+	console console
+
+	gets    []*get
+	puts    []*put
+	lookups []*lookup
+	probes  []*probe
+
+	begun   bool
+	leaving []Op
+	leaveAt Time // when the leave was last reported
+	exit    Time // when to end; 0: not
+	saved   Time // when the view was last saved
+	unsaved bool
+	agreed  Time // when this peer last was not behind
+	out     outbox
+}
+
+// New returns a peer that has not started: the first Tick does that.
+func New(c Config) *Ring {
+	r := &Ring{roster: c.Roster, view: newView(c), disk: c.Disk}
+	r.own = own{ring: c.Roster.Ring, id: c.Self, store: c.Store, sign: c.Sign,
+		asked: c.Incarnation, durable: c.Incarnation}
+	r.join = join{contact: c.Contact, only: c.HasContact && c.Contact != c.Self,
+		refused: map[wire.ID]Time{}}
+	r.links.lines = map[wire.ID]*line{}
+	r.detect.heardAt = map[wire.ID]Time{}
+	r.spread.told = map[wire.ID]Time{}
+	r.copies.settled = map[wire.ID]wire.Incarnation{}
+	r.console.was = make(map[wire.ID]known)
+	r.tune()
+	return r
+}
+
+// tune gives the parts what they need of the roster.
+func (r *Ring) tune() {
+	t := r.roster.Interval
+	r.detect.interval, r.links.interval, r.spread.interval, r.copies.interval = t, t, t, t
+	r.route = route{walk: r.roster.Walk, shortcuts: r.roster.Shortcuts}
+}
+
+func (r *Ring) interval() Time { return Time(r.roster.Interval) }
+
+// Step takes one event and appends what is to be done to out.
+func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
+	r.out.acts = out
+	from := nobody
+	switch e := ev.(type) {
+	case Tick:
+		r.tick(now)
+	case Received:
+		from = int(e.From)
+		r.received(now, e)
+	case Pinged:
+		r.pinged(now, e)
+	case LinkUp:
+		r.linkUp(now, e)
+	case LinkDown:
+		r.linkDown(now, e.Peer)
+	case Persisted:
+		r.own.persisted(e, r.view)
+	case RosterChanged:
+		r.rosterChanged(now, e.Roster)
+	case DiskChanged:
+		r.disk = e.State
+		r.settleState()
+	case Stop:
+		r.stop(now)
+	case Leave:
+		r.leave(now, e.Op)
+	case PutStored:
+		r.putStored(now, e)
+	case Pulled:
+		r.copies.pulled(e, r.view, &r.out)
+		for _, p := range r.puts {
+			p.pulled(e, r.view)
+			p.step(now, r.view, &r.own, &r.out)
+		}
+	case Scanned:
+		r.copies.scanned(now, e, r.view, &r.out)
+	case Moving:
+		r.moving(e)
+	default:
+		r.operation(now, ev)
+	}
+	r.follow(now, from)
+	out, r.out.acts = r.out.acts, nil
+	return out
+}
+
+// operation takes the events that begin, feed or end the user's operations.
+func (r *Ring) operation(now Time, ev Event) {
+	switch e := ev.(type) {
+	case Put:
+		if r.ready(e.Op) {
+			r.addPut(now, &put{op: e.Op, name: e.Name})
+		}
+	case Remove:
+		if r.ready(e.Op) {
+			r.addPut(now, &put{op: e.Op, name: e.Name, remove: true, mtime: e.Mtime, steward: e.Steward})
+		}
+	case Get:
+		if r.ready(e.Op) {
+			r.addGet(now, &get{op: e.Op, name: e.Name, by: e.By, hasBy: e.HasBy})
+		}
+	case Stat:
+		if r.ready(e.Op) {
+			r.addGet(now, &get{op: e.Op, name: e.Name, stat: true})
+		}
+	case Lookup:
+		if r.ready(e.Op) {
+			l := &lookup{op: e.Op, name: e.Name}
+			r.lookups = append(r.lookups, l)
+			l.begin(now, r.view, r.route, &r.out)
+		}
+	case Probe:
+		p := &probe{op: e.Op, peer: e.Peer, began: now}
+		r.probes = append(r.probes, p)
+		r.links.dial(now, e.Peer, &r.out)
+		p.step(now, &r.detect, r.view, &r.out)
+	case Sealed:
+		for _, p := range r.puts {
+			if p.op == e.Op {
+				p.sealed, p.manifest = true, e.Manifest
+				p.step(now, r.view, &r.own, &r.out)
+			}
+		}
+	case Uploaded:
+		for _, p := range r.puts {
+			if p.op == e.Op {
+				p.uploaded(e)
+				p.step(now, r.view, &r.own, &r.out)
+			}
+		}
+	case Cancel:
+		r.cancel(e.Op)
+	default:
+		panic("ring: internal error: an event that Step does not know")
+	}
+}
+
+// ready ends an operation that can't begin.
+func (r *Ring) ready(op Op) bool {
+	if r.view.inRing() && len(r.gets)+len(r.puts)+len(r.lookups) < maxOps {
+		return true
+	}
+	r.out.done(op, Result{Outcome: NotReady})
+	return false
+}
+
+func (r *Ring) addGet(now Time, g *get) {
+	r.gets = append(r.gets, g)
+	g.begin(now, r.view, r.route, &r.out)
+}
+
+func (r *Ring) addPut(now Time, p *put) {
+	r.puts = append(r.puts, p)
+	p.begin(now, r.view, r.route, &r.out)
+	p.step(now, r.view, &r.own, &r.out)
+}
+
+func (r *Ring) cancel(op Op) {
+	r.gets = slices.DeleteFunc(r.gets, func(g *get) bool { return g.op == op })
+	r.puts = slices.DeleteFunc(r.puts, func(p *put) bool { return p.op == op })
+	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return l.op == op })
+	r.probes = slices.DeleteFunc(r.probes, func(p *probe) bool { return p.op == op })
+	r.leaving = slices.DeleteFunc(r.leaving, func(o Op) bool { return o == op })
+}
+
+// behind reports whether this peer may not say no: some reachable home holder
+// of its ranges has not yet given it what it lacks.
+func (r *Ring) behind() bool {
+	return !r.view.inRing() || !r.copies.agreed(r.view, r.own.spoken)
+}
+
+// received takes a message of a ring link.
+func (r *Ring) received(now Time, e Received) {
+	if !r.view.has(e.From) {
+		return
+	}
+	if e.From != r.view.self {
+		r.links.line(e.From).used = now
+		r.heard(now, e.From)
+	}
+	switch m := e.Msg.(type) {
+	case wire.Rows:
+		r.rows(now, m)
+	case wire.Find:
+		r.route.asked(e.From, m, r.view, &r.join, &r.out)
+	case wire.Ask:
+		r.asked(now, e.From, m)
+	case wire.Here:
+		r.here(now, e.From, m)
+	case wire.Refuse:
+		r.refused(now, e.From, m)
+	case wire.Look:
+		r.look(e.From, m)
+	case wire.Found:
+		r.found(now, e.From, m)
+	case wire.Offer:
+		r.copies.offered(e.From, m, r.view, &r.out)
+	case wire.Confirmed:
+		r.copies.confirmed(now, e.From, m, r.view, &r.out)
+		for _, p := range r.puts {
+			if p.confirmed(e.From, m) {
+				p.step(now, r.view, &r.own, &r.out)
+			}
+		}
+	case wire.Settled:
+		r.copies.settled[e.From] = m.Incarnation
+	}
+}
+
+// rows merges what a member passes on. A row of this peer itself that it did
+// not speak is answered by one above it.
+func (r *Ring) rows(now Time, m wire.Rows) {
+	for _, row := range m.Rows {
+		if row.ID == r.view.self {
+			if mine := r.view.member(row.ID); !mine.seen || mine.row != row {
+				r.own.contest(now, row, r.roster.Interval, &r.out)
+			}
+			continue
+		}
+		was := r.view.member(row.ID)
+		if was == nil {
+			continue
+		}
+		anew := row.State == wire.Active &&
+			(!was.seen || was.row.State == wire.Active && row.Incarnation > was.row.Incarnation)
+		if r.view.mergeRow(row) && anew {
+			// It was cut off, or never met before: until it has given us what
+			// it holds, our no means nothing.
+			delete(r.copies.settled, row.ID)
+		}
+	}
+	for _, t := range m.Votes {
+		if r.view.mergeVote(t) && t.Member == r.view.self && t.Verdict == wire.Unreachable {
+			r.unsaved = true
+		}
+	}
+	r.view.settle()
+	if r.view.members[r.view.me].verdict {
+		r.refute(now)
+	}
+}
+
+// refute answers a verdict on this peer. Those who believed it may have
+// missed what this peer holds, so everything is offered anew.
+func (r *Ring) refute(now Time) {
+	if r.view.inRing() && r.own.refute(&r.out) {
+		r.copies.reset(now)
+	}
+}
+
+// heard ends what was held against from: something authenticated came.
+func (r *Ring) heard(now Time, from wire.ID) {
+	r.detect.heard(now, from)
+	r.view.heard(from)
+	if r.view.vote(from) == wire.Unreachable {
+		r.cast(from, wire.Reachable)
+	}
+}
+
+// cast publishes this peer's vote on a member. Its sequence is above that of
+// any vote of an earlier incarnation.
+func (r *Ring) cast(on wire.ID, verdict wire.Verdict) {
+	m := r.view.member(on)
+	if m == nil || !m.seen || !r.view.inRing() {
+		return
+	}
+	r.detect.sequence = max(r.detect.sequence+1, uint64(r.own.spoken)<<20)
+	t := wire.Vote{Observer: r.view.self, Member: on, Incarnation: m.row.Incarnation,
+		Verdict: verdict, Sequence: r.detect.sequence}
+	t.Sig = r.own.sign(t.SignedBytes(r.own.ring, nil))
+	r.view.mergeVote(t)
+	r.view.settle()
+}
+
+// pinged answers a ping and takes an ack.
+func (r *Ring) pinged(now Time, e Pinged) {
+	if !r.view.has(e.From) || e.From == r.view.self {
+		return
+	}
+	r.heard(now, e.From)
+	p := e.Ping
+	if p.Ack {
+		if r.detect.acked(now, e.From, p) {
+			r.out.notify(PingAnswered, e.From, "")
+		}
+		r.probed(now, e)
+	} else {
+		r.out.do(SendPing{e.From, r.detect.ping(e.From, p.Echo, true, r.view)})
+		if r.view.inRing() && slices.Contains(r.view.pred(r.view.k), e.From) {
+			r.out.notify(PingReceived, e.From, "")
+		}
+	}
+	if p.Said == wire.SaidUnreachable && p.Yours == r.own.spoken {
+		r.refute(now)
+	}
+	if p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest && r.links.up(e.From) {
+		r.spread.differs(now, e.From, r.view, &r.out)
+	}
+}
+
+func (r *Ring) probed(now Time, e Pinged) {
+	for _, p := range r.probes {
+		if !p.over && p.peer == e.From && p.echo == e.Ping.Echo {
+			p.over = true
+			r.out.done(p.op, Result{RTT: time.Duration(now - p.sent)})
+		}
+	}
+}
+
+func (r *Ring) linkUp(now Time, e LinkUp) {
+	if !r.view.has(e.Peer) || e.Peer == r.view.self {
+		return
+	}
+	r.links.opened(now, e.Peer)
+	r.heard(now, e.Peer)
+	r.view.settle()
+	r.spread.everything(now, e.Peer, r.view, &r.out)
+	r.join.met(e.Peer)
+	if r.begun && r.own.state == 0 {
+		r.tryJoin(now)
+	}
+}
+
+func (r *Ring) linkDown(now Time, id wire.ID) {
+	if !r.view.has(id) {
+		return
+	}
+	r.links.closed(id)
+	r.detect.hangup(now, id, r.view, &r.out)
+	r.join.failed(now, id)
+	r.copies.lost(now, id, r.view, &r.out)
+	for _, g := range r.gets {
+		if g.find != nil && g.find.at == id {
+			g.arrived(now, r.view, &r.out)
+		}
+		g.look.fail(id, 0, r.view, &r.out)
+		g.step(now, r.view, &r.out)
+	}
+	for _, p := range r.puts {
+		if p.find != nil && p.find.at == id {
+			p.arrived(now, r.view, &r.out)
+		}
+		p.look.fail(id, 0, r.view, &r.out)
+		p.lost(id)
+		p.step(now, r.view, &r.own, &r.out)
+	}
+	for _, l := range r.lookups {
+		if l.find != nil && l.find.at == id && !l.over {
+			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{id}}, &r.out)
+		}
+	}
+}
+
+// asked goes where a peer on the way says. A put or get whose way ends early
+// goes straight to the holders: the walk is for who wants to see it.
+func (r *Ring) asked(now Time, from wire.ID, m wire.Ask) {
+	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
+		r.join.answered = now
+		if !f.onward(now, m.Next, r.view, r.interval(), &r.out) {
+			r.join.failed(now, from)
+		}
+	}
+	for _, g := range r.gets {
+		if f := g.find; f != nil && f.req == m.Req && f.at == from &&
+			!f.onward(now, m.Next, r.view, lookWait, &r.out) {
+			g.arrived(now, r.view, &r.out)
+		}
+	}
+	for _, p := range r.puts {
+		if f := p.find; f != nil && f.req == m.Req && f.at == from &&
+			!f.onward(now, m.Next, r.view, lookWait, &r.out) {
+			p.arrived(now, r.view, &r.out)
+			p.step(now, r.view, &r.own, &r.out)
+		}
+	}
+	for _, l := range r.lookups {
+		if f := l.find; f != nil && f.req == m.Req && f.at == from && !l.over &&
+			!f.onward(now, m.Next, r.view, lookWait, &r.out) {
+			if m.Next == r.view.self {
+				l.arrived(r.view.self, r.view, &r.out)
+			} else {
+				l.finish(Result{Outcome: OutOfHops}, &r.out)
+			}
+		}
+	}
+}
+
+// here ends a question: from answers for the key.
+func (r *Ring) here(now Time, from wire.ID, m wire.Here) {
+	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
+		r.join.find = nil
+		r.join.answered = now
+		r.out.notify(JoinAccepted, from, "")
+		r.console.joined = true
+		r.own.begin(wire.Joining, r.view)
+	}
+	for _, g := range r.gets {
+		if f := g.find; f != nil && f.req == m.Req && f.at == from {
+			g.arrived(now, r.view, &r.out)
+		}
+	}
+	for _, p := range r.puts {
+		if f := p.find; f != nil && f.req == m.Req && f.at == from {
+			p.arrived(now, r.view, &r.out)
+			p.step(now, r.view, &r.own, &r.out)
+		}
+	}
+	for _, l := range r.lookups {
+		if f := l.find; f != nil && f.req == m.Req && f.at == from && !l.over {
+			l.arrived(from, r.view, &r.out)
+		}
+	}
+}
+
+// refused takes a no to any request.
+func (r *Ring) refused(now Time, from wire.ID, m wire.Refuse) {
+	if f := r.join.find; f != nil && f.req == m.Req {
+		r.join.failed(now, from)
+	}
+	for _, g := range r.gets {
+		if f := g.find; f != nil && f.req == m.Req && f.at == from {
+			g.arrived(now, r.view, &r.out)
+		}
+		g.look.fail(from, m.Req, r.view, &r.out)
+		g.step(now, r.view, &r.out)
+	}
+	for _, p := range r.puts {
+		if f := p.find; f != nil && f.req == m.Req && f.at == from {
+			p.arrived(now, r.view, &r.out)
+		}
+		p.look.fail(from, m.Req, r.view, &r.out)
+		p.step(now, r.view, &r.own, &r.out)
+	}
+	for _, l := range r.lookups {
+		if f := l.find; f != nil && f.req == m.Req && f.at == from && !l.over {
+			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{from}}, &r.out)
+		}
+	}
+}
+
+// look answers which versions this peer holds; the driver has the store. A
+// peer that leaves still answers, but its no means nothing.
+func (r *Ring) look(from wire.ID, m wire.Look) {
+	state := r.view.members[r.view.me].row.State
+	if !r.view.inRing() && state != wire.Leaving {
+		r.out.send(from, wire.Refuse{Req: m.Req, Code: wire.CodeNotInRing})
+		return
+	}
+	home := false
+	for _, h := range r.view.holders(wire.KeyOf(r.view.space, m.Name), nil) {
+		home = home || h.home && h.id == r.view.self
+	}
+	r.out.do(Answer{To: from, Req: m.Req, Name: m.Name, Behind: r.behind(), Home: home})
+}
+
+func (r *Ring) found(now Time, from wire.ID, m wire.Found) {
+	behind := r.behind()
+	for _, g := range r.gets {
+		if g.look.answer(now, from, m, behind, r.view, &r.out) {
+			g.step(now, r.view, &r.out)
+		}
+	}
+	for _, p := range r.puts {
+		if p.look.answer(now, from, m, behind, r.view, &r.out) {
+			p.step(now, r.view, &r.own, &r.out)
+		}
+	}
+}
+
+// putStored answers an upload to this peer. It acks only if the list of
+// holders covers every home holder of its own view, itself or by a stand-in;
+// else it keeps the bytes as an extra copy and says what it knows better.
+func (r *Ring) putStored(now Time, e PutStored) {
+	reply := PutReply{Serve: e.Serve, Code: e.Code}
+	if e.Code == wire.CodeOK {
+		r.copies.stored(now, e.Version)
+		if !r.covers(e.Version.Key, e.Holders) {
+			reply.Code = wire.CodeNotOwner
+			reply.Rows, reply.Votes = r.nearby(e.Version.Key)
+		} else if owner, ok := r.view.owner(e.Version.Key); ok && owner == r.view.self {
+			r.out.notify(StoreAccepted, e.From, e.Name)
+		}
+	}
+	r.out.do(reply)
+}
+
+// covers reports whether a list of holders is right in this peer's view:
+// every home holder that takes writes is on it, and as many as there can be.
+func (r *Ring) covers(k wire.Pos, holders []wire.ID) bool {
+	if !r.view.inRing() {
+		return false
+	}
+	places := 0
+	for _, h := range r.view.holders(k, nil) {
+		if h.home && h.use && !slices.Contains(holders, h.id) {
+			return false
+		}
+		if h.use {
+			places++
+		}
+	}
+	return len(holders) >= places
+}
+
+// nearby returns the rows and votes that decide who holds k, as many as a
+// message takes.
+func (r *Ring) nearby(k wire.Pos) (rows []wire.Row, votes []wire.Vote) {
+	members := r.view.members
+	for j, i := 0, at(members, k); j < len(members) && len(rows) < wire.MaxRows; j, i = j+1, (i+1)%len(members) {
+		m := &members[i]
+		if m.seen && len(votes)+len(m.votes) <= wire.MaxVotes {
+			rows = append(rows, m.row)
+			votes = append(votes, m.votes...)
+		}
+	}
+	return rows, votes
+}
+
+// moving turns the ends of transfers into notices.
+func (r *Ring) moving(e Moving) {
+	if e.Peer == r.view.self {
+		return
+	}
+	switch e.Phase {
+	case Sending:
+		r.out.notify(SendingFile, e.Peer, e.Name)
+	case Sent:
+		r.out.notify(FileSent, e.Peer, e.Name)
+	case Receiving:
+		r.out.notify(HadFile, e.Peer, e.Name)
+		r.out.notify(ReceivingFile, e.Peer, e.Name)
+	case Got:
+		r.out.notify(FileReceived, e.Peer, e.Name)
+	}
+}
+
+func (r *Ring) rosterChanged(now Time, to Roster) {
+	for _, m := range r.view.members {
+		if !slices.ContainsFunc(to.Members, func(t Member) bool { return t.ID == m.id }) {
+			r.linkDown(now, m.id)
+		}
+	}
+	r.roster = to
+	r.tune()
+	r.view.setRoster(to)
+	r.copies.reset(now)
+}
+
+// stop leaves the ring and keeps the data here.
+func (r *Ring) stop(now Time) {
+	if r.exit != 0 {
+		return
+	}
+	r.exit = now + r.interval()/4 // what is said last needs a moment to be heard
+	if r.own.state == 0 {
+		r.exit = now
+		return
+	}
+	r.own.become(wire.Stopped, &r.out)
+}
+
+// leave gives every version away, then leaves for good.
+func (r *Ring) leave(now Time, op Op) {
+	if r.own.state == 0 {
+		r.out.done(op, Result{Outcome: NotReady})
+		return
+	}
+	r.leaving = append(r.leaving, op)
+	if r.own.state < wire.Stopped {
+		r.own.become(wire.Leaving, &r.out)
+		r.copies.reset(now)
+	}
+}
+
+// left goes on with a leave: once every home holder that can be reached has
+// every version, this peer has left.
+func (r *Ring) left(now Time) {
+	me := r.view.members[r.view.me].row
+	switch {
+	case r.own.state == wire.Leaving && me.State == wire.Leaving:
+		if len(r.view.ring) == 0 || r.copies.done(r.view) && !r.copies.holding {
+			r.own.become(wire.Left, &r.out)
+		}
+	case me.State == wire.Left && r.exit == 0:
+		r.exit = now + r.interval()/4
+		for _, op := range r.leaving {
+			r.out.done(op, Result{})
+		}
+		r.leaving = nil
+	}
+}
+
+// tick does what time alone brings.
+func (r *Ring) tick(now Time) {
+	if !r.begun {
+		r.begun = true
+		r.join.started = now
+		r.own.raise(0, &r.out)
+	}
+	if r.exit != 0 && now >= r.exit && r.own.durable == r.own.asked {
+		r.exit = never
+		r.out.do(Exit{})
+		return
+	}
+	if r.own.state == 0 && r.exit == 0 {
+		if now >= r.join.due {
+			r.tryJoin(now)
+		}
+	}
+	for _, id := range r.detect.step(now, r.view, &r.out) {
+		r.cast(id, wire.Unreachable)
+	}
+	for _, id := range r.links.step(now, r.view, &r.out) {
+		r.cast(id, wire.Unreachable)
+	}
+	r.copies.step(now, r.view, &r.out)
+	r.stepOperations(now)
+	if r.unsaved && now-r.saved >= 2*r.interval() {
+		r.saved, r.unsaved = now, false
+		rows, _ := r.view.all()
+		r.out.do(SaveView{Rows: slices.DeleteFunc(rows, func(w wire.Row) bool { return w.ID == r.view.self })})
+	}
+}
+
+// tryJoin goes on with coming into the ring. Nothing is asked before the
+// incarnation of this run is on disk.
+func (r *Ring) tryJoin(now Time) {
+	r.join.due = now + r.interval()/8
+	if r.own.durable != r.own.asked {
+		return
+	}
+	if r.join.step(now, r.view, &r.links, r.route, &r.out) {
+		r.join.find = nil
+		r.own.begin(wire.Joining, r.view)
+	}
+}
+
+func (r *Ring) stepOperations(now Time) {
+	for _, g := range r.gets {
+		if g.find != nil && now >= g.find.until {
+			g.arrived(now, r.view, &r.out)
+		}
+		g.step(now, r.view, &r.out)
+	}
+	for _, p := range r.puts {
+		if p.find != nil && now >= p.find.until {
+			p.arrived(now, r.view, &r.out)
+		}
+		p.step(now, r.view, &r.own, &r.out)
+	}
+	for _, l := range r.lookups {
+		if l.find != nil && !l.over && now >= l.find.until {
+			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{l.find.at}}, &r.out)
+		}
+	}
+	for _, p := range r.probes {
+		p.step(now, &r.detect, r.view, &r.out)
+	}
+}
+
+// follow does what follows from the event, once: the ring as it is now, the
+// notices, the news for others, the own state.
+func (r *Ring) follow(now Time, from int) {
+	r.view.settle()
+	if r.view.changed {
+		r.view.changed = false
+		r.unsaved = true
+		r.console.step(r.view, &r.join, &r.out)
+		r.copies.changed(now, r.view)
+		if r.view.inRing() && r.detect.due == 0 {
+			r.detect.start(now)
+		}
+		if !r.view.inRing() {
+			r.detect.due, r.detect.watches = 0, nil
+		}
+	}
+	r.settleState()
+	r.left(now)
+	r.heal(now)
+	r.spread.news(from, r.links.peers, r.view, &r.out)
+	r.sweep()
+}
+
+// settleState makes this peer active when its ranges agree with those of every
+// reachable home holder of them, and says what its disk is like.
+func (r *Ring) settleState() {
+	if s := r.own.state; s == 0 || s >= wire.Stopped || !r.view.inRing() {
+		return
+	}
+	if r.own.state != wire.Joining || !r.behind() {
+		r.own.become(r.disk, &r.out)
+	}
+}
+
+// stuckBehind is how many intervals a peer waits, with nothing moving, for
+// those that should settle it, before it asks again by a new incarnation.
+const stuckBehind = 20
+
+// heal asks again when nobody seems to know that this peer is behind.
+func (r *Ring) heal(now Time) {
+	if !r.behind() || r.copies.pending() > 0 || !r.view.inRing() {
+		r.agreed = now
+	}
+	if now-r.agreed > stuckBehind*r.interval() {
+		r.agreed = now
+		r.refute(now)
+	}
+}
+
+// sweep forgets operations that are over.
+func (r *Ring) sweep() {
+	r.gets = slices.DeleteFunc(r.gets, func(g *get) bool { return g.over })
+	r.puts = slices.DeleteFunc(r.puts, func(p *put) bool { return p.over })
+	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return l.over })
+	r.probes = slices.DeleteFunc(r.probes, func(p *probe) bool { return p.over })
+}
+
+// Next returns when the next Tick is due, at the latest.
+func (r *Ring) Next() Time {
+	if !r.begun {
+		return 0
+	}
+	t := min(r.detect.next(), r.copies.next(r.view))
+	if r.view.inRing() {
+		t = min(t, r.links.due)
+	}
+	if r.own.state == 0 {
+		t = min(t, r.join.due)
+	}
+	if r.exit != 0 && r.own.durable == r.own.asked {
+		t = min(t, r.exit)
+	}
+	for _, g := range r.gets {
+		t = min(t, g.next())
+	}
+	for _, p := range r.puts {
+		t = min(t, p.next())
+	}
+	for _, l := range r.lookups {
+		if l.find != nil {
+			t = min(t, l.find.until)
+		}
+	}
+	for _, p := range r.probes {
+		t = min(t, p.sent+probeWait/12, p.began+probeWait)
+	}
+	return t
+}

@@ -1,0 +1,458 @@
+package ring
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"securepeer/wire"
+)
+
+// member is a line of the roster and what this peer knows of it.
+type member struct {
+	id  wire.ID
+	pos wire.Pos
+
+	row   wire.Row
+	seen  bool // there is a row
+	votes []wire.Vote
+
+	// What only this peer believes; it reroutes, and is in no digest.
+	absent bool // not heard of since this peer started
+	silent bool // this peer alone has heard nothing for 3 T
+
+	// Derived from the above by view.compute.
+	verdict bool // unreachable by votes
+	inRing  bool
+}
+
+// unreachable reports whether this peer routes around m.
+func (m *member) unreachable() bool { return m.verdict || m.absent || m.silent }
+
+// home reports whether m can be a home holder: it was seen and is not leaving
+// or left, reachable or not.
+func (m *member) home() bool { return m.seen && m.row.State < wire.Leaving }
+
+// usable reports whether writes go to m.
+func (m *member) usable() bool {
+	return m.inRing && m.row.State != wire.Full && m.row.State != wire.Stuck
+}
+
+// view is all rows and votes that this peer knows, and the ring that follows
+// from them. Only this file changes it. Invariant: between two steps the
+// derived fields agree with the rows, votes and beliefs.
+type view struct {
+	self    wire.ID
+	space   wire.Space
+	k       int      // observers of a member
+	copies  int      // home holders of a key
+	members []member // by position; this peer is one of them
+	index   map[wire.ID]int
+
+	digest wire.Digest // sum of the rows and votes, 16 bytes wide
+	ring   []int       // indices of those in the computed ring, by position
+	me     int         // index of this peer
+
+	// What changed since take was last called.
+	rows    []wire.Row
+	votes   []wire.Vote
+	changed bool // a derived field or a row did
+
+	dirty bool // a row or vote was merged, settle has to derive
+}
+
+func newView(c Config) *view {
+	v := &view{self: c.Self}
+	v.setRoster(c.Roster)
+	for _, row := range c.Saved {
+		i, ok := v.index[row.ID]
+		if !ok || row.ID == c.Self {
+			continue
+		}
+		m := &v.members[i]
+		m.row, m.seen, m.absent = row, true, true
+		v.mix(row.Sum())
+	}
+	v.compute()
+	return v
+}
+
+// setRoster makes another roster law: rows and votes of members that are gone
+// from it are forgotten.
+func (v *view) setRoster(r Roster) {
+	old := v.members
+	oldIndex := v.index
+	v.space, v.k, v.copies = r.Space, r.Observers, r.Copies
+	v.members = make([]member, len(r.Members))
+	v.index = make(map[wire.ID]int, len(r.Members))
+	for i, m := range r.Members {
+		v.members[i] = member{id: m.ID, pos: m.Pos}
+	}
+	slices.SortFunc(v.members, func(a, b member) int { return cmp.Compare(a.pos, b.pos) })
+	v.digest = wire.Digest{}
+	for i := range v.members {
+		m := &v.members[i]
+		v.index[m.id] = i
+		if j, ok := oldIndex[m.id]; ok {
+			pos := m.pos
+			*m = old[j]
+			m.pos = pos
+		}
+	}
+	for i := range v.members {
+		m := &v.members[i]
+		m.votes = slices.DeleteFunc(m.votes, func(t wire.Vote) bool { return !v.has(t.Observer) })
+		if m.seen {
+			v.mix(m.row.Sum())
+		}
+		for _, t := range m.votes {
+			v.mix(t.Sum())
+		}
+	}
+	v.me = v.index[v.self]
+	v.changed = true
+	v.compute()
+}
+
+func (v *view) has(id wire.ID) bool { _, ok := v.index[id]; return ok }
+
+// member returns what is known of id, or nil if it is not in the roster.
+func (v *view) member(id wire.ID) *member {
+	if i, ok := v.index[id]; ok {
+		return &v.members[i]
+	}
+	return nil
+}
+
+// mix adds or removes an item of the digest: XOR, so that order is nothing.
+func (v *view) mix(d wire.Digest) {
+	for i := range d {
+		v.digest[i] ^= d[i]
+	}
+}
+
+// mergeRow takes a verified row of another member or of this peer itself and
+// reports whether it was news: higher incarnation wins, then the later state,
+// then the larger bytes. Votes on an earlier incarnation go. The caller calls
+// settle when it has merged all that came together.
+func (v *view) mergeRow(row wire.Row) bool {
+	m := v.member(row.ID)
+	if m == nil || m.seen && !rowWins(row, m.row) {
+		return false
+	}
+	if m.seen {
+		v.mix(m.row.Sum())
+	}
+	if !m.seen || row.Incarnation != m.row.Incarnation {
+		for _, t := range m.votes {
+			v.mix(t.Sum())
+		}
+		m.votes = nil
+		m.absent, m.silent = false, false
+	}
+	m.row, m.seen = row, true
+	v.mix(row.Sum())
+	v.rows = append(v.rows, row)
+	v.changed, v.dirty = true, true
+	return true
+}
+
+func rowWins(a, b wire.Row) bool {
+	if a.Incarnation != b.Incarnation {
+		return a.Incarnation > b.Incarnation
+	}
+	if a.State != b.State {
+		return a.State > b.State
+	}
+	return bytes.Compare(a.Append(nil), b.Append(nil)) > 0
+}
+
+// mergeVote takes a verified vote and reports whether it was news. Votes on
+// another incarnation than the row's say nothing. The caller calls settle.
+func (v *view) mergeVote(t wire.Vote) bool {
+	m := v.member(t.Member)
+	if m == nil || !m.seen || t.Incarnation != m.row.Incarnation ||
+		!v.has(t.Observer) || t.Observer == t.Member {
+		return false
+	}
+	i, found := slices.BinarySearchFunc(m.votes, t.Observer, func(t wire.Vote, o wire.ID) int {
+		return cmp.Compare(t.Observer, o)
+	})
+	if found {
+		if !voteWins(t, m.votes[i]) {
+			return false
+		}
+		v.mix(m.votes[i].Sum())
+		m.votes[i] = t
+	} else {
+		m.votes = slices.Insert(m.votes, i, t)
+	}
+	v.mix(t.Sum())
+	v.votes = append(v.votes, t)
+	v.dirty = true
+	return true
+}
+
+func voteWins(a, b wire.Vote) bool {
+	if a.Sequence != b.Sequence {
+		return a.Sequence > b.Sequence
+	}
+	return bytes.Compare(a.Append(nil), b.Append(nil)) > 0
+}
+
+// heard notes that something authenticated came from id.
+func (v *view) heard(id wire.ID) {
+	if m := v.member(id); m != nil && (m.absent || m.silent) {
+		m.absent, m.silent = false, false
+		v.compute()
+	}
+}
+
+// silence notes that this peer alone holds id silent.
+func (v *view) silence(id wire.ID) {
+	if m := v.member(id); m != nil && !m.silent {
+		m.silent = true
+		v.compute()
+	}
+}
+
+// vote returns this peer's own vote on id that stands, if any.
+func (v *view) vote(id wire.ID) wire.Verdict {
+	if m := v.member(id); m != nil {
+		for _, t := range m.votes {
+			if t.Observer == v.self {
+				return t.Verdict
+			}
+		}
+	}
+	return 0
+}
+
+// settle derives the ring again if a row or vote was merged.
+func (v *view) settle() {
+	if v.dirty {
+		v.compute()
+	}
+}
+
+// compute derives verdicts and the ring. A verdict needs two of the member's
+// observers to agree, or the only one there is; its observers are its K
+// nearest predecessors that are not themselves held unreachable, so verdicts
+// are found in rounds, and a round only adds.
+func (v *view) compute() {
+	v.dirty = false
+	var accused []int
+	for i := range v.members {
+		m := &v.members[i]
+		m.verdict = false
+		for _, t := range m.votes {
+			if t.Verdict == wire.Unreachable {
+				accused = append(accused, i)
+				break
+			}
+		}
+	}
+	for i := range v.members {
+		v.place(i)
+	}
+	for again := true; again; {
+		again = false
+		for _, i := range accused {
+			if !v.members[i].verdict && v.convicted(i) {
+				v.members[i].verdict = true
+				v.place(i)
+				again = true
+			}
+		}
+	}
+	was := v.ring
+	v.ring = make([]int, 0, len(was)+1)
+	for i := range v.members {
+		if v.members[i].inRing {
+			v.ring = append(v.ring, i)
+		}
+	}
+	if !slices.Equal(was, v.ring) {
+		v.changed = true
+	}
+}
+
+// place derives whether member i is in the computed ring. This peer itself is
+// whenever its row says so, whatever others vote.
+func (v *view) place(i int) {
+	m := &v.members[i]
+	m.inRing = m.seen && m.row.State < wire.Stopped && (m.id == v.self || !m.unreachable())
+}
+
+func (v *view) convicted(i int) bool {
+	m := &v.members[i]
+	observers, agree := 0, 0
+	for j, n := v.before(i), 0; n < len(v.members)-1 && observers < v.k; j, n = v.before(j), n+1 {
+		o := &v.members[j]
+		if !o.inRing {
+			continue
+		}
+		observers++
+		if slices.ContainsFunc(m.votes, func(t wire.Vote) bool {
+			return t.Observer == o.id && t.Verdict == wire.Unreachable
+		}) {
+			agree++
+		}
+	}
+	return agree >= 2 || observers == 1 && agree == 1
+}
+
+func (v *view) before(i int) int { return (i + len(v.members) - 1) % len(v.members) }
+
+// inRing reports whether this peer is in its own ring.
+func (v *view) inRing() bool { return v.members[v.me].inRing }
+
+// nobody is the skip of successors and predecessors that leaves nobody out.
+const nobody = -1
+
+// successors appends the first n peers after position p in the computed ring,
+// without the member skip.
+func (v *view) successors(p wire.Pos, n int, skip int, dst []wire.ID) []wire.ID {
+	if len(v.ring) == 0 {
+		return dst
+	}
+	first, _ := slices.BinarySearchFunc(v.ring, p, func(i int, p wire.Pos) int {
+		if v.members[i].pos <= p {
+			return -1
+		}
+		return 1
+	})
+	for j := 0; j < len(v.ring) && n > 0; j++ {
+		if m := &v.members[v.ring[(first+j)%len(v.ring)]]; int(m.id) != skip {
+			dst = append(dst, m.id)
+			n--
+		}
+	}
+	return dst
+}
+
+// predecessors is successors the other way round.
+func (v *view) predecessors(p wire.Pos, n int, skip int, dst []wire.ID) []wire.ID {
+	if len(v.ring) == 0 {
+		return dst
+	}
+	first, _ := slices.BinarySearchFunc(v.ring, p, func(i int, p wire.Pos) int {
+		return cmp.Compare(v.members[i].pos, p)
+	})
+	for j := 1; j <= len(v.ring) && n > 0; j++ {
+		if m := &v.members[v.ring[(first-j+2*len(v.ring))%len(v.ring)]]; int(m.id) != skip {
+			dst = append(dst, m.id)
+			n--
+		}
+	}
+	return dst
+}
+
+// succ returns this peer's first n successors.
+func (v *view) succ(n int) []wire.ID {
+	return v.successors(v.members[v.me].pos, n, int(v.self), nil)
+}
+
+// pred returns this peer's first n predecessors.
+func (v *view) pred(n int) []wire.ID {
+	return v.predecessors(v.members[v.me].pos, n, int(v.self), nil)
+}
+
+// owner returns the first live peer at or after k.
+func (v *view) owner(k wire.Pos) (wire.ID, bool) {
+	o := v.successors(k-1, 1, nobody, nil)
+	if len(o) == 0 {
+		return 0, false
+	}
+	return o[0], true
+}
+
+// holder is a place for copies of a key.
+type holder struct {
+	id   wire.ID
+	home bool // a home holder; else a stand-in
+	up   bool // in the computed ring
+	use  bool // takes writes
+}
+
+// holders appends the home holders of k and, for each that takes no writes, a
+// stand-in: the next peers after them that do.
+func (v *view) holders(k wire.Pos, dst []holder) []holder {
+	homes, lacking := 0, 0
+	for j, i := 0, at(v.members, k); j < len(v.members); j, i = j+1, (i+1)%len(v.members) {
+		m := &v.members[i]
+		switch {
+		case homes < v.copies && m.home():
+			homes++
+			if !m.usable() {
+				lacking++
+			}
+			dst = append(dst, holder{m.id, true, m.inRing, m.usable()})
+		case homes >= v.copies && lacking > 0 && m.usable():
+			lacking--
+			dst = append(dst, holder{m.id, false, true, true})
+		case homes >= v.copies && lacking == 0:
+			return dst
+		}
+	}
+	return dst
+}
+
+// targets returns who gets the writes of k: usable home holders, then
+// stand-ins.
+func (v *view) targets(k wire.Pos) []wire.ID {
+	var ids []wire.ID
+	for _, h := range v.holders(k, nil) {
+		if h.use {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
+}
+
+// neighbours returns the other home holders that share a range with this
+// peer: copies-1 on either side.
+func (v *view) neighbours() []wire.ID {
+	var ids []wire.ID
+	for _, step := range []int{1, len(v.members) - 1} {
+		n := v.copies - 1
+		for j, i := 1, (v.me+step)%len(v.members); j < len(v.members) && n > 0; j, i = j+1, (i+step)%len(v.members) {
+			if m := &v.members[i]; m.home() {
+				n--
+				if !slices.Contains(ids, m.id) {
+					ids = append(ids, m.id)
+				}
+			}
+		}
+	}
+	return ids
+}
+
+// watches reports whether this peer is among the K nearest predecessors, in
+// the computed ring, of a member outside of it, at index i.
+func (v *view) watches(i int) bool {
+	if !v.inRing() {
+		return false
+	}
+	return slices.Contains(v.predecessors(v.members[i].pos, v.k, int(v.members[i].id), nil), v.self)
+}
+
+// take returns the rows and votes that were news since the last call.
+func (v *view) take() ([]wire.Row, []wire.Vote) {
+	rows, votes := v.rows, v.votes
+	v.rows, v.votes = nil, nil
+	return rows, votes
+}
+
+// all returns every row and vote.
+func (v *view) all() ([]wire.Row, []wire.Vote) {
+	var rows []wire.Row
+	var votes []wire.Vote
+	for i := range v.members {
+		if m := &v.members[i]; m.seen {
+			rows = append(rows, m.row)
+			votes = append(votes, m.votes...)
+		}
+	}
+	return rows, votes
+}
