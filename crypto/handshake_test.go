@@ -314,7 +314,7 @@ func TestSessionKeysDependOnTheKEM(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, s, err := r.answer(Info{}, bytes.NewReader(seed), fixedEncapsulate(t, byte(n)))
+		_, s, err := r.answer(Info{}, bytes.NewReader(seed), fixedEncapsulate(t, bytes.Repeat([]byte{byte(n)}, 32)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,10 +325,10 @@ func TestSessionKeysDependOnTheKEM(t *testing.T) {
 	}
 }
 
-// fixedEncapsulate draws its randomness, 32 bytes, from fill.
-func fixedEncapsulate(t testing.TB, fill byte) encapsulate {
+// fixedEncapsulate takes its randomness, 32 bytes, from random.
+func fixedEncapsulate(t testing.TB, random []byte) encapsulate {
 	return func(key *mlkem.EncapsulationKey768) (shared, ciphertext []byte) {
-		shared, ciphertext, err := mlkemtest.Encapsulate768(key, bytes.Repeat([]byte{fill}, 32))
+		shared, ciphertext, err := mlkemtest.Encapsulate768(key, random)
 		if err != nil {
 			t.Fatal(err)
 		}
