@@ -88,14 +88,13 @@ func readRegular(path string, flags int, limit int64, check func(fs.FileInfo) er
 	return b, nil
 }
 
+// kindOf names what can be opened and is no regular file.
 func kindOf(m fs.FileMode) string {
 	switch {
 	case m.IsDir():
 		return "a folder"
 	case m&fs.ModeNamedPipe != 0:
 		return "a pipe"
-	case m&fs.ModeDevice != 0:
-		return "a device"
 	}
-	return "something else"
+	return "a device"
 }

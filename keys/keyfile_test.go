@@ -117,6 +117,7 @@ func TestReadKeyFileRefuses(t *testing.T) {
 		{"in a missing folder", filepath.Join(folder, "none", "key"), "keygen"},
 		{"a folder", folder, "not a regular file but a folder"},
 		{"a pipe", pipe, "not a regular file but a pipe"},
+		{"a device", os.DevNull, "not a regular file but a device"},
 		{"a symbolic link", link, "symbolic link"},
 		{"group may read", write("g", secret+"\n", 0o640), "mode 0640): run chmod 600 " + folder},
 		{"others may read", write("o", secret+"\n", 0o604), "mode 0604): run chmod 600 " + folder},

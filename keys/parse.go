@@ -40,8 +40,7 @@ type rosterParser struct {
 	told faults
 	c    *checker
 
-	ring  source // line 0 until there was one
-	peers int
+	ring source // line 0 until there was one
 }
 
 func (p *rosterParser) line(l textLine) {
@@ -167,12 +166,6 @@ func (p *rosterParser) adminLine(l textLine, words []string) {
 
 func (p *rosterParser) peerLine(l textLine, words []string) {
 	before := p.told.count()
-	if p.peers++; p.peers == maxMembers+1 {
-		p.told.add(l.number, "a roster has at most %d members", maxMembers)
-	}
-	if p.peers > maxMembers {
-		return
-	}
 	if len(words) < 3 {
 		p.told.add(l.number, "the line must be: peer ID NAME KEY addr=HOST:PORT [pos=] [role=steward] [next=KEY] [drain]")
 		return

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -29,10 +28,10 @@ const (
 )
 
 // Limits of a roster: what the wire can carry, and what keeps a typing error
-// from becoming a ring.
+// from becoming a ring. It has at most 65,536 members, because each has an id
+// of its own.
 const (
 	maxRosterSize  = 16 << 20
-	maxMembers     = 1 << 16
 	maxNameSize    = 64
 	maxCopies      = wire.MaxHolders / 2 // with a stand-in for each, a put still names all of them
 	maxObservers   = 32
@@ -195,9 +194,6 @@ func (r *Roster) Add(m Member) error {
 	c.claimAll(r)
 	from := source{what: m.describe()}
 	c.checkMember(from, &m)
-	if len(r.Members) >= maxMembers {
-		told.add(0, "a roster has at most %d members", maxMembers)
-	}
 	if !m.HasPos {
 		m.Pos = position(r.Space, m.ID, m.Key)
 	}
@@ -240,9 +236,6 @@ func (r *Roster) Validate() error {
 	for i := range r.Revoked {
 		c.checkRevoked(source{what: r.Revoked[i].describe()}, &r.Revoked[i])
 	}
-	if len(r.Members) > maxMembers {
-		told.add(0, "a roster has at most %d members", maxMembers)
-	}
 	if !slices.IsSorted(r.Admins) || !slices.IsSortedFunc(r.Members, byMemberID) || !slices.IsSortedFunc(r.Revoked, byRevokedID) {
 		told.add(0, "its lines are not sorted")
 	}
@@ -270,10 +263,10 @@ func position(space wire.Space, id wire.ID, key Public) wire.Pos {
 // they were, each above the line it was above. Parsing it gives an equal
 // roster, appending that the same bytes.
 func (r *Roster) Append(b []byte) []byte {
-	for note, line := range r.lines() {
+	r.eachLine(func(note string, line []byte) {
 		b = append(b, note...)
 		b = append(b, line...)
-	}
+	})
 	return append(b, r.lastNote...)
 }
 
@@ -282,39 +275,27 @@ func (r *Roster) Append(b []byte) []byte {
 // are spaced, ordered and abbreviated, have one digest.
 func (r *Roster) Digest() wire.Digest8 {
 	h := sha256.New()
-	for _, line := range r.lines() {
-		h.Write(line)
-	}
+	r.eachLine(func(_ string, line []byte) { h.Write(line) })
 	return wire.Digest8(h.Sum(nil)[:8])
 }
 
-// lines yields each line, with its newline, and the note above it. The line is
-// valid until the next one.
-func (r *Roster) lines() iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
-		line := r.appendRing(nil)
-		if !yield(r.ringNote, line) {
-			return
-		}
-		for _, admin := range r.Admins {
-			line = append(append(append(line[:0], "admin "...), admin...), '\n')
-			if !yield(r.adminNotes[admin], line) {
-				return
-			}
-		}
-		for i := range r.Members {
-			line = r.Members[i].append(line[:0])
-			if !yield(r.Members[i].note, line) {
-				return
-			}
-		}
-		for i := range r.Revoked {
-			v := &r.Revoked[i]
-			line = fmt.Appendf(line[:0], "revoke %d %s %s\n", v.ID, v.Name, v.Key)
-			if !yield(v.note, line) {
-				return
-			}
-		}
+// eachLine calls f with each line, which ends in a newline and is valid until
+// f returns, and the note above it.
+func (r *Roster) eachLine(f func(note string, line []byte)) {
+	line := r.appendRing(nil)
+	f(r.ringNote, line)
+	for _, admin := range r.Admins {
+		line = fmt.Appendf(line[:0], "admin %s\n", admin)
+		f(r.adminNotes[admin], line)
+	}
+	for i := range r.Members {
+		line = r.Members[i].append(line[:0])
+		f(r.Members[i].note, line)
+	}
+	for i := range r.Revoked {
+		v := &r.Revoked[i]
+		line = fmt.Appendf(line[:0], "revoke %d %s %s\n", v.ID, v.Name, v.Key)
+		f(v.note, line)
 	}
 }
 

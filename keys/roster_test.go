@@ -41,6 +41,7 @@ func fullRoster(t testing.TB) string {
 		fmt.Sprintf("peer 65535 Carol_-.,9 %s addr=[2001:db8::1]:1 role=steward\n", testPublic(t, "carol")) +
 		"# lost his laptop\n" +
 		fmt.Sprintf("revoke 9 dave %s\n", testPublic(t, "dave")) +
+		fmt.Sprintf("revoke 10 erin %s\n", testPublic(t, "erin")) +
 		"# the end\n"
 }
 
@@ -87,7 +88,7 @@ func TestFullRosterReadsAndWritesTheSameBytes(t *testing.T) {
 			t.Errorf("ByKey of a next or revoked key = %+v, want nobody", m)
 		}
 	}
-	if len(r.Admins) != 2 || len(r.Revoked) != 1 || r.Revoked[0].ID != 9 || r.Revoked[0].Key != testPublic(t, "dave") {
+	if len(r.Admins) != 2 || len(r.Revoked) != 2 || r.Revoked[0].ID != 9 || r.Revoked[0].Key != testPublic(t, "dave") {
 		t.Errorf("admins %v, revoked %v", r.Admins, r.Revoked)
 	}
 	if _, ok := r.ByID(9); ok {
@@ -100,7 +101,12 @@ func TestFullRosterReadsAndWritesTheSameBytes(t *testing.T) {
 func TestLooseTextHasOneCanonicalForm(t *testing.T) {
 	canonical := ringLine + "admin " + testAdmin(t, "admin") + "\n" +
 		peerLine(t, 2, "alice", " pos=255 role=steward drain") + peerLine(t, 10, "bob", "")
-	loose := "\n" + peerLine(t, 10, "bob", "   ") +
+	revoked := [2]string{}
+	for i, name := range []string{"dave", "erin"} {
+		revoked[i] = fmt.Sprintf("revoke %d %s %s\n", 90+i, name, testPublic(t, name))
+	}
+	canonical += revoked[0] + revoked[1]
+	loose := revoked[1] + revoked[0] + "\n" + peerLine(t, 10, "bob", "   ") +
 		"# hello\n\tpeer 2  alice\t" + testPublic(t, "alice").String() + " drain role=steward pos=0xff addr=alice.example.net:7460\n" +
 		"ring attic grace=300s\n" + "admin " + testAdmin(t, "admin") + "\n"
 	a, b := mustParse(t, canonical), mustParse(t, loose)
@@ -266,6 +272,7 @@ func TestEachFaultIsToldWithItsLine(t *testing.T) {
 		{"revoked name", ringLine + peer("") + fmt.Sprintf("revoke 2 alice %s\n", bob), []string{"3: the name alice"}},
 		{"revoked key comes back", ringLine + fmt.Sprintf("revoke 2 old %s\n", alice) + peer(""), []string{"3: first half (X25519) of key is that of revoke 2 old in line 2", "3: second half"}},
 		{"revoked key as next", ringLine + fmt.Sprintf("revoke 2 old %s\n", bob) + peer(" next="+bob.String()), []string{"3: first half (X25519) of next=", "3: second half"}},
+		{"two revoked ids", ringLine + fmt.Sprintf("revoke 2 old %s\nrevoke 2 older %s\n", alice, bob), []string{"3: revoke 2 older: id 2 is that of revoke 2 old in line 2"}},
 		{"revoke words", ringLine + fmt.Sprintf("revoke 2 old %s since=2026\n", bob), []string{"2: the line must be: revoke ID NAME KEY"}},
 		{"classic id", "ring seed space=8\n" + peerLine(t, 256, "alice", ""), []string{"2: id 256 is over 255, the last of space=8"}},
 		{"classic position", peer(" pos=1") + "ring seed space=8\n", []string{"1: pos= has no place in space=8"}},
@@ -473,17 +480,18 @@ func TestNextIDIsTheLowestNeverUsed(t *testing.T) {
 
 func TestValidateSeesWhatAProgramDidWrong(t *testing.T) {
 	for want, change := range map[string]func(*Roster){
-		"not sorted":              func(r *Roster) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] },
-		"is not the computed one": func(r *Roster) { r.Members[1].Pos++ },
-		"id 0 is that of":         func(r *Roster) { r.Members[1].ID = 0 },
-		"copies=0":                func(r *Roster) { r.Copies = 0 },
-		"the name is empty":       func(r *Roster) { r.Ring = "" },
-		"route=Route(7) must be":  func(r *Roster) { r.Route = 7 },
-		"space=9 must be":         func(r *Roster) { r.Space = 9 },
-		"not a minisign":          func(r *Roster) { r.Admins[0] = "x\ny" },
-		"low-order point":         func(r *Roster) { r.Revoked[0].Key = Public{} },
-		"pos= has no place":       func(r *Roster) { r.Space = wire.Space8 },
-		"id 65535 is over 255":    func(r *Roster) { r.Space = wire.Space8 },
+		"its lines are not sorted": func(r *Roster) { r.Revoked[0], r.Revoked[1] = r.Revoked[1], r.Revoked[0] },
+		"not sorted":               func(r *Roster) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] },
+		"is not the computed one":  func(r *Roster) { r.Members[1].Pos++ },
+		"id 0 is that of":          func(r *Roster) { r.Members[1].ID = 0 },
+		"copies=0":                 func(r *Roster) { r.Copies = 0 },
+		"the name is empty":        func(r *Roster) { r.Ring = "" },
+		"route=Route(7) must be":   func(r *Roster) { r.Route = 7 },
+		"space=9 must be":          func(r *Roster) { r.Space = 9 },
+		"not a minisign":           func(r *Roster) { r.Admins[0] = "x\ny" },
+		"low-order point":          func(r *Roster) { r.Revoked[0].Key = Public{} },
+		"pos= has no place":        func(r *Roster) { r.Space = wire.Space8 },
+		"id 65535 is over 255":     func(r *Roster) { r.Space = wire.Space8 },
 	} {
 		r := mustParse(t, fullRoster(t))
 		change(r)
