@@ -138,9 +138,9 @@ func (s *Store) Stuck() error {
 }
 
 // syncFailed is called with the error of every failed sync. A sync that never
-// began, for want of a descriptor or memory, has harmed nothing.
+// began, for want of a descriptor, has harmed nothing.
 func (s *Store) syncFailed(err error) error {
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return err
 	}
 	s.mu.Lock()
@@ -187,7 +187,9 @@ func (s *Store) makeDirs(parent string, dirs ...string) error {
 	err := s.syncDirLocked(parent)
 	if err != nil {
 		// The next run would find these folders, sync a parent that counts
-		// as clean, and store into folders that are not on the disk.
+		// as clean, and store into folders that are not on the disk. (Where
+		// this fails too the disk is to be reset first, as after any error
+		// of a journal.)
 		for _, dir := range made {
 			s.fs.Remove(dir)
 		}

@@ -158,6 +158,19 @@ func TestWritingAllocatesLittle(t *testing.T) {
 	if n := testing.AllocsPerRun(64, func() { w.Write(record) }); n > 0.2 {
 		t.Errorf("%v allocations to a Write", n)
 	}
+	id, err := put(s, 1, []byte("m"), content(1, store.BlockSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Reader(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	buf := make([]byte, 65518)
+	if n := testing.AllocsPerRun(10, func() { r.CopyRange(io.Discard, 0, r.Size(), buf) }); n > 0 {
+		t.Errorf("%v allocations to a CopyRange", n)
+	}
 	v := newVerifier(t, content(1, 4*store.BlockSize))
 	v.Write(record)
 	if n := testing.AllocsPerRun(40, func() { v.Write(content(1, 65518)) }); n > 1 { // the error of the last

@@ -56,7 +56,8 @@ type Call struct {
 type Disk struct {
 	// Fail is asked before every call; the call fails with the error it
 	// returns, unless that is nil. A write that fails may have written the
-	// first part, a sync that fails any part. It must not use the disk.
+	// first part, a sync that fails any part; but a SyncDir that fails with
+	// EMFILE has not begun. Fail must not use the disk.
 	Fail func(Call) error
 
 	// Capacity is the room for the bytes of files; 0 means no limit.
@@ -407,7 +408,7 @@ func (m *mount) SyncDir(dir string) error {
 	defer m.disk.mu.Unlock()
 	n, err := m.disk.find(dir)
 	if fault := m.begin("SyncDir", dir); fault != nil {
-		if err == nil && fault != errUnmounted {
+		if err == nil && fault != errUnmounted && !errors.Is(fault, syscall.EMFILE) {
 			n.settle(m.disk.rng)
 		}
 		return fault
