@@ -129,7 +129,7 @@ func (c *copier) reset(now Time) {
 
 // step begins a pass when one is due, and checks fresh puts.
 func (c *copier) step(now Time, v *view, o *outbox) {
-	if !v.inRing() && v.members[v.me].row.State != wire.Leaving {
+	if !gives(v) {
 		return
 	}
 	if c.wanted && now >= c.due && c.pass == nil {
@@ -141,6 +141,15 @@ func (c *copier) step(now Time, v *view, o *outbox) {
 		c.check(c.recheck[0].version, v, o)
 		c.recheck = c.recheck[1:]
 	}
+}
+
+// gives reports whether this peer offers what it holds: in the ring, and on
+// its way out of it.
+func gives(v *view) bool { return v.inRing() || v.members[v.me].row.State == wire.Leaving }
+
+// gives reports whether this peer is in a state to give versions away.
+func (c *copier) gives(v *view) bool {
+	return v.inRing() || v.members[v.me].row.State == wire.Leaving
 }
 
 // advance offers what is in the batch while the window has room, asks for the
@@ -397,6 +406,9 @@ func (c *copier) pulled(e Pulled, v *view, o *outbox) {
 
 func (c *copier) next(v *view) Time {
 	t := never
+	if !gives(v) {
+		return t
+	}
 	if c.wanted && c.pass == nil {
 		t = c.due
 	}
