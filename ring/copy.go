@@ -37,9 +37,10 @@ const (
 type copier struct {
 	interval time.Duration
 
-	stamps []stamp // by member index, of the last complete pass
-	due    Time    // when the next pass may begin
-	wanted bool    // a pass is
+	stamps []stamp   // by member index, of the last complete pass
+	near   []wire.ID // whom it settled, or had before
+	due    Time      // when the next pass may begin
+	wanted bool      // a pass is
 
 	pass    *pass
 	holding bool // the last pass found a version that nobody else in reach is home to
@@ -47,7 +48,7 @@ type copier struct {
 	recheck []fresh
 	pulls   []pull
 	queue   []pull
-	settled map[wire.ID]wire.Incarnation // who gave this peer all, and to which incarnation of it
+	settled map[wire.ID]wire.Incarnation // who gave this peer all, in which incarnation of it
 }
 
 // stamp is what a pass took a member for.
@@ -95,14 +96,19 @@ func stampsOf(v *view) []stamp {
 }
 
 // continues reports whether a member that was given everything as was needs
-// nothing anew as is: nothing has changed, or it has just become active.
+// nothing anew as is.
 func (is stamp) continues(was stamp) bool {
-	if !was.up || !is.up || !was.home {
-		return false
-	}
-	return is.incarnation == was.incarnation ||
-		was.state == wire.Joining && is.state == wire.Active ||
-		was.state == wire.Active && (is.state == wire.Full || is.state == wire.Stuck)
+	return was.up && is.up && was.home &&
+		(is.incarnation == was.incarnation || goesOn(was.incarnation, was.state, is.incarnation, is.state))
+}
+
+// goesOn reports whether a row that follows another of the same member says
+// only that it has caught up, or that its disk takes no more: then nobody has
+// to give it anything anew. Any other change may stand for a time in which it
+// missed something.
+func goesOn(i wire.Incarnation, was wire.State, j wire.Incarnation, is wire.State) bool {
+	return j == i+1 && (was == wire.Joining && is == wire.Active ||
+		(was == wire.Joining || was == wire.Active) && (is == wire.Full || is == wire.Stuck))
 }
 
 // changed notes that the view has, and whether that asks for a pass.
@@ -146,11 +152,6 @@ func (c *copier) step(now Time, v *view, o *outbox) {
 // gives reports whether this peer offers what it holds: in the ring, and on
 // its way out of it.
 func gives(v *view) bool { return v.inRing() || v.members[v.me].row.State == wire.Leaving }
-
-// gives reports whether this peer is in a state to give versions away.
-func (c *copier) gives(v *view) bool {
-	return v.inRing() || v.members[v.me].row.State == wire.Leaving
-}
 
 // advance offers what is in the batch while the window has room, asks for the
 // next batch, and ends the pass when there is none.
@@ -300,12 +301,12 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 	for i := range v.members {
 		m := &v.members[i]
 		is := p.stamps[i]
-		given := len(c.stamps) == len(p.stamps) && is.continues(c.stamps[i])
+		given := len(c.stamps) == len(p.stamps) && is.continues(c.stamps[i]) && slices.Contains(c.near, m.id)
 		if is.up && !given && m.id != v.self && slices.Contains(near, m.id) {
 			o.send(m.id, wire.Settled{Incarnation: is.incarnation})
 		}
 	}
-	c.stamps, c.pass, c.holding = p.stamps, nil, p.skipped
+	c.stamps, c.near, c.pass, c.holding = p.stamps, near, nil, p.skipped
 	if len(p.failed) > 0 || p.skipped && v.members[v.me].row.State == wire.Leaving {
 		c.wanted, c.due = true, now+Time(c.interval)
 	}
@@ -319,10 +320,10 @@ func (c *copier) done(v *view) bool {
 }
 
 // agreed reports whether every reachable home holder of this peer's ranges
-// has given it what it had, in its present incarnation.
-func (c *copier) agreed(v *view, mine wire.Incarnation) bool {
+// has given it what it had, in an incarnation from since on.
+func (c *copier) agreed(v *view, since wire.Incarnation) bool {
 	for _, id := range v.neighbours() {
-		if v.member(id).inRing && c.settled[id] != mine {
+		if v.member(id).inRing && c.settled[id] < since {
 			return false
 		}
 	}

@@ -27,6 +27,8 @@ type own struct {
 	spoken    wire.Incarnation // of the published row
 	asked     wire.Incarnation // of the last Persist
 	durable   wire.Incarnation // of the last Persisted
+	since     wire.Incarnation // in which others have begun to give this peer all
+	missed    bool             // it may lack something: since is the next incarnation
 	contests  int
 	contested Time // when the count began
 }
@@ -70,6 +72,10 @@ func (w *own) persisted(e Persisted, v *view) {
 // publish puts the own row into the view, from where it spreads. The
 // incarnation must be durable and not spoken before.
 func (w *own) publish(v *view) {
+	was := v.member(w.id).row
+	if w.missed || !goesOn(was.Incarnation, was.State, w.durable, w.state) {
+		w.since, w.missed = w.durable, false
+	}
 	row := wire.Row{ID: w.id, Incarnation: w.durable, State: w.state, Store: w.store}
 	row.Sig = w.sign(row.SignedBytes(w.ring, nil))
 	w.spoken = w.durable
@@ -102,14 +108,19 @@ func (w *own) contest(now Time, row wire.Row, interval time.Duration, o *outbox)
 		o.do(Exit{errRunsTwice})
 		return
 	}
+	w.missed = true
 	w.raise(row.Incarnation, o)
 }
 
-// refute answers a verdict on the incarnation that is spoken: one above.
+// refute answers a verdict on this peer: one above what was spoken. It reports
+// whether this is the first answer.
 func (w *own) refute(o *outbox) bool {
-	if w.asked > w.spoken {
-		return false // a higher one is on its way already
+	if w.missed {
+		return false
 	}
-	w.raise(w.spoken, o)
+	w.missed = true
+	if w.asked == w.spoken { // else a higher one is on its way already
+		w.raise(w.spoken, o)
+	}
 	return true
 }

@@ -275,7 +275,7 @@ func (r *Ring) cancel(op Op) {
 // behind reports whether this peer may not say no: some reachable home holder
 // of its ranges has not yet given it what it lacks.
 func (r *Ring) behind() bool {
-	return !r.view.inRing() || !r.copies.agreed(r.view, r.own.spoken)
+	return !r.view.inRing() || r.own.missed || !r.copies.agreed(r.view, r.own.since)
 }
 
 // received takes a message of a ring link.
@@ -312,7 +312,7 @@ func (r *Ring) received(now Time, e Received) {
 			}
 		}
 	case wire.Settled:
-		r.copies.settled[e.From] = m.Incarnation
+		r.copies.settled[e.From] = max(r.copies.settled[e.From], m.Incarnation)
 	}
 }
 
