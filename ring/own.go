@@ -114,7 +114,7 @@ func (w *own) contest(now Time, row wire.Row, interval time.Duration, o *outbox)
 
 // refute answers a verdict on this peer: one above what was spoken. It reports
 // whether this is the first answer.
-func (w *own) refute(o *outbox) bool {
+func (w *own) refute(o *outbox) {
 	if w.missed {
 		return false
 	}

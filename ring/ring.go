@@ -163,7 +163,7 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 	case LinkDown:
 		r.linkDown(now, e.Peer)
 	case Persisted:
-		r.own.persisted(e, r.view)
+		r.persisted(now, e)
 	case RosterChanged:
 		r.rosterChanged(now, e.Roster)
 	case DiskChanged:
@@ -345,14 +345,24 @@ func (r *Ring) rows(now Time, m wire.Rows) {
 	}
 	r.view.settle()
 	if r.view.members[r.view.me].verdict {
-		r.refute(now)
+		r.refute()
 	}
 }
 
-// refute answers a verdict on this peer. Those who believed it may have
-// missed what this peer holds, so everything is offered anew.
-func (r *Ring) refute(now Time) {
-	if r.view.inRing() && r.own.refute(&r.out) {
+// refute answers a verdict on this peer.
+func (r *Ring) refute() {
+	if r.view.inRing() {
+		r.own.refute(&r.out)
+	}
+}
+
+// persisted publishes a row that waited for the disk. If it answers a verdict,
+// those who believed that may have missed what this peer holds, and wait for
+// it from the moment they see the row: everything is offered anew.
+func (r *Ring) persisted(now Time, e Persisted) {
+	since := r.own.since
+	r.own.persisted(e, r.view)
+	if r.own.since != since {
 		r.copies.reset(now)
 	}
 }
@@ -400,7 +410,7 @@ func (r *Ring) pinged(now Time, e Pinged) {
 		}
 	}
 	if p.Said == wire.SaidUnreachable && p.Yours == r.own.spoken {
-		r.refute(now)
+		r.refute()
 	}
 	if p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest && r.links.up(e.From) {
 		r.spread.differs(now, e.From, r.view, &r.out)
@@ -812,7 +822,7 @@ func (r *Ring) heal(now Time) {
 	}
 	if now-r.agreed > stuckBehind*r.interval() {
 		r.agreed = now
-		r.refute(now)
+		r.refute()
 	}
 }
 
