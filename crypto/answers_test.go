@@ -29,6 +29,36 @@ func count(first byte, n int) []byte {
 	return b
 }
 
+// countedHandshake is the handshake of the known answers: the same bytes in
+// every run and every process.
+func countedHandshake(t testing.TB) (*Initiator, *finished) {
+	t.Helper()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var h finished
+	var err error
+	h.a, err = keys.ParseSecret(dialSecret)
+	ok(err)
+	h.b, err = keys.ParseSecret(answerSecret)
+	ok(err)
+	infoA := Info{0x0102030405060708, 0x11121314, CapAES, 0x2122232425262728, [8]byte(count(0x31, 8))}
+	infoB := Info{0x4142434445464748, 0x51525354, CapAES, 0x6162636465666768, [8]byte(count(0x71, 8))}
+	i, frame1, err := NewInitiator(h.a, h.b.Public(), "attic", infoA, bytes.NewReader(append(count(0x40, 64), count(0x80, 32)...)))
+	ok(err)
+	r, err := Respond(h.b, "attic", frame1)
+	ok(err)
+	h.frame1 = frame1
+	h.frame2, h.answerer, err = r.answer(infoB, bytes.NewReader(count(0xa0, 32)), fixedEncapsulate(t, count(0xc0, 32)))
+	ok(err)
+	h.dialler, err = i.clone(t, h.a, "attic").Finish(h.frame2)
+	ok(err)
+	return i, &h
+}
+
 // answer is one named value of the protocol.
 type answer struct {
 	name  string
@@ -46,36 +76,22 @@ func knownAnswers(t *testing.T) (all []answer) {
 		}
 	}
 	add := func(name string, b []byte) { all = append(all, answer{name, bytes.Clone(b)}) }
-	a, err := keys.ParseSecret(dialSecret)
-	ok(err)
-	b, err := keys.ParseSecret(answerSecret)
-	ok(err)
-	own := b.Public().Noise
-	infoA := Info{0x0102030405060708, 0x11121314, CapAES, 0x2122232425262728, [8]byte(count(0x31, 8))}
-	infoB := Info{0x4142434445464748, 0x51525354, CapAES, 0x6162636465666768, [8]byte(count(0x71, 8))}
+	i, h := countedHandshake(t)
 	opening, err := prologue("attic")
 	ok(err)
-	add("dialler-static", a.Noise().PublicKey().Bytes())
-	add("answerer-static", own[:])
+	add("dialler-static", h.a.Noise().PublicKey().Bytes())
+	add("answerer-static", h.b.Noise().PublicKey().Bytes())
 	add("prologue", opening)
-	add("dialler-info", infoA.append(nil))
-	add("answerer-info", infoB.append(nil))
-
-	i, frame1, err := NewInitiator(a, b.Public(), "attic", infoA, bytes.NewReader(append(count(0x40, 64), count(0x80, 32)...)))
-	ok(err)
+	add("dialler-info", h.dialler.Mine.append(nil))
+	add("answerer-info", h.answerer.Mine.append(nil))
 	add("ek", i.ek)
-	add("mac1", frame1[1:1+macSize])
-	add("frame1", frame1)
-	r, err := Respond(b, "attic", frame1)
-	ok(err)
-	frame2, answerer, err := r.answer(infoB, bytes.NewReader(count(0xa0, 32)), fixedEncapsulate(t, count(0xc0, 32)))
-	ok(err)
-	psk, err := kemFinish(i.kem, i.ek, frame2[:ciphertextSize])
+	add("mac1", h.frame1[1:1+macSize])
+	add("frame1", h.frame1)
+	psk, err := kemFinish(i.kem, i.ek, h.frame2[:ciphertextSize])
 	ok(err)
 	add("psk", psk[:])
-	add("frame2", frame2)
-
-	_, split, err := i.clone(t, a, "attic").attempt.readLast(frame2[ciphertextSize:], &psk)
+	add("frame2", h.frame2)
+	_, split, err := i.attempt.readLast(h.frame2[ciphertextSize:], &psk)
 	ok(err)
 	add("handshake-hash", split.hash[:])
 	add("split-i2r", split.i2r[:])
@@ -88,16 +104,13 @@ func knownAnswers(t *testing.T) (all []answer) {
 		add("ping-i2r-"+aead, k.pingI2R[:])
 		add("ping-r2i-"+aead, k.pingR2I[:])
 	}
-	dialler, err := i.Finish(frame2)
-	ok(err)
-	hello := sealRecord(t, dialler.send, typeHello, "\x01")
-	add("hello-record", hello)
-	add("message-record", sealRecord(t, dialler.send, FirstMessage, "hello"))
-	add("end-record", sealRecord(t, dialler.send, typeEnd, ""))
-	add("answer-record", sealRecord(t, answerer.send, typeData, "data"))
-	dialler.ping.counter = 7
+	add("hello-record", sealRecord(t, h.dialler.send, typeHello, "\x01"))
+	add("message-record", sealRecord(t, h.dialler.send, FirstMessage, "hello"))
+	add("end-record", sealRecord(t, h.dialler.send, typeEnd, ""))
+	add("answer-record", sealRecord(t, h.answerer.send, typeData, "data"))
+	h.dialler.ping.counter = 7
 	add("ping-body", count(0, PingBodySize))
-	add("ping", dialler.ping.seal(nil, (*[PingBodySize]byte)(count(0, PingBodySize))))
+	add("ping", h.dialler.ping.seal(nil, (*[PingBodySize]byte)(count(0, PingBodySize))))
 
 	s, err := newSealer(nameChaCha, chachaKey(t, split))
 	ok(err)

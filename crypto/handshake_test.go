@@ -136,7 +136,7 @@ func TestTamperEveryByteOfTheHandshake(t *testing.T) {
 }
 
 // clone is the same attempt again, so that each flip meets a live one.
-func (i *Initiator) clone(t *testing.T, secret *keys.Secret, ring string) *Initiator {
+func (i *Initiator) clone(t testing.TB, secret *keys.Secret, ring string) *Initiator {
 	t.Helper()
 	opening, err := prologue(ring)
 	if err != nil {

@@ -77,6 +77,13 @@ func TestRecordsOutOfPlace(t *testing.T) {
 	fails("a ping as a record", f.answerer.recv, ping)
 	asRecord := append([]byte{0, byte(len(ping) - pingHeader)}, ping[pingHeader:]...)
 	fails("a ping's body as a record", f.answerer.recv, asRecord)
+	record := sealRecord(t, f.dialler.send, FirstMessage, string(make([]byte, DatagramSize-recordOverhead)))
+	if _, ok := f.answerer.ping.open(bytes.Clone(record)); ok {
+		t.Error("a record as a ping was accepted")
+	}
+	if _, ok := f.answerer.ping.open(append(make([]byte, pingHeader), record[recordHeader:]...)); ok {
+		t.Error("a record's body as a ping was accepted")
+	}
 	if _, ok := f.answerer.ping.open(bytes.Clone(ping)); !ok {
 		t.Error("the ping itself did not open")
 	}
