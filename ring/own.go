@@ -112,15 +112,13 @@ func (w *own) contest(now Time, row wire.Row, interval time.Duration, o *outbox)
 	w.raise(row.Incarnation, o)
 }
 
-// refute answers a verdict on this peer: one above what was spoken. It reports
-// whether this is the first answer.
+// refute answers a verdict on this peer: one above what was spoken.
 func (w *own) refute(o *outbox) {
 	if w.missed {
-		return false
+		return
 	}
 	w.missed = true
 	if w.asked == w.spoken { // else a higher one is on its way already
 		w.raise(w.spoken, o)
 	}
-	return true
 }
