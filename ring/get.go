@@ -12,8 +12,9 @@ type get struct {
 	name  string
 	by    wire.ID
 	hasBy bool
-	stat  bool  // only say who has what
-	find  *find // walking; nil: straight to the holders
+	stat  bool      // only say who has what
+	find  *find     // walking; nil: straight to the holders
+	owner []wire.ID // where the walk ended: who said Here; else empty
 	look  look
 	asked bool // look has begun
 	over  bool
@@ -43,7 +44,8 @@ func (g *get) arrived(now Time, v *view, o *outbox) {
 
 // step ends the operation when the answers allow it: the highest of the first
 // two that may say no, one of them from a home holder if any is reachable; a
-// second one is waited for, but not for ever.
+// second one is waited for, but not for ever. So is the owner that a walk has
+// led to, as the bytes come from it.
 func (g *get) step(now Time, v *view, o *outbox) {
 	if g.over || !g.asked {
 		return
@@ -58,7 +60,7 @@ func (g *get) step(now Time, v *view, o *outbox) {
 	n, home := g.look.good()
 	live := g.live()
 	switch {
-	case len(live) > 0 && (complete || n >= 2 && home || n > 0 && now >= g.look.deadline()):
+	case len(live) > 0 && (complete || n >= 2 && home && !g.look.awaits(g.owner) || n > 0 && now >= g.look.deadline()):
 		g.fetch(live, n, v, o)
 	case complete && len(g.look.silent()) == 0:
 		g.finish(Result{Outcome: NotFound}, o)

@@ -126,6 +126,13 @@ func (k *look) fail(peer wire.ID, req uint32, v *view, o *outbox) {
 	}
 }
 
+// awaits reports whether one of ids may still answer.
+func (k *look) awaits(ids []wire.ID) bool {
+	return slices.ContainsFunc(k.asked, func(l looked) bool {
+		return l.state == waiting && slices.Contains(ids, l.peer)
+	})
+}
+
 // complete reports whether nobody can still answer.
 func (k *look) complete(now Time) bool {
 	return now >= k.began+lookWait ||

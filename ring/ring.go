@@ -515,6 +515,7 @@ func (r *Ring) here(now Time, from wire.ID, m wire.Here) {
 	}
 	for _, g := range r.gets {
 		if f := g.find; f != nil && f.req == m.Req && f.at == from {
+			g.owner = []wire.ID{from}
 			g.arrived(now, r.view, &r.out)
 		}
 	}
