@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"runtime"
@@ -147,14 +148,18 @@ type bufferedPipe struct {
 	rest     []byte
 }
 
-func newBufferedPipe() (a, b net.Conn) {
+func newBufferedPipe() (a, b *bufferedPipe) {
 	x, y := make(chan []byte, 64), make(chan []byte, 64)
 	return &bufferedPipe{in: x, out: y}, &bufferedPipe{in: y, out: x}
 }
 
 func (p *bufferedPipe) Read(b []byte) (int, error) {
 	if len(p.rest) == 0 {
-		p.rest = <-p.in
+		next, open := <-p.in
+		if !open {
+			return 0, io.EOF
+		}
+		p.rest = next
 	}
 	n := copy(b, p.rest)
 	p.rest = p.rest[n:]

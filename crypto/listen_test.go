@@ -37,11 +37,16 @@ func (p *testPeer) send(t *testing.T, bytes []byte) []byte {
 func clientHello(t *testing.T) []byte {
 	t.Helper()
 	a, b := newBufferedPipe()
-	go tls.Client(a, &tls.Config{ServerName: "peer.test"}).Handshake() // ends with the test's process: nobody answers
+	done := make(chan error, 1)
+	go func() { done <- tls.Client(a, &tls.Config{ServerName: "peer.test"}).Handshake() }()
 	hello := make([]byte, 4096)
 	n, err := b.Read(hello)
 	if err != nil {
 		t.Fatal(err)
+	}
+	close(b.out)
+	if err := <-done; err == nil {
+		t.Fatal("a handshake without an answer went through")
 	}
 	return hello[:n]
 }

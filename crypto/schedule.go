@@ -38,8 +38,6 @@ func Caps() uint32 {
 		// Every 64-bit Apple chip has both; x/sys asks only where the
 		// kernel tells.
 		has = cpu.ARM64.HasAES && cpu.ARM64.HasPMULL || runtime.GOOS == "darwin"
-	case "s390x":
-		has = cpu.S390X.HasAES && cpu.S390X.HasAESGCM
 	}
 	if has {
 		return CapAES
