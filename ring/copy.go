@@ -225,15 +225,12 @@ func homes(v *view, stamps []stamp, k wire.Pos) []int {
 	return is
 }
 
-// check offers a version that was put here a while ago to its other home
-// holders: whoever put it may have died before all of them had it. The first
-// two that hold it do so.
+// check offers a version that was put here a while ago to its home holders
+// and stand-ins: whoever put it may have died before all of them had it, or
+// have taken others for them. Each one that got it does so, as none knows who
+// else did.
 func (c *copier) check(x Version, v *view, o *outbox) {
-	targets := v.targets(x.Key)
-	if i := slices.Index(targets, v.self); i < 0 || i > 1 {
-		return
-	}
-	for _, id := range targets {
+	for _, id := range v.targets(x.Key) {
 		if id != v.self {
 			o.do(SendOffer{To: id, Req: o.number(), Version: x})
 		}

@@ -16,6 +16,10 @@ const (
 	// fanOut is how many members a peer that is starting dials at once.
 	fanOut = 16
 
+	// retest is how many members that this peer alone holds silent it dials in
+	// a quarter of an interval.
+	retest = 4
+
 	// idleAfter is how many intervals a link that no neighbour needs is kept.
 	idleAfter = 30
 )
@@ -34,6 +38,7 @@ type links struct {
 	interval time.Duration
 	lines    map[wire.ID]*line // made as needed; never ranged over
 	peers    []wire.ID         // with a link, in the order they came
+	cursor   int               // next member to test again
 	due      Time
 }
 
@@ -90,6 +95,7 @@ func (l *links) step(now Time, v *view, o *outbox) (vote []wire.ID) {
 			l.dial(now, id, o)
 		}
 	}
+	l.again(now, v, o)
 	for i := range v.members {
 		m := &v.members[i]
 		n := l.line(m.id)
@@ -109,6 +115,19 @@ func (l *links) step(now Time, v *view, o *outbox) (vote []wire.ID) {
 		}
 	}
 	return vote
+}
+
+// again dials, in turn, some of the members that only this peer's belief keeps
+// out of its ring: others may have no reason to tell it otherwise.
+func (l *links) again(now Time, v *view, o *outbox) {
+	for n, dials := 0, 0; n < len(v.members) && dials < retest; n++ {
+		l.cursor = (l.cursor + 1) % len(v.members)
+		m := &v.members[l.cursor]
+		if t := l.line(m.id); (m.absent || m.silent) && !t.up && now-t.tried >= Time(slowDial*l.interval) {
+			l.dial(now, m.id, o)
+			dials++
+		}
+	}
 }
 
 // missing dials a member outside the ring that this peer watches, slowly. One

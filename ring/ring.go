@@ -511,6 +511,7 @@ func (r *Ring) here(now Time, from wire.ID, m wire.Here) {
 		r.join.answered = now
 		r.out.notify(JoinAccepted, from, "")
 		r.console.joined = true
+		r.view.trust()
 		r.own.begin(wire.Joining, r.view)
 	}
 	for _, g := range r.gets {

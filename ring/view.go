@@ -208,6 +208,15 @@ func (v *view) heard(id wire.ID) {
 	}
 }
 
+// trust takes the view for what it says: this peer was accepted into a ring
+// that has been running, and need not have heard everybody itself.
+func (v *view) trust() {
+	for i := range v.members {
+		v.members[i].absent = false
+	}
+	v.compute()
+}
+
 // silence notes that this peer alone holds id silent.
 func (v *view) silence(id wire.ID) {
 	if m := v.member(id); m != nil && !m.silent {
