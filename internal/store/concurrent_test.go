@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,8 +15,6 @@ import (
 
 	"securepeer/internal/store"
 )
-
-func isStuck(err error) bool { return errors.Is(err, store.ErrStuck) }
 
 // gate fails the first folder sync after it is armed, but not before another
 // file has been synced and closed, so that its rename is next.
@@ -31,6 +30,9 @@ func (g *gate) SyncDir(dir string) error {
 	}
 	close(g.entered)
 	<-g.written
+	for range 100 {
+		runtime.Gosched() // so that the other has come as far as it can
+	}
 	return syscall.EIO
 }
 

@@ -47,6 +47,12 @@ func TestDamagedVersionIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	otherFile := fileOf(t, disk, other)
+	otherKey, err := put(s, 8, manifest, content(1, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherKeyFile := fileOf(t, disk, otherKey)
+	damages["same manifest, another key"] = func([]byte) []byte { return bytes.Clone(otherKeyFile) }
 	damages["another version"] = func([]byte) []byte { return bytes.Clone(otherFile) }
 	for name, damage := range damages {
 		v, err := put(s, 7, manifest, content(1, size))
