@@ -96,7 +96,8 @@ func (s *Store) writeChecked(name, dir string, data []byte) error {
 	return s.syncDirLocked(dir)
 }
 
-// fill writes, syncs and closes f.
+// fill writes, syncs and closes f. After an error f is to be removed, so how
+// its Close ends says nothing more.
 func (s *Store) fill(f File, b []byte) error {
 	if _, err := f.WriteAt(b, 0); err != nil {
 		f.Close()
