@@ -1,0 +1,308 @@
+package node
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"securepeer/internal/store"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// incarnationStep is how many incarnations one write to disk reserves, so
+	// that a peer whose disk is stuck can still say so, and most changes of
+	// its row cost no sync.
+	incarnationStep = 64
+	// fullBelow and wellAbove are the free bytes between which the disk stays
+	// what it was: full or not.
+	fullBelow = 16 << 20
+	wellAbove = 32 << 20
+	// measureEach is how often the free space is asked for.
+	measureEach = 5 * time.Second
+	// persistAgain is how long after a failed write of the state the next try
+	// is.
+	persistAgain = time.Second
+
+	stateIncarnation = "incarnation"
+	stateView        = "view"
+
+	savedRow = 91 // bytes of a row, as wire encodes it
+)
+
+// disk is the store, and what this peer knows of its health.
+type disk struct {
+	*store.Store
+	index index
+	log   *slog.Logger
+
+	mu       sync.Mutex
+	state    wire.State       // Active, Full or Stuck
+	reserved wire.Incarnation // on disk: above every one that was spoken
+	spoken   wire.Incarnation // the last that persist let pass
+	changed  chan struct{}    // one place: there is news of state
+}
+
+// openDisk opens the data folder and reads what an earlier run left.
+func openDisk(s *store.Store, log *slog.Logger) (*disk, error) {
+	d := &disk{Store: s, log: log, state: wire.Active, changed: make(chan struct{}, 1)}
+	b, err := s.ReadState(stateIncarnation)
+	switch {
+	case err == nil && len(b) == 8:
+		d.reserved = wire.Incarnation(binary.BigEndian.Uint64(b))
+		d.spoken = d.reserved
+	case err == nil || errors.Is(err, store.ErrDamaged):
+		// The others still know a higher one, and this peer goes above it as
+		// soon as it is shown its own row.
+		log.Warn("incarnation on disk is damaged, starting below it")
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	d.measure()
+	return d, nil
+}
+
+// persist makes sure that incarnation i is on disk. A disk that is full or
+// stuck must not keep the peer from saying so: then it goes on without. After
+// a restart it is shown its own row and goes above it.
+func (d *disk) persist(i wire.Incarnation) error {
+	if d.pass(i, 0) {
+		return nil
+	}
+	next := i + incarnationStep
+	err := d.WriteState(stateIncarnation, binary.BigEndian.AppendUint64(nil, uint64(next)))
+	if d.failed(err); errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStuck) {
+		d.log.Error("incarnation is not on disk, going on without", "error", err)
+		err = nil
+	}
+	if err == nil {
+		d.pass(i, next)
+	}
+	return err
+}
+
+// pass lets incarnation i be spoken if it is reserved, now up to reserve.
+func (d *disk) pass(i, reserve wire.Incarnation) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved = max(d.reserved, reserve)
+	if i <= d.reserved {
+		d.spoken = max(d.spoken, i)
+	}
+	return i <= d.reserved
+}
+
+// persisted is the incarnation that may be spoken.
+func (d *disk) persisted() wire.Incarnation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.spoken
+}
+
+// saveView writes the rows; a start without them only knows less.
+func (d *disk) saveView(rows []wire.Row) {
+	b := make([]byte, 0, len(rows)*savedRow)
+	for _, r := range rows {
+		b = r.Append(b)
+	}
+	if err := d.WriteState(stateView, b); err != nil {
+		d.failed(err)
+		d.log.Warn("view is not saved", "error", err)
+	}
+}
+
+// savedView reads them back; each is verified as if it had come over a link.
+func (d *disk) savedView(b *book, v *verifier) ([]wire.Row, error) {
+	data, err := d.ReadState(stateView)
+	if err != nil {
+		if errors.Is(err, store.ErrNotFound) { // or damaged: the others know
+			return nil, nil
+		}
+		return nil, err
+	}
+	var rows []wire.Row
+	for chunk := range slices.Chunk(data, savedRow*wire.MaxRows) {
+		// As a message, so that there is one parser.
+		body := binary.BigEndian.AppendUint16(nil, uint16(len(chunk)/savedRow))
+		body = append(append(body, chunk...), 0, 0)
+		msg, err := wire.Parse(wire.TypeRows, body)
+		if err != nil {
+			return nil, fmt.Errorf("parsing saved view: %w", err)
+		}
+		if msg, err = v.message(b, msg); err != nil {
+			continue // of a member whose key is another one now
+		}
+		rows = append(rows, msg.(wire.Rows).Rows...)
+	}
+	return rows, nil
+}
+
+// failed looks at an error of the store for news of the disk's health.
+func (d *disk) failed(err error) {
+	switch {
+	case errors.Is(err, store.ErrStuck):
+		d.become(wire.Stuck)
+	case errors.Is(err, store.ErrFull):
+		d.become(wire.Full)
+	}
+}
+
+// measure asks for the free space.
+func (d *disk) measure() {
+	if d.Stuck() != nil {
+		d.become(wire.Stuck)
+		return
+	}
+	usage, err := d.Usage()
+	switch {
+	case err != nil:
+		d.log.Warn("free space is not known", "error", err)
+	case usage.Free < fullBelow:
+		d.become(wire.Full)
+	case usage.Free > wellAbove:
+		d.become(wire.Active)
+	}
+}
+
+// become notes a state; a stuck disk stays so until the next start.
+func (d *disk) become(s wire.State) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state == s || d.state == wire.Stuck {
+		return
+	}
+	d.state = s
+	select {
+	case d.changed <- struct{}{}:
+	default: // there is news already; whoever takes it asks for the state
+	}
+}
+
+func (d *disk) health() wire.State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state
+}
+
+// code is what the other side is told of an error of the store.
+func (d *disk) code(err error) wire.Code {
+	d.failed(err)
+	switch {
+	case err == nil:
+		return wire.CodeOK
+	case errors.Is(err, store.ErrFull):
+		return wire.CodeFull
+	case errors.Is(err, store.ErrStuck):
+		return wire.CodeStuck
+	case errors.Is(err, store.ErrNotFound):
+		return wire.CodeNotFound
+	}
+	d.log.Error("disk", "error", err)
+	return wire.CodeBusy
+}
+
+// look returns the newest version of name by each writer, at most
+// wire.MaxManifests, the newest first.
+func (d *disk) look(space wire.Space, name string) ([]wire.Manifest, error) {
+	versions, err := d.Versions(uint64(wire.KeyOf(space, name)))
+	if err != nil {
+		return nil, err
+	}
+	return d.newest(versions, name), nil
+}
+
+// newest reads the manifests of versions and keeps the newest of each writer
+// that has that name.
+func (d *disk) newest(versions []store.Version, name string) []wire.Manifest {
+	var newest []wire.Manifest
+	for _, v := range versions {
+		m, err := readManifest(d.Store, v)
+		if err != nil || m.Name != name {
+			continue // damaged: missing; or another name with this key
+		}
+		i := slices.IndexFunc(newest, func(o wire.Manifest) bool { return o.Writer == m.Writer })
+		switch {
+		case i < 0:
+			newest = append(newest, m)
+		case m.Newer(newest[i]):
+			newest[i] = m
+		}
+	}
+	slices.SortFunc(newest, newestFirst)
+	return newest[:min(len(newest), wire.MaxManifests)]
+}
+
+func newestFirst(a, b wire.Manifest) int {
+	switch {
+	case a.Newer(b):
+		return -1
+	case b.Newer(a):
+		return 1
+	}
+	return 0
+}
+
+// listed answers a List: the newest manifest of each writer of each name, as
+// many whole names as fit.
+func (d *disk) listed(prefix, after string) (ms []wire.Manifest, more bool, err error) {
+	if err := d.index.build(d.Store); err != nil {
+		return nil, false, err
+	}
+	for {
+		names, rest := d.index.after(prefix, after, wire.MaxListed)
+		for _, n := range names {
+			found := d.newest(n.versions, n.name)
+			if len(ms)+len(found) > wire.MaxListed {
+				return ms, true, nil
+			}
+			ms, after = append(ms, found...), n.name
+		}
+		if !rest || len(ms) > 0 {
+			return ms, rest, nil
+		}
+		// All of this page were damaged: the next one, so that More never
+		// comes with nothing to go on from.
+	}
+}
+
+// scan answers a ring.Scan.
+func (d *disk) scan(a ring.Scan) (ring.Scanned, error) {
+	result := ring.Scanned{Scan: a.Scan}
+	after := store.Version{Key: uint64(a.After.Key), Sum: a.After.Sum}
+	from := uint64(1<<64 - 1) // an arc from the last position to itself is the whole ring, from 0
+	if !a.First && after.Key > 0 {
+		from = after.Key - 1
+	}
+	err := d.List(from, 1<<64-1, func(v store.Version) bool {
+		if !a.First && v.Key == after.Key && slices.Compare(v.Sum[:], after.Sum[:]) <= 0 {
+			return true
+		}
+		if len(result.Versions) == a.Limit {
+			result.More = true
+			return false
+		}
+		result.Versions = append(result.Versions, ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum})
+		return true
+	})
+	return result, err
+}
+
+// versionOf is where the store keeps a manifest's bytes.
+func versionOf(space wire.Space, m wire.Manifest) store.Version {
+	return store.Version{Key: uint64(wire.KeyOf(space, m.Name)), Sum: m.Sum()}
+}
+
+// commit makes what w took a version, and says how that went as a code.
+func (d *disk) commit(w *store.Writer, space wire.Space, m wire.Manifest) wire.Code {
+	v, err := w.Commit(uint64(wire.KeyOf(space, m.Name)), m.Append(nil))
+	if err == nil {
+		d.index.add(indexed{m.Name, v, m.Size})
+	}
+	return d.code(err)
+}

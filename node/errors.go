@@ -1,0 +1,79 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Errors of operations that a caller branches on.
+var (
+	// ErrNotReady says that this peer is not in the ring: it starts, or stops.
+	ErrNotReady = errors.New("this peer is not in the ring")
+	// ErrClosed says that the node was closed, or is closing.
+	ErrClosed = errors.New("the peer is closed")
+	// ErrNoSpace says that no peer that should hold the file could write it.
+	ErrNoSpace = errors.New("no space left on any peer that should hold the file")
+	// ErrNoSuchMember says that the roster has no member of that name.
+	ErrNoSuchMember = errors.New("not in the roster")
+	// ErrOutOfHops says that a question was sent round too often; the views of
+	// the peers differ, and it may be asked again.
+	ErrOutOfHops = errors.New("the question was sent on too often")
+)
+
+// NotFoundError says that every peer that should hold Name said no.
+type NotFoundError struct{ Name string }
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("%q is not in the ring", e.Name) }
+
+// UnavailableError says that nothing certain is known of Name, because the
+// members called Silent did not answer.
+type UnavailableError struct {
+	Name   string
+	Silent []string
+}
+
+func (e *UnavailableError) Error() string {
+	if len(e.Silent) == 0 {
+		return fmt.Sprintf("%q is not available", e.Name)
+	}
+	return fmt.Sprintf("%q is not available: no answer from %s", e.Name, strings.Join(e.Silent, ", "))
+}
+
+// TakenError says that the member called By has a live file of that name.
+type TakenError struct{ Name, By string }
+
+func (e *TakenError) Error() string { return fmt.Sprintf("%q is a file of %s", e.Name, e.By) }
+
+// IntegrityError says that Peers sent, or had, other bytes of Name than its
+// writer signed, and that no other holder was left.
+type IntegrityError struct {
+	Name  string
+	Peers []string
+}
+
+func (e *IntegrityError) Error() string {
+	return fmt.Sprintf("%q has wrong bytes at %s", e.Name, strings.Join(e.Peers, ", "))
+}
+
+// NameError says what is wrong with a file's name.
+type NameError struct {
+	Name string
+	Err  error
+}
+
+func (e *NameError) Error() string { return fmt.Sprintf("%.80q: %v", e.Name, e.Err) }
+
+// Unwrap returns Err.
+func (e *NameError) Unwrap() error { return e.Err }
+
+// PeerError says what went wrong with the member called Peer.
+type PeerError struct {
+	Peer string
+	Err  error
+}
+
+func (e *PeerError) Error() string { return fmt.Sprintf("%s: %v", e.Peer, e.Err) }
+
+// Unwrap returns Err.
+func (e *PeerError) Unwrap() error { return e.Err }

@@ -1,0 +1,123 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+
+	"securepeer/internal/store"
+	"securepeer/wire"
+)
+
+// index knows the name of each version on this peer's disk, for listings. It
+// is a cache of what the files say: built at the first listing, rebuilt at
+// the next start, and never asked who holds what.
+type index struct {
+	mu      sync.Mutex
+	built   bool
+	entries []indexed // by name, then version hash
+	size    uint64    // sum of theirs
+}
+
+type indexed struct {
+	name    string
+	version store.Version
+	size    uint64
+}
+
+func compareIndexed(a, b indexed) int {
+	return cmp.Or(cmp.Compare(a.name, b.name), slices.Compare(a.version.Sum[:], b.version.Sum[:]))
+}
+
+// add notes a version that was committed. Before the index is built there is
+// nothing to note: the walk will find the file.
+func (x *index) add(e indexed) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.built {
+		return
+	}
+	if i, ok := slices.BinarySearchFunc(x.entries, e, compareIndexed); !ok {
+		x.entries = slices.Insert(x.entries, i, e)
+		x.size += e.size
+	}
+}
+
+// usage is how many versions there are, and their bytes.
+func (x *index) usage() (versions int, size uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.entries), x.size
+}
+
+// build walks the store once, and holds the lock meanwhile: a commit that
+// comes then waits for the walk and is noted after it.
+func (x *index) build(s *store.Store) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.built {
+		return nil
+	}
+	var found []store.Version
+	err := s.List(0, 0, func(v store.Version) bool {
+		found = append(found, v)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	x.entries = make([]indexed, 0, len(found))
+	for _, v := range found {
+		m, err := readManifest(s, v)
+		if err != nil {
+			continue // quarantined, or gone meanwhile: not there
+		}
+		x.entries = append(x.entries, indexed{m.Name, v, m.Size})
+		x.size += m.Size
+	}
+	slices.SortFunc(x.entries, compareIndexed)
+	x.built = true
+	return nil
+}
+
+// named is the versions of one name.
+type named struct {
+	name     string
+	versions []store.Version
+}
+
+// after returns up to limit names after the given one that begin with prefix,
+// in order; more says that there are others.
+func (x *index) after(prefix, after string, limit int) (names []named, more bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	first, _ := slices.BinarySearchFunc(x.entries, max(prefix, after), func(e indexed, name string) int {
+		return cmp.Compare(e.name, name)
+	})
+	for _, e := range x.entries[first:] {
+		last := len(names) - 1
+		switch {
+		case !strings.HasPrefix(e.name, prefix):
+			return names, false
+		case e.name == after:
+		case last >= 0 && e.name == names[last].name:
+			names[last].versions = append(names[last].versions, e.version)
+		case len(names) == limit:
+			return names, true
+		default:
+			names = append(names, named{e.name, []store.Version{e.version}})
+		}
+	}
+	return names, false
+}
+
+// readManifest opens a version for its manifest alone.
+func readManifest(s *store.Store, v store.Version) (wire.Manifest, error) {
+	r, err := s.Reader(v)
+	if err != nil {
+		return wire.Manifest{}, err
+	}
+	defer r.Close() // read only
+	return wire.ParseManifest(r.Manifest())
+}

@@ -1,0 +1,256 @@
+package node
+
+import (
+	"sync"
+
+	"securepeer/internal/store"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// jobWorkers read the disk for the ring and for others' questions; puts,
+	// gets and pulls have goroutines of their own.
+	jobWorkers = 4
+	// maxAsked bounds the questions of other members that wait. What the ring
+	// itself asks for is bounded by the ring.
+	maxAsked = 256
+)
+
+// job is one thing to do with the disk: an action of the ring, or a List of
+// another member.
+type job struct {
+	action ring.Action
+	list   *wire.List
+	from   wire.ID
+}
+
+// jobs is the queue between the loop, which never waits, and the workers.
+type jobs struct {
+	mu    sync.Mutex
+	queue []job
+	asked int           // of queue, by other members
+	wake  chan struct{} // jobWorkers places: one for each that may sleep
+}
+
+func newJobs() *jobs { return &jobs{wake: make(chan struct{}, jobWorkers)} }
+
+// foreign says that another member caused the job.
+func (j job) foreign(self wire.ID) bool {
+	a, ok := j.action.(ring.Answer)
+	return j.list != nil || ok && a.To != self
+}
+
+// add reports false, and does nothing, if too many questions wait.
+func (q *jobs) add(j job, self wire.ID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if j.foreign(self) {
+		if q.asked >= maxAsked {
+			return false
+		}
+		q.asked++
+	}
+	q.queue = append(q.queue, j)
+	select {
+	case q.wake <- struct{}{}:
+	default: // every worker is awake, or about to look
+	}
+	return true
+}
+
+func (q *jobs) next(self wire.ID) (job, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		return job{}, false
+	}
+	j := q.queue[0]
+	q.queue[0] = job{}
+	q.queue = q.queue[1:]
+	if j.foreign(self) {
+		q.asked--
+	}
+	return j, true
+}
+
+// workJobs is one worker. It ends when the node does.
+func (n *Node) workJobs() {
+	for {
+		select {
+		case <-n.jobs.wake:
+		case <-n.ctx.Done():
+			return
+		}
+		for j, ok := n.jobs.next(n.self); ok && n.ctx.Err() == nil; j, ok = n.jobs.next(n.self) {
+			n.do(j)
+		}
+	}
+}
+
+func (n *Node) do(j job) {
+	if j.list != nil {
+		n.answerList(j.from, *j.list)
+		return
+	}
+	switch a := j.action.(type) {
+	case ring.Answer:
+		n.answer(a)
+	case ring.SendOffer:
+		n.sendOffer(a)
+	case ring.Scan:
+		result, err := n.disk.scan(a)
+		if err != nil {
+			n.log.Error("listing versions", "error", err)
+		}
+		n.post(happened{event: result})
+	}
+}
+
+// answer looks a name up. A disk that cannot be read never says no.
+func (n *Node) answer(a ring.Answer) {
+	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
+	ms, err := n.disk.look(n.members.book().Space, a.Name)
+	if err != nil {
+		n.log.Error("looking a name up", "error", err)
+		found.Behind = true
+	}
+	found.Manifests = ms
+	if a.To == n.self {
+		n.post(happened{event: ring.Received{From: n.self, Msg: found}})
+		return
+	}
+	n.post(sending{a.To, found})
+}
+
+func (n *Node) sendOffer(a ring.SendOffer) {
+	m, err := readManifest(n.disk.Store, store.Version{Key: uint64(a.Version.Key), Sum: a.Version.Sum})
+	if err != nil {
+		n.post(happened{event: ring.Received{From: a.To, Msg: wire.Confirmed{Req: a.Req, Code: n.disk.code(err)}}})
+		return
+	}
+	n.offered.add(a.To, a.Version.Sum)
+	n.post(sending{a.To, wire.Offer{Req: a.Req, Source: n.self, Manifest: m}})
+}
+
+func (n *Node) answerList(from wire.ID, m wire.List) {
+	ms, more, err := n.disk.listed(m.Prefix, m.After)
+	if err != nil {
+		n.log.Error("listing names", "error", err)
+		return // silence: no answer is better than a wrong one
+	}
+	n.post(sending{from, wire.Listed{Req: m.Req, More: more, Manifests: ms}})
+}
+
+// maxOffered bounds what offers remembers.
+const maxOffered = 4096
+
+// offers remembers which versions were offered to whom: a holder that streams
+// one of those moves a copy, and tells no user of it.
+type offers struct {
+	mu    sync.Mutex
+	known map[offerKey]struct{}
+}
+
+type offerKey struct {
+	to  wire.ID
+	sum wire.Sum
+}
+
+func (o *offers) add(to wire.ID, sum wire.Sum) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.known) >= maxOffered {
+		clear(o.known) // a notice too many is all that comes of it
+	}
+	o.known[offerKey{to, sum}] = struct{}{}
+}
+
+func (o *offers) has(to wire.ID, sum wire.Sum) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, ok := o.known[offerKey{to, sum}]
+	return ok
+}
+
+// state is what waits to be written for the ring: the next one of each kind
+// replaces the one before.
+type state struct {
+	mu      sync.Mutex
+	persist []wire.Incarnation // each is reported
+	view    []wire.Row
+	hasView bool
+	wake    chan struct{} // one place
+}
+
+func (s *state) add(act func(*state)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	act(s)
+	offer(s.wake, struct{}{})
+}
+
+func (s *state) take() (persist []wire.Incarnation, view []wire.Row, hasView bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	persist, view, hasView = s.persist, s.view, s.hasView
+	s.persist, s.view, s.hasView = nil, nil, false
+	return persist, view, hasView
+}
+
+// writeState writes incarnations and views. It ends when the node does.
+func (n *Node) writeState() {
+	for {
+		select {
+		case <-n.state.wake:
+		case <-n.ctx.Done():
+			return
+		}
+		persist, view, hasView := n.state.take()
+		for _, i := range persist {
+			for err := n.disk.persist(i); err != nil; err = n.disk.persist(i) {
+				n.log.Error("incarnation is not on disk, trying again", "error", err)
+				if !n.wait(persistAgain) {
+					return
+				}
+			}
+			n.post(happened{event: ring.Persisted{Incarnation: i}})
+		}
+		if hasView {
+			n.disk.saveView(view)
+		}
+	}
+}
+
+// pulls are the versions that are to be fetched to this disk; each has a
+// goroutine, and the ring bounds their number.
+func (n *Node) startPull(a ring.Pull) {
+	// Ends when the pull does, at the latest when the node ends, which waits.
+	n.work.Go(func() {
+		code := n.pull(a, []wire.ID{a.From})
+		v := versionOf(n.members.book().Space, a.Manifest)
+		n.post(happened{event: ring.Pulled{Version: ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}, Code: code}})
+	})
+}
+
+// heal fetches anew what was found damaged on this disk; the ring believes
+// that it is here.
+func (n *Node) heal(m wire.Manifest, sources []wire.ID) {
+	others := make([]wire.ID, 0, len(sources))
+	for _, id := range sources {
+		if id != n.self {
+			others = append(others, id)
+		}
+	}
+	if len(others) == 0 || !n.enter() {
+		return
+	}
+	// Ends when the pull does, at the latest when the node ends, which waits.
+	go func() {
+		defer n.work.Done()
+		if code := n.pull(ring.Pull{Manifest: m}, others); code != wire.CodeOK {
+			n.log.Error("damaged copy is not healed", "file", m.Name, "code", code)
+		}
+	}()
+}

@@ -1,0 +1,457 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// linkQueue is how many messages wait for a link, or in it. A neighbour
+	// that does not take that many is as good as dead to us.
+	linkQueue = 256
+	// writeTime is how long one message may take to leave.
+	writeTime = 30 * time.Second
+	// endTime is how long a link that was ended waits for the other side's end.
+	endTime = 5 * time.Second
+	// dialTime bounds the TCP part of a dial; crypto bounds the handshake.
+	dialTime = 5 * time.Second
+	// glareTime is how far apart two links may be confirmed and still have
+	// been dialled at once: as long as a handshake may take.
+	glareTime = 5 * time.Second
+	// dialPause is the least time between two dials of one member, jittered
+	// down to its half, so that two who fail at each other do not stay in step.
+	dialPause = 20 * time.Millisecond
+	// maxDials is how many dials are under way at once.
+	maxDials = 64
+)
+
+// link is one ring link. Its reader and its writer are a goroutine each; only
+// the loop sends to queue and closes it.
+type link struct {
+	conn  *crypto.Conn
+	peer  keys.Member
+	queue chan wire.Message // linkQueue places
+	at    time.Time         // when it was confirmed
+	sent  chan struct{}     // closed when the writer has ended
+}
+
+func (l *link) dialler(self wire.ID) wire.ID {
+	if l.conn.Session().Initiator {
+		return self
+	}
+	return l.peer.ID
+}
+
+func (l *link) ends(self wire.ID) crypto.Ends {
+	s := l.conn.Session()
+	return crypto.Ends{Dialler: uint16(l.dialler(self)), Mine: s.Mine.Incarnation, Theirs: s.Theirs.Incarnation}
+}
+
+// pair is what the loop knows of its ring links with one member.
+type pair struct {
+	carry   *link          // takes what is sent; nil: no link
+	others  []*link        // read until they end
+	waiting []wire.Message // for the link that is being dialled
+	dialing bool
+	dialed  time.Time // when the last dial began
+	problem string    // why the last dial failed
+	serial  uint64    // of the roster that the member works by
+	digest  wire.Digest8
+	heard   bool // serial and digest are known
+}
+
+// links is the loop's table of ring links; nobody else touches it.
+type links struct {
+	node  *Node
+	pairs map[wire.ID]*pair
+}
+
+func (l *links) pair(id wire.ID) *pair {
+	p := l.pairs[id]
+	if p == nil {
+		p = &pair{}
+		l.pairs[id] = p
+	}
+	return p
+}
+
+// send gives msg to the link with id, or keeps it for the one it dials. It
+// never waits: a link that does not keep up ends.
+func (l *links) send(id wire.ID, msg wire.Message) {
+	p := l.pair(id)
+	if p.carry == nil {
+		if len(p.waiting) < linkQueue {
+			p.waiting = append(p.waiting, msg)
+		}
+		l.dial(id)
+		return
+	}
+	select {
+	case p.carry.queue <- msg:
+	default:
+		l.node.refused.add(p.carry.peer.Name, "does not read its link")
+		p.carry.conn.Close() // its reader ends with this and reports
+	}
+}
+
+// dial opens a ring link, unless there is one or it is on its way.
+func (l *links) dial(id wire.ID) {
+	p := l.pair(id)
+	member, ok := l.node.members.book().ByID(id)
+	if !ok || id == l.node.self || p.carry != nil || p.dialing {
+		p.waiting = keepIf(ok, p.waiting)
+		return
+	}
+	wait := time.Until(p.dialed.Add(dialPause/2 + rand.N(dialPause/2)))
+	p.dialing, p.dialed = true, time.Now()
+	// Ends within dialTime, a handshake and a link's life, or when the node
+	// ends, which waits for it.
+	l.node.work.Go(func() { l.node.dialRing(member, max(wait, 0)) })
+}
+
+func keepIf(ok bool, messages []wire.Message) []wire.Message {
+	if ok {
+		return messages
+	}
+	return nil
+}
+
+// up takes a confirmed link in and settles which one carries. It returns what
+// the ring has to hear.
+func (l *links) up(k *link) []ring.Event {
+	p := l.pair(k.peer.ID)
+	theirs := k.conn.Session().Theirs
+	p.serial, p.digest, p.heard, p.problem = theirs.RosterSerial, theirs.RosterDigest, true, ""
+	if k.conn.Session().Initiator {
+		p.dialing = false
+	}
+	up := ring.LinkUp{Peer: k.peer.ID, Incarnation: wire.Incarnation(theirs.Incarnation)}
+	if p.carry == nil {
+		p.carry = k
+		l.flush(p)
+		return []ring.Event{up}
+	}
+	old := p.carry
+	first, second := old, k
+	if later(k, old, l.node.self) {
+		first, second = k, old
+	}
+	firstFate, secondFate := crypto.Settle(uint16(l.node.self), uint16(k.peer.ID), first.ends(l.node.self), second.ends(l.node.self))
+	l.fate(p, first, firstFate)
+	l.fate(p, second, secondFate)
+	if p.carry == old {
+		return nil
+	}
+	events := []ring.Event{up}
+	if old.conn.Session().Theirs.Incarnation != theirs.Incarnation {
+		// What was sent to the peer that was before may be lost.
+		events = []ring.Event{ring.LinkDown{Peer: k.peer.ID}, up}
+	}
+	return events
+}
+
+// later reports whether old counts as confirmed after k, though it was not.
+// If both were dialled at once the two sides may have confirmed them in either
+// order, and an incarnation may have risen between the two handshakes: so that
+// both sides choose one link, the incarnations decide, which only rise.
+func later(k, old *link, self wire.ID) bool {
+	a, b := k.ends(self), old.ends(self)
+	if k.at.Sub(old.at) > glareTime || a.Dialler == b.Dialler {
+		return false
+	}
+	if x, y := a.Mine+a.Theirs, b.Mine+b.Theirs; x != y {
+		return x < y
+	}
+	if self < k.peer.ID {
+		return a.Mine < b.Mine
+	}
+	return a.Theirs < b.Theirs
+}
+
+// fate does with a link what crypto's rule says.
+func (l *links) fate(p *pair, k *link, fate crypto.Fate) {
+	switch fate {
+	case crypto.Carry:
+		p.carry = k
+		p.others = slices.DeleteFunc(p.others, func(o *link) bool { return o == k })
+		return
+	case crypto.Finish:
+		k.finish()
+	case crypto.Shut:
+		k.conn.Close() // its reader ends with this and reports
+	}
+	if !slices.Contains(p.others, k) {
+		p.others = append(p.others, k)
+	}
+}
+
+// finish has the writer send what is queued and then the end. The reader goes
+// on until the other side has ended too.
+func (k *link) finish() {
+	if k.queue != nil {
+		close(k.queue)
+		k.queue = nil
+	}
+}
+
+func (l *links) flush(p *pair) {
+	waiting := p.waiting
+	p.waiting = nil
+	for _, msg := range waiting {
+		l.send(p.carry.peer.ID, msg)
+	}
+}
+
+// down takes a link out that has ended. It returns what the ring has to hear:
+// nothing, if another link goes on.
+func (l *links) down(k *link) []ring.Event {
+	p := l.pair(k.peer.ID)
+	k.finish()
+	if p.carry != k {
+		p.others = slices.DeleteFunc(p.others, func(o *link) bool { return o == k })
+		return nil
+	}
+	p.carry = nil
+	events := []ring.Event{ring.LinkDown{Peer: k.peer.ID}}
+	i := slices.IndexFunc(p.others, func(o *link) bool { return o.queue != nil })
+	if i < 0 {
+		return events
+	}
+	p.carry = p.others[i]
+	p.others = slices.Delete(p.others, i, i+1)
+	return append(events, ring.LinkUp{Peer: k.peer.ID, Incarnation: wire.Incarnation(p.carry.conn.Session().Theirs.Incarnation)})
+}
+
+// failed notes that a dial came to nothing.
+func (l *links) failed(id wire.ID, err error) []ring.Event {
+	p := l.pair(id)
+	p.dialing, p.problem = false, err.Error()
+	if p.carry != nil {
+		return nil
+	}
+	p.waiting = nil
+	return []ring.Event{ring.LinkDown{Peer: id}}
+}
+
+// hangup ends the links with id when what is queued has gone.
+func (l *links) hangup(id wire.ID) []ring.Event {
+	p := l.pair(id)
+	if p.carry == nil {
+		return nil
+	}
+	p.carry.finish()
+	p.others = append(p.others, p.carry)
+	p.carry = nil
+	return []ring.Event{ring.LinkDown{Peer: id}}
+}
+
+// finishAll ends every link and returns them.
+func (l *links) finishAll() (all []*link) {
+	for _, p := range l.pairs {
+		if p.carry != nil {
+			all = append(all, p.carry)
+			p.carry.finish()
+		}
+		for _, k := range p.others {
+			all = append(all, k)
+			k.finish()
+		}
+	}
+	return all
+}
+
+// dialRing opens a ring link and runs it to its end.
+func (n *Node) dialRing(member keys.Member, wait time.Duration) {
+	conn, err := n.dialLater(member, wait)
+	if err != nil {
+		n.post(dialFailed{member.ID, err})
+		return
+	}
+	if !n.runLink(conn) {
+		n.post(dialFailed{member.ID, errDropped})
+	}
+}
+
+func (n *Node) dialLater(member keys.Member, wait time.Duration) (*crypto.Conn, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-n.ctx.Done():
+		return nil, ErrClosed
+	}
+	select {
+	case n.dials <- struct{}{}:
+		defer func() { <-n.dials }()
+	case <-n.ctx.Done():
+		return nil, ErrClosed
+	}
+	return n.dial(n.ctx, member, crypto.Ring)
+}
+
+// dial opens a link of that kind to a member.
+func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (*crypto.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	raw, err := n.config.Dial(ctx, "tcp", member.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("dialling %s: %w", member.Name, err)
+	}
+	conn, err := crypto.Dial(ctx, raw, n.crypto, member.Key, kind)
+	switch {
+	case errors.Is(err, crypto.ErrSilent):
+		return nil, fmt.Errorf("dialling %s at %s: %w: it does not list this key, or has another ring name, "+
+			"another key in its roster, or another version", member.Name, member.Addr, err)
+	case err != nil:
+		return nil, fmt.Errorf("dialling %s at %s: %w", member.Name, member.Addr, err)
+	}
+	return conn, nil
+}
+
+// accept takes the links that others dial. It ends when the listener closes.
+func (n *Node) accept() {
+	for {
+		conn, err := n.listener.Accept()
+		if err != nil {
+			return // closed: nothing else ends it
+		}
+		// Ends with the link; the node's end closes all links and waits.
+		n.work.Go(func() {
+			if conn.Kind() == crypto.Transfer {
+				n.serve(conn)
+				return
+			}
+			n.runLink(conn)
+		})
+	}
+}
+
+// runLink reads a ring link to its end. The loop hears of the link first, then
+// of what came over it, then of its end. It reports false if the loop heard
+// nothing, because the member was dropped after the handshake.
+func (n *Node) runLink(conn *crypto.Conn) bool {
+	defer n.members.forget(conn)
+	defer conn.Close() // the end was sent before, if there was one to send
+	member, ok := n.members.book().member(conn.Peer().Noise)
+	if !ok {
+		return false
+	}
+	queue := make(chan wire.Message, linkQueue)
+	l := &link{conn: conn, peer: member, queue: queue, at: time.Now(), sent: make(chan struct{})}
+	// Ends when the loop closes the queue, which it does when it hears of the
+	// link's end, or when the node ends; it is waited for below.
+	n.work.Go(func() { n.writeLink(l, queue) })
+	if n.post(linkUp{l}) {
+		err := n.readLink(l)
+		if err != io.EOF {
+			conn.Close() // what is queued has nobody to read it
+		}
+		n.post(linkDown{l})
+	}
+	select {
+	case <-l.sent:
+	case <-n.ctx.Done():
+	}
+	return true
+}
+
+// writeLink sends what is queued, and the end after it.
+func (n *Node) writeLink(l *link, queue <-chan wire.Message) {
+	defer close(l.sent)
+	var buf []byte
+	for {
+		select {
+		case msg, ok := <-queue:
+			l.conn.SetWriteDeadline(time.Now().Add(writeTime)) // an error comes back from the write
+			if !ok {
+				// If the end does not go out the other side finds the link cut.
+				l.conn.CloseWrite()
+				l.conn.SetReadDeadline(time.Now().Add(endTime))
+				return
+			}
+			buf = msg.Append(buf[:0])
+			if err := l.conn.WriteRecord(byte(msg.Type()), buf); err != nil {
+				l.conn.Close() // the reader ends with this and reports
+				n.drain(queue)
+				return
+			}
+			if cap(buf) > wire.MaxBody/4 {
+				buf = nil // an idle link keeps no large buffer
+			}
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// drain empties the queue of a link that is dead until the loop closes it.
+func (n *Node) drain(queue <-chan wire.Message) {
+	for {
+		select {
+		case _, ok := <-queue:
+			if !ok {
+				return
+			}
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+var errNotHere = errors.New("message does not belong on a ring link")
+
+// readLink hands on what comes until the link ends: io.EOF if its end was
+// authenticated.
+func (n *Node) readLink(l *link) error {
+	for {
+		typ, body, err := l.conn.ReadRecord()
+		if err != nil {
+			return err
+		}
+		msg, err := wire.Parse(wire.Type(typ), body)
+		if err != nil {
+			n.refused.add(l.peer.Name, "malformed message")
+			return err
+		}
+		if wire.Type(typ) > wire.TypeListed {
+			n.refused.add(l.peer.Name, "transfer message on a ring link")
+			return errNotHere
+		}
+		if msg, err = n.verify.message(n.members.book(), msg); err != nil {
+			// The member passes on what it should have refused itself; the
+			// rest of what it says may be true.
+			n.refused.add(l.peer.Name, "bad signature in "+wire.Type(typ).String())
+			continue
+		}
+		if !n.receive(l.peer.ID, msg) {
+			return ErrClosed
+		}
+	}
+}
+
+// receive hands one verified message to whom it is for. It reports false when
+// the node ends.
+func (n *Node) receive(from wire.ID, msg wire.Message) bool {
+	switch m := msg.(type) {
+	case wire.List:
+		if !n.jobs.add(job{list: &m, from: from}, n.self) {
+			n.refused.add(n.members.book().name(from), "too many requests at once")
+		}
+		return true
+	case wire.Listed:
+		n.lists.deliver(from, m)
+		return true
+	}
+	return n.post(happened{event: ring.Received{From: from, Msg: msg}})
+}

@@ -1,0 +1,180 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// listTime is how long a member may take for one page of a listing.
+	listTime = 5 * time.Second
+	// maxListPeers is how many are asked at once.
+	maxListPeers = 16
+)
+
+// lists are the questions of listings that wait for an answer.
+type lists struct {
+	mu    sync.Mutex
+	last  uint32
+	waits map[listKey]chan wire.Listed
+}
+
+type listKey struct {
+	peer wire.ID
+	req  uint32
+}
+
+func (l *lists) open(peer wire.ID) (listKey, <-chan wire.Listed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	k := listKey{peer, l.last}
+	c := make(chan wire.Listed, 1) // one place: a link's reader never waits
+	l.waits[k] = c
+	return k, c
+}
+
+func (l *lists) close(k listKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waits, k)
+}
+
+func (l *lists) deliver(from wire.ID, m wire.Listed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := listKey{from, m.Req}
+	if c := l.waits[k]; c != nil {
+		c <- m
+		delete(l.waits, k)
+	}
+}
+
+// listing merges what all members answer.
+type listing struct {
+	mu     sync.Mutex
+	names  map[string][]wire.Manifest
+	silent []wire.ID
+}
+
+func (l *listing) add(ms []wire.Manifest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range ms {
+		known := l.names[m.Name]
+		i := slices.IndexFunc(known, func(o wire.Manifest) bool { return o.Writer == m.Writer })
+		switch {
+		case i < 0:
+			l.names[m.Name] = append(known, m)
+		case m.Newer(known[i]):
+			known[i] = m
+		}
+	}
+}
+
+// List returns the files whose names begin with prefix, by name, those that
+// were removed left out, and the members of the ring that did not answer: what
+// only they hold is missing.
+func (n *Node) List(ctx context.Context, prefix string) ([]FileInfo, []string, error) {
+	if err := checkPrefix(prefix); err != nil {
+		return nil, nil, &NameError{Name: prefix, Err: err}
+	}
+	s, err := n.snapshot(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !s.ring.InRing {
+		return nil, nil, ErrNotReady
+	}
+	l := &listing{names: make(map[string][]wire.Manifest)}
+	var asking sync.WaitGroup
+	places := make(chan struct{}, maxListPeers)
+	for _, m := range s.ring.Members {
+		switch {
+		case m.ID == n.self || m.InRing:
+			// Each ends by listTime, ctx or the node's end; waited for below.
+			asking.Go(func() {
+				places <- struct{}{}
+				defer func() { <-places }()
+				n.listFrom(ctx, m.ID, prefix, l)
+			})
+		case m.Unreachable || m.Seen && m.State == wire.Stopped:
+			l.mu.Lock()
+			l.silent = append(l.silent, m.ID)
+			l.mu.Unlock()
+		}
+	}
+	asking.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	return l.result(n.members.book())
+}
+
+// checkPrefix says what the others would refuse.
+func checkPrefix(prefix string) error {
+	if len(prefix) > wire.MaxName {
+		return fmt.Errorf("prefix has %d bytes, at most %d", len(prefix), wire.MaxName)
+	}
+	_, err := wire.Parse(wire.TypeList, wire.List{Prefix: prefix}.Append(nil))
+	return err
+}
+
+// listFrom asks one member page by page, or this peer's own store.
+func (n *Node) listFrom(ctx context.Context, id wire.ID, prefix string, l *listing) {
+	for after := ""; ; {
+		ms, more, ok := n.listPage(ctx, id, prefix, after)
+		if !ok {
+			l.mu.Lock()
+			l.silent = append(l.silent, id)
+			l.mu.Unlock()
+			return
+		}
+		l.add(ms)
+		if !more || len(ms) == 0 || ms[len(ms)-1].Name <= after {
+			return
+		}
+		after = ms[len(ms)-1].Name
+	}
+}
+
+func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (ms []wire.Manifest, more, ok bool) {
+	if id == n.self {
+		ms, more, err := n.disk.listed(prefix, after)
+		return ms, more, err == nil
+	}
+	k, answer := n.lists.open(id)
+	defer n.lists.close(k)
+	if !n.post(sending{id, wire.List{Req: k.req, Prefix: prefix, After: after}}) {
+		return nil, false, false
+	}
+	timer := time.NewTimer(listTime)
+	defer timer.Stop()
+	select {
+	case m := <-answer:
+		return m.Manifests, m.More, true
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-n.ctx.Done():
+	}
+	return nil, false, false
+}
+
+func (l *listing) result(b *book) ([]FileInfo, []string, error) {
+	files := make([]FileInfo, 0, len(l.names))
+	for _, ms := range l.names {
+		if info := newestInfo(b, ms); !info.Removed {
+			files = append(files, *info)
+		}
+	}
+	slices.SortFunc(files, func(a, b FileInfo) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(l.silent)
+	return files, b.names(l.silent), nil
+}

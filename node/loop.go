@@ -1,0 +1,229 @@
+package node
+
+import (
+	"net"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// minTick keeps a loop whose ring is always due from taking a whole core.
+	minTick = 100 * time.Microsecond
+	// stopTime is how long the ring may take to say goodbye, flushTime how
+	// long what it said may take to leave.
+	stopTime  = 3 * time.Second
+	flushTime = time.Second
+)
+
+// input is what the loop takes; one of the types below, by value.
+type input interface{ input() }
+
+// happened is an event for the ring. source is where a ping came from.
+type happened struct {
+	event  ring.Event
+	source net.Addr
+}
+
+// linkUp says that a ring link is confirmed, linkDown that it has ended.
+type linkUp struct{ link *link }
+
+type linkDown struct{ link *link }
+
+// dialFailed says that a dial of a ring link came to nothing.
+type dialFailed struct {
+	peer wire.ID
+	err  error
+}
+
+// sending is a message of the node itself, or an answer that a worker made.
+type sending struct {
+	to  wire.ID
+	msg wire.Message
+}
+
+// asking wants a snapshot. It has one place: the loop never waits.
+type asking struct{ answer chan snapshot }
+
+func (happened) input()   {}
+func (linkUp) input()     {}
+func (linkDown) input()   {}
+func (dialFailed) input() {}
+func (sending) input()    {}
+func (asking) input()     {}
+
+// loop owns the ring and the table of links: only the goroutine of Run touches
+// them. It never waits for a disk, a dial or a link.
+type loop struct {
+	node    *Node
+	ring    *ring.Ring
+	links   *links
+	pending []ring.Event // that came of an action; taken before the next input
+	actions []ring.Action
+	timer   *time.Timer
+	ready   bool
+	over    bool
+	err     error
+}
+
+func (n *Node) newLoop() (*loop, error) {
+	b := n.members.book()
+	saved, err := n.disk.savedView(b, n.verify)
+	if err != nil {
+		return nil, err
+	}
+	c := ring.Config{
+		Self:        n.self,
+		Roster:      b.ringRoster(&n.config),
+		Store:       n.disk.ID(),
+		Incarnation: n.disk.reserved,
+		Saved:       saved,
+		Disk:        n.disk.health(),
+		Sign:        func(msg []byte) wire.Sig { return n.config.Secret.Sign(msg) },
+	}
+	if m, ok := b.ByName(n.config.Contact); ok {
+		c.Contact, c.HasContact = m.ID, true
+	}
+	return &loop{node: n, ring: ring.New(c), links: &links{node: n, pairs: make(map[wire.ID]*pair)}}, nil
+}
+
+// post gives the loop an input, and waits while it is busy. It reports false
+// if the node ends.
+func (n *Node) post(in input) bool {
+	select {
+	case n.inputs <- in:
+		return true
+	case <-n.ctx.Done():
+		return false
+	}
+}
+
+// run drives the ring until it exits. The error is the ring's: why it must.
+func (l *loop) run() error {
+	l.timer = time.NewTimer(0)
+	defer l.timer.Stop()
+	stop := l.node.life.stop
+	var late <-chan time.Time
+	for !l.over {
+		select {
+		case in := <-l.node.inputs:
+			l.take(in)
+		case <-l.timer.C:
+			l.step(ring.Tick{}, nil)
+		case <-stop:
+			stop = nil
+			late = time.After(stopTime)
+			l.step(ring.Stop{}, nil)
+		case <-late:
+			l.over = true
+		}
+		l.settle()
+	}
+	l.flush()
+	return l.err
+}
+
+// settle takes the events that came of actions, tells whoever waits for Ready,
+// and sets the clock for the next tick.
+func (l *loop) settle() {
+	for len(l.pending) > 0 {
+		ev := l.pending[0]
+		l.pending = l.pending[1:]
+		l.step(ev, nil)
+	}
+	if !l.ready && l.ring.Status().InRing {
+		l.ready = true
+		close(l.node.ready)
+	}
+	l.timer.Reset(max(time.Duration(l.ring.Next()-l.now()), minTick))
+}
+
+// now is the ring's clock. It never goes back and is never 0.
+func (l *loop) now() ring.Time { return ring.Time(time.Since(l.node.began)) + 1 }
+
+func (l *loop) take(in input) {
+	switch in := in.(type) {
+	case happened:
+		l.note(in.event)
+		l.step(in.event, in.source)
+	case linkUp:
+		l.pending = append(l.pending, l.links.up(in.link)...)
+	case linkDown:
+		l.pending = append(l.pending, l.links.down(in.link)...)
+	case dialFailed:
+		l.pending = append(l.pending, l.links.failed(in.peer, in.err)...)
+	case sending:
+		l.links.send(in.to, in.msg)
+	case asking:
+		in.answer <- l.snapshot()
+	}
+}
+
+// note looks at what the ring has no use for.
+func (l *loop) note(ev ring.Event) {
+	if p, ok := ev.(ring.Pinged); ok {
+		to := l.links.pair(p.From)
+		to.serial, to.digest, to.heard = p.Ping.Serial, p.Ping.Roster, true
+	}
+}
+
+// step is one step of the ring and what it wants done.
+func (l *loop) step(ev ring.Event, source net.Addr) {
+	l.actions = l.ring.Step(l.now(), ev, l.actions[:0])
+	for _, a := range l.actions {
+		l.do(a, source)
+	}
+	clear(l.actions)
+}
+
+// do carries an action out or hands it to who does.
+func (l *loop) do(a ring.Action, source net.Addr) {
+	n := l.node
+	switch a := a.(type) {
+	case ring.Send:
+		l.links.send(a.To, a.Msg)
+	case ring.SendPing:
+		n.sendPing(a, source)
+	case ring.Dial:
+		l.links.dial(a.Peer)
+	case ring.Hangup:
+		l.pending = append(l.pending, l.links.hangup(a.Peer)...)
+	case ring.Persist:
+		n.state.add(func(s *state) { s.persist = append(s.persist, a.Incarnation) })
+	case ring.SaveView:
+		n.state.add(func(s *state) { s.view, s.hasView = a.Rows, true })
+	case ring.Answer, ring.SendOffer, ring.Scan:
+		if !n.jobs.add(job{action: a}, n.self) {
+			n.refused.add("", "too many requests at once")
+		}
+	case ring.Pull:
+		n.startPull(a)
+	case ring.PutReply:
+		n.replies.deliver(a)
+	case ring.Upload:
+		n.ops.deliver(a.Op, func(p *operation) { offer(p.upload, a) })
+	case ring.Fetch:
+		n.ops.deliver(a.Op, func(p *operation) { offer(p.fetch, a) })
+	case ring.Done:
+		n.ops.deliver(a.Op, func(p *operation) { offer(p.done, a.Result) })
+	case ring.Notify:
+		n.watchers.tell(n.members.book().event(time.Now(), a.Notice))
+	case ring.Exit:
+		l.over, l.err = true, a.Err
+	}
+}
+
+// flush ends all links and waits a moment for what was said last to leave.
+func (l *loop) flush() {
+	late := time.NewTimer(flushTime)
+	defer late.Stop()
+	for _, k := range l.links.finishAll() {
+		select {
+		case <-k.sent:
+		case <-late.C:
+			return
+		}
+	}
+}

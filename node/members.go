@@ -1,0 +1,170 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"securepeer/crypto"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// book is one roster with what is asked of it often. It never changes.
+type book struct {
+	*keys.Roster
+	digest  wire.Digest8
+	byNoise map[[32]byte]wire.ID
+	revoked map[wire.ID]keys.Revoked
+	self    keys.Member
+}
+
+// newBook checks that the member with self's key is in r.
+func newBook(r *keys.Roster, self keys.Public) (*book, error) {
+	b := &book{
+		Roster:  r,
+		digest:  r.Digest(),
+		byNoise: make(map[[32]byte]wire.ID, len(r.Members)),
+		revoked: make(map[wire.ID]keys.Revoked, len(r.Revoked)),
+	}
+	for _, m := range r.Members {
+		b.byNoise[m.Key.Noise] = m.ID
+	}
+	for _, v := range r.Revoked {
+		b.revoked[v.ID] = v
+	}
+	id, ok := b.byNoise[self.Noise]
+	if ok {
+		b.self, ok = r.ByID(id)
+	}
+	if !ok || b.self.Key != self {
+		return nil, fmt.Errorf("roster of ring %q has no member with this peer's key %s", r.Ring, self.Short())
+	}
+	return b, nil
+}
+
+// name is the member's, or that of one that was revoked, or its id.
+func (b *book) name(id wire.ID) string {
+	if m, ok := b.ByID(id); ok {
+		return m.Name
+	}
+	if r, ok := b.revoked[id]; ok {
+		return r.Name
+	}
+	return id.String()
+}
+
+func (b *book) names(ids []wire.ID) []string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = b.name(id)
+	}
+	return names
+}
+
+// member finds who has that noise key.
+func (b *book) member(noise [32]byte) (keys.Member, bool) {
+	id, ok := b.byNoise[noise]
+	if !ok {
+		return keys.Member{}, false
+	}
+	return b.ByID(id)
+}
+
+// ringRoster is what the ring needs of the roster.
+func (b *book) ringRoster(c *Config) ring.Roster {
+	r := ring.Roster{
+		Ring: b.Ring, Space: b.Space, Copies: b.Copies, Observers: b.Observers,
+		Interval: b.Interval, Serial: b.Serial, Digest: b.digest,
+		Walk: b.Route == keys.Walk, Shortcuts: c.Shortcuts,
+		Members: make([]ring.Member, len(b.Members)),
+	}
+	if c.Interval > 0 {
+		r.Interval = c.Interval
+	}
+	for i, m := range b.Members {
+		r.Members[i] = ring.Member{ID: m.ID, Pos: m.Pos}
+	}
+	return r
+}
+
+// members is the roster of now and the links that are open under it. A link
+// is published, and a roster becomes law, under one lock: so there is no
+// moment at which a link of somebody who has just been dropped gets in.
+type members struct {
+	current atomic.Pointer[book]
+	pings   *crypto.PingTable
+
+	mu     sync.Mutex
+	links  map[*crypto.Conn]struct{}
+	closed bool
+}
+
+var (
+	errDropped = errors.New("not a member of the roster any more")
+	errClosing = errors.New("this peer is closing")
+)
+
+// book is the roster of now.
+func (m *members) book() *book { return m.current.Load() }
+
+// lookup is for crypto: the member with that noise key.
+func (m *members) lookup(noise [32]byte) (keys.Public, bool) {
+	member, ok := m.book().member(noise)
+	return member.Key, ok
+}
+
+// publish is for crypto: it takes a link up whose peer is proved.
+func (m *members) publish(c *crypto.Conn) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosing
+	}
+	if member, ok := m.book().member(c.Peer().Noise); !ok || member.Key != c.Peer() {
+		return errDropped
+	}
+	m.links[c] = struct{}{}
+	return nil
+}
+
+// forget is called by whoever ends a link.
+func (m *members) forget(c *crypto.Conn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.links, c)
+}
+
+// replace makes next the law, and ends the links and ping sessions of members
+// whose key, id or position changed, or who are in it no more.
+func (m *members) replace(next *book) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := m.book()
+	m.current.Store(next)
+	for _, old := range last.Members {
+		now, ok := next.ByID(old.ID)
+		if !ok || now.Key != old.Key || now.Pos != old.Pos {
+			m.pings.Drop(old.Key.Noise)
+		}
+	}
+	for c := range m.links {
+		old, _ := last.member(c.Peer().Noise)
+		now, ok := next.member(c.Peer().Noise)
+		if !ok || now.Key != old.Key || now.ID != old.ID || now.Pos != old.Pos {
+			c.Close() // its reader ends with this and forgets it
+		}
+	}
+}
+
+// close ends every link, and every later one at once.
+func (m *members) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	for c := range m.links {
+		c.Close() // its reader ends with this and forgets it
+	}
+}

@@ -1,0 +1,383 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/internal/store"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Config is what a peer is made from. Secret, Roster and Dir must be set.
+type Config struct {
+	// Secret is the peer's own key; the member of the roster that has its
+	// public half is who this peer is.
+	Secret *keys.Secret
+	// Roster says who may speak. It must not be changed afterwards.
+	Roster *keys.Roster
+	// Dir is the peer's folder; its files are in Dir/store.
+	Dir string
+
+	// Listen is the HOST:PORT of TCP and UDP; "": the roster's address.
+	Listen string
+	// Contact is the member to ask first when coming into the ring; "": any.
+	Contact string
+	// Interval is the time between two pings; 0: the roster's.
+	Interval time.Duration
+	// Shortcuts lets a walk skip to the second successor; see the roster's
+	// route=walk.
+	Shortcuts bool
+
+	// Listener, PacketConn and Dial replace the network; nil: that of the
+	// operating system. The node closes the first two.
+	Listener   net.Listener
+	PacketConn net.PacketConn
+	Dial       func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Logger hears of what an operator should know; nil: nobody does.
+	Logger *slog.Logger
+}
+
+// inputQueue is how many events wait for the loop: a burst of a few hundred
+// messages passes without a link's reader standing still.
+const inputQueue = 256
+
+// Node is one peer. Make one with [New], run it with [Node.Run]. All methods
+// may be called from several goroutines.
+type Node struct {
+	config Config
+	self   wire.ID
+	log    *slog.Logger
+	began  time.Time
+
+	disk      *disk
+	members   *members
+	verify    *verifier
+	refused   *refusals
+	addresses *addresses
+	moved     moved
+
+	crypto   *crypto.Config
+	pings    *crypto.PingTable
+	listener *crypto.Listener
+	packets  net.PacketConn
+	pool     *pool
+	dials    chan struct{} // maxDials places: dials under way
+
+	inputs   chan input // inputQueue places
+	outgoing chan ping  // pingQueue places
+	jobs     *jobs
+	state    *state
+	ops      *operations
+	uploads  *uploads
+	replies  *replies
+	lists    *lists
+	offered  *offers
+	watchers *watchers
+
+	ready chan struct{} // closed when the peer is in the ring
+	life  life
+
+	// ctx ends when the loop has: then everything else does. work counts
+	// every goroutine that the node has started.
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// life is how far the node has come.
+type life struct {
+	stop chan struct{} // closed to ask Run to stop
+	done chan struct{} // closed when all has ended
+
+	mu      sync.Mutex
+	running bool // Run was called, or Close before it
+	stopped bool // stop is closed
+	over    bool // nothing may begin any more
+}
+
+// moved counts bytes of files that went over links.
+type moved struct{ in, out atomic.Uint64 }
+
+var errRunsOnce = errors.New("a node runs once")
+
+// New opens the data folder and the sockets, and starts nothing: the peer
+// comes alive with Run. If Run is not called, Close lets all go. An error
+// names the folder or address at fault.
+func New(c Config) (*Node, error) {
+	return open(c, store.Dir(filepath.Join(c.Dir, "store")))
+}
+
+// open is New on any disk.
+func open(c Config, fsys store.FS) (*Node, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
+	b, err := newBook(c.Roster, c.Secret.Public())
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := b.ByName(c.Contact); c.Contact != "" && !ok {
+		return nil, &PeerError{Peer: c.Contact, Err: ErrNoSuchMember}
+	}
+	if c.Listen == "" {
+		c.Listen = b.self.Addr
+	}
+	n := newNode(c, b)
+	if err := n.openStore(fsys); err != nil {
+		return nil, err
+	}
+	if err := n.openSockets(); err != nil {
+		n.disk.Close() // nothing was written
+		return nil, err
+	}
+	return n, nil
+}
+
+func newNode(c Config, b *book) *Node {
+	n := &Node{config: c, self: b.self.ID, log: c.Logger, began: time.Now()}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.pings = crypto.NewPingTable()
+	n.members = &members{pings: n.pings, links: make(map[*crypto.Conn]struct{})}
+	n.members.current.Store(b)
+	n.verify = newVerifier()
+	n.refused = newRefusals(c.Logger)
+	n.addresses = &addresses{ctx: n.ctx, work: &n.work, known: make(map[string]*address)}
+	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
+	n.dials = make(chan struct{}, maxDials)
+	n.inputs = make(chan input, inputQueue)
+	n.outgoing = make(chan ping, pingQueue)
+	n.jobs = newJobs()
+	n.state = &state{wake: make(chan struct{}, 1)}
+	n.ops = &operations{open: make(map[ring.Op]*operation)}
+	n.uploads = newUploads()
+	n.replies = &replies{waits: make(map[uint64]chan ring.PutReply)}
+	n.lists = &lists{waits: make(map[listKey]chan wire.Listed)}
+	n.offered = &offers{known: make(map[offerKey]struct{})}
+	n.watchers = &watchers{open: make(map[*watcher]struct{})}
+	n.ready = make(chan struct{})
+	n.life.stop, n.life.done = make(chan struct{}), make(chan struct{})
+	n.crypto = &crypto.Config{
+		Secret:  c.Secret,
+		Ring:    b.Ring,
+		Info:    n.info,
+		Lookup:  n.members.lookup,
+		Pings:   n.pings,
+		Publish: n.members.publish,
+		Known:   n.addresses.has,
+		Refused: func(net.Addr, error) { n.refused.add("", "connection that opened no link") },
+	}
+	return n
+}
+
+func (n *Node) openStore(fsys store.FS) error {
+	s, err := store.Open(fsys, rand.Reader)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
+	}
+	if n.disk, err = openDisk(s, n.log); err != nil {
+		s.Close() // nothing was written
+		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
+	}
+	return nil
+}
+
+// openSockets opens both sockets of one address. With port 0 the operating
+// system picks one for TCP, and UDP gets the same.
+func (n *Node) openSockets() error {
+	listener, packets := n.config.Listener, n.config.PacketConn
+	var err error
+	if listener == nil {
+		if listener, err = net.Listen("tcp", n.config.Listen); err != nil {
+			return socketError(n.config.Listen, err)
+		}
+	}
+	if packets == nil {
+		at := n.config.Listen
+		if n.config.Listener == nil {
+			at = listener.Addr().String()
+		}
+		if packets, err = net.ListenPacket("udp", at); err != nil {
+			listener.Close() // nobody has come yet
+			return socketError(at, err)
+		}
+	}
+	n.packets = packets
+	n.listener = crypto.Listen(listener, n.crypto)
+	return nil
+}
+
+func socketError(address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listening on %s: another program has this port: %w", address, err)
+	}
+	return fmt.Errorf("listening on %s: %w", address, err)
+}
+
+// info is what this peer says of itself in a handshake.
+func (n *Node) info() crypto.Info {
+	b := n.members.book()
+	return crypto.Info{Incarnation: uint64(n.disk.persisted()), RosterSerial: b.Serial, RosterDigest: b.digest}
+}
+
+// Addr is the TCP address that the peer listens on.
+func (n *Node) Addr() net.Addr { return n.listener.Addr() }
+
+// Ready is closed when the peer is in the ring.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Done is closed when the peer has ended and all its goroutines have.
+func (n *Node) Done() <-chan struct{} { return n.life.done }
+
+// Run runs the peer until ctx ends or Close is called, until a Leave is done,
+// or until it cannot go on; only the last is an error. It returns when all
+// goroutines have ended. It is called once.
+func (n *Node) Run(ctx context.Context) error {
+	n.life.mu.Lock()
+	if n.life.running || n.life.stopped {
+		n.life.mu.Unlock()
+		return errRunsOnce
+	}
+	n.life.running = true
+	n.life.mu.Unlock()
+	defer close(n.life.done)
+	defer context.AfterFunc(ctx, n.stop)()
+
+	l, err := n.newLoop()
+	if err == nil {
+		// Each of these ends when its socket closes or n.ctx ends, and release
+		// waits for them.
+		n.work.Go(n.accept)
+		n.work.Go(n.readPings)
+		n.work.Go(n.writePings)
+		n.work.Go(n.writeState)
+		n.work.Go(n.watchDisk)
+		for range jobWorkers {
+			n.work.Go(n.workJobs)
+		}
+		err = l.run()
+	}
+	return errors.Join(err, n.release())
+}
+
+// stop asks the loop to end.
+func (n *Node) stop() {
+	n.life.mu.Lock()
+	defer n.life.mu.Unlock()
+	if !n.life.stopped {
+		n.life.stopped = true
+		close(n.life.stop)
+	}
+}
+
+// Close says goodbye to the ring, ends the peer and waits until everything of
+// it has ended. The data stays. It may be called at any time and again.
+func (n *Node) Close() error {
+	n.stop()
+	n.life.mu.Lock()
+	running := n.life.running
+	if !running {
+		n.life.running = true // whoever closes a second time waits for this one
+	}
+	n.life.mu.Unlock()
+	if !running {
+		defer close(n.life.done)
+		return n.release()
+	}
+	<-n.life.done
+	return nil
+}
+
+// release ends everything but the loop, which has ended or never began, and
+// waits for it.
+func (n *Node) release() error {
+	n.life.mu.Lock()
+	n.life.over = true
+	n.life.mu.Unlock()
+	n.cancel()
+	n.listener.Close() // its error is that of a socket nobody uses any more
+	n.packets.Close()
+	n.members.close()
+	n.uploads.close()
+	n.watchers.close()
+	n.work.Wait()
+	return n.disk.Close()
+}
+
+// enter counts work that a user's goroutine does for the node: Close waits
+// until n.work.Done is called for it. It reports false if the node has ended.
+func (n *Node) enter() bool {
+	n.life.mu.Lock()
+	defer n.life.mu.Unlock()
+	if !n.life.over {
+		n.work.Add(1)
+	}
+	return !n.life.over
+}
+
+// wait lets d pass; it reports false if the node ends meanwhile.
+func (n *Node) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-n.ctx.Done():
+		return false
+	}
+}
+
+// watchDisk tells the ring of the disk's health. It ends when the node does.
+func (n *Node) watchDisk() {
+	ticker := time.NewTicker(measureEach)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.disk.changed:
+			n.post(happened{event: ring.DiskChanged{State: n.disk.health()}})
+		case <-ticker.C:
+			n.disk.measure()
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// Reload makes another roster the law, at once: links and sessions of members
+// whose key, id or position changed, or who are gone, end. It is refused if it
+// is of another ring, or if this peer is not what it was in it.
+func (n *Node) Reload(r *keys.Roster) error {
+	b := n.members.book()
+	next, err := newBook(r, n.config.Secret.Public())
+	if err != nil {
+		return err
+	}
+	switch {
+	case next.Ring != b.Ring:
+		return fmt.Errorf("roster is of ring %q, this peer is in %q", next.Ring, b.Ring)
+	case next.Space != b.Space:
+		return fmt.Errorf("roster has space=%d, this peer runs with space=%d: start it again", next.Space, b.Space)
+	case next.self.ID != n.self || next.self.Pos != b.self.Pos:
+		return fmt.Errorf("roster gives this peer another id or position: start it again")
+	}
+	n.members.replace(next)
+	if !n.post(happened{event: ring.RosterChanged{Roster: next.ringRoster(&n.config)}}) {
+		return ErrClosed
+	}
+	return nil
+}

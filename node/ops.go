@@ -1,0 +1,424 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// operation is one call of a user, while the ring works on it. The loop never
+// waits for whoever made it: each channel has a place for all that can come.
+type operation struct {
+	op     ring.Op
+	done   chan ring.Result // one place
+	upload chan ring.Upload // one place
+	fetch  chan ring.Fetch  // one place
+}
+
+// operations are the calls that are under way.
+type operations struct {
+	mu   sync.Mutex
+	last ring.Op
+	open map[ring.Op]*operation
+}
+
+func (o *operations) begin() *operation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last++
+	p := &operation{op: o.last, done: make(chan ring.Result, 1),
+		upload: make(chan ring.Upload, 1), fetch: make(chan ring.Fetch, 1)}
+	o.open[p.op] = p
+	return p
+}
+
+func (o *operations) end(op ring.Op) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.open, op)
+}
+
+// deliver is for the loop: it hands an action to the operation that it is
+// for. It reports false if its user has gone.
+func (o *operations) deliver(op ring.Op, act func(*operation)) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.open[op]
+	if p == nil {
+		return false
+	}
+	act(p)
+	return true
+}
+
+// offer puts v in c if there is a place.
+func offer[T any](c chan T, v T) {
+	select {
+	case c <- v:
+	default: // the ring says one thing once; the first one counts
+	}
+}
+
+// call begins an operation with the event that start makes of its number and
+// waits for its result.
+func (n *Node) call(ctx context.Context, start func(ring.Op) ring.Event) (ring.Result, error) {
+	p := n.ops.begin()
+	defer n.ops.end(p.op)
+	if !n.post(happened{event: start(p.op)}) {
+		return ring.Result{}, ErrClosed
+	}
+	return n.result(ctx, p)
+}
+
+// result waits for the end of an operation. If ctx ends first, the ring
+// forgets it.
+func (n *Node) result(ctx context.Context, p *operation) (ring.Result, error) {
+	select {
+	case r := <-p.done:
+		return r, nil
+	case <-ctx.Done():
+		n.post(happened{event: ring.Cancel{Op: p.op}})
+		return ring.Result{}, ctx.Err()
+	case <-n.ctx.Done():
+		return ring.Result{}, ErrClosed
+	}
+}
+
+// failure is the error of an outcome that is one.
+func (n *Node) failure(name string, r ring.Result) error {
+	b := n.members.book()
+	switch r.Outcome {
+	case ring.Succeeded, ring.Degraded:
+		return nil
+	case ring.NotFound:
+		return &NotFoundError{Name: name}
+	case ring.Taken:
+		return &TakenError{Name: name, By: b.name(r.By)}
+	case ring.NotReady:
+		return ErrNotReady
+	case ring.OutOfHops:
+		return ErrOutOfHops
+	case ring.Unreached:
+		return errors.New("no answer")
+	}
+	return &UnavailableError{Name: name, Silent: b.names(r.Silent)}
+}
+
+func checkName(name string) error {
+	if err := wire.CheckName(name); err != nil {
+		return &NameError{Name: name, Err: err}
+	}
+	return nil
+}
+
+// Put stores what body gives, up to its io.EOF, as the next version of name,
+// on as many peers as the roster wants. It reads body in the caller's
+// goroutine, once, and holds a few MiB of it, whatever its size. A put that
+// returns an error may still have stored the file somewhere; the bytes never
+// appear in part.
+func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOptions) (PutResult, error) {
+	if err := checkName(name); err != nil {
+		return PutResult{}, err
+	}
+	if opt.Size < -1 || opt.Size > wire.MaxSize || opt.Mode > wire.MaxMode {
+		return PutResult{}, fmt.Errorf("putting %q: size or mode is out of range", name)
+	}
+	p := n.ops.begin()
+	defer n.ops.end(p.op)
+	if !n.post(happened{event: ring.Put{Op: p.op, Name: name}}) {
+		return PutResult{}, ErrClosed
+	}
+	select {
+	case a := <-p.upload:
+		same, err := n.upload(ctx, a, name, body, opt)
+		if err != nil {
+			n.post(happened{event: ring.Cancel{Op: p.op}})
+			return PutResult{}, err
+		}
+		r, err := n.result(ctx, p)
+		return n.putResult(name, r, same, err)
+	case r := <-p.done:
+		return n.putResult(name, r, false, nil)
+	case <-ctx.Done():
+		n.post(happened{event: ring.Cancel{Op: p.op}})
+		return PutResult{}, ctx.Err()
+	case <-n.ctx.Done():
+		return PutResult{}, ErrClosed
+	}
+}
+
+// upload moves the bytes of a put. It returns when every target has ended.
+func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.Reader, opt PutOptions) (same bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	u := n.newUpload(ctx, a, name, opt.Size)
+	hash, err := u.stream(ctx, body, opt.Progress)
+	if err != nil {
+		cancel()
+		u.finish(nil)
+		switch {
+		case err != errNoTarget:
+			return false, err
+		case u.noSpace():
+			return false, fmt.Errorf("putting %q: %w", name, ErrNoSpace)
+		}
+		return false, &UnavailableError{Name: name, Silent: n.members.book().names(a.To)}
+	}
+	m, same := n.sealed(a, name, hash, opt)
+	n.post(happened{event: ring.Sealed{Op: a.Op, Manifest: m}})
+	u.finish(&m)
+	return same, nil
+}
+
+func (n *Node) putResult(name string, r ring.Result, same bool, err error) (PutResult, error) {
+	if err == nil {
+		err = n.failure(name, r)
+	}
+	if err != nil {
+		return PutResult{}, err
+	}
+	sum := r.Manifest.Sum()
+	return PutResult{Name: name, Version: r.Manifest.Version, Size: int64(r.Manifest.Size), Sum: fmt.Sprintf("%x", sum),
+		Copies: n.members.book().names(r.Copies), Wanted: r.Wanted, Same: same}, nil
+}
+
+// Remove makes a tombstone for name: the next version, which says removed.
+func (n *Node) Remove(ctx context.Context, name string) (PutResult, error) {
+	if err := checkName(name); err != nil {
+		return PutResult{}, err
+	}
+	steward := n.members.book().self.Steward
+	r, err := n.call(ctx, func(op ring.Op) ring.Event {
+		return ring.Remove{Op: op, Name: name, Mtime: time.Now().UnixNano(), Steward: steward}
+	})
+	return n.putResult(name, r, false, err)
+}
+
+// File is a file that was found and whose bytes can be had.
+type File struct {
+	Info      FileInfo
+	OneAnswer bool     // a single holder said that this is the newest version
+	AlsoBy    []string // other writers with a live file of the name
+
+	node *Node
+	ctx  context.Context
+	get  ring.Fetch
+	used bool
+	from wire.ID
+}
+
+// Get finds the newest version of name. The bytes come with [File.WriteTo].
+func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	ev := ring.Get{Name: name}
+	if opt.By != "" {
+		m, ok := n.members.book().ByName(opt.By)
+		if !ok {
+			return nil, &PeerError{Peer: opt.By, Err: ErrNoSuchMember}
+		}
+		ev.By, ev.HasBy = m.ID, true
+	}
+	p := n.ops.begin()
+	defer n.ops.end(p.op)
+	ev.Op = p.op
+	if !n.post(happened{event: ev}) {
+		return nil, ErrClosed
+	}
+	select {
+	case a := <-p.fetch:
+		b := n.members.book()
+		f := &File{Info: b.info(a.Manifest), OneAnswer: a.OneAnswer, AlsoBy: b.names(a.AlsoBy), node: n, ctx: ctx, get: a, from: n.self}
+		f.Info.AlsoBy = f.AlsoBy
+		if len(a.Sources) > 0 {
+			f.from = a.Sources[0]
+		}
+		return f, nil
+	case r := <-p.done:
+		if err := n.failure(name, r); err != nil {
+			return nil, err
+		}
+		return nil, &UnavailableError{Name: name, Silent: n.members.book().names(r.Silent)}
+	case <-ctx.Done():
+		n.post(happened{event: ring.Cancel{Op: p.op}})
+		return nil, ctx.Err()
+	case <-n.ctx.Done():
+		return nil, ErrClosed
+	}
+}
+
+var errUsed = errors.New("the bytes of this file were fetched already")
+
+// WriteTo writes the bytes to w, each block of 1 MiB after it was checked. If
+// a holder dies or lies another one goes on; w sees nothing of it. It works
+// once, in the caller's goroutine, until the context of Get ends. After an
+// error w has the beginning of the file and no wrong byte.
+func (f *File) WriteTo(w io.Writer) (int64, error) {
+	if f.used {
+		return 0, errUsed
+	}
+	f.used = true
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	defer context.AfterFunc(f.node.ctx, cancel)()
+	sink := &userSink{w: w}
+	fetch := f.node.newFetch(f.get.Manifest, f.get.Sources, sink)
+	fetch.begun = func(from wire.ID) { f.moving(from, ring.Receiving) }
+	err := fetch.run(ctx)
+	f.from = fetch.from
+	switch {
+	case err == nil:
+		f.moving(fetch.from, ring.Got)
+	case f.node.ctx.Err() != nil:
+		err = ErrClosed
+	}
+	if fetch.healed() {
+		f.node.heal(f.get.Manifest, f.get.Sources)
+	}
+	return sink.n, err
+}
+
+func (f *File) moving(from wire.ID, phase ring.Phase) {
+	f.node.post(happened{event: ring.Moving{Peer: from, Name: f.Info.Name, Phase: phase}})
+}
+
+// From is the member who gave the last bytes; before WriteTo, who is asked
+// first.
+func (f *File) From() string { return f.node.members.book().name(f.from) }
+
+// Close forgets the file. It may be called at any time, or not at all.
+func (f *File) Close() error {
+	f.used = true
+	return nil
+}
+
+// info describes a manifest.
+func (b *book) info(m wire.Manifest) FileInfo {
+	return FileInfo{Name: m.Name, Size: int64(m.Size), Version: m.Version, Writer: b.name(m.Writer), Signer: b.name(m.Signer),
+		Mode: m.Mode, Mtime: time.Unix(0, m.Mtime), Sum: fmt.Sprintf("%x", m.Sum()), Removed: m.Flags&wire.Tombstone != 0}
+}
+
+// Stat says which versions of name there are, and on whose disks.
+func (n *Node) Stat(ctx context.Context, name string) (StatResult, error) {
+	if err := checkName(name); err != nil {
+		return StatResult{}, err
+	}
+	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Stat{Op: op, Name: name} })
+	if err == nil {
+		err = n.failure(name, r)
+	}
+	if err != nil {
+		return StatResult{}, err
+	}
+	b := n.members.book()
+	s := StatResult{Name: name, Key: wire.KeyOf(b.Space, name), Holders: []HolderStat{}}
+	var all []wire.Manifest
+	for _, f := range r.Found {
+		h := HolderStat{Peer: b.name(f.Peer), Home: f.Home, Behind: f.Behind, Silent: f.Silent, Versions: []FileInfo{}}
+		for _, m := range f.Manifests {
+			h.Versions = append(h.Versions, b.info(m))
+		}
+		all = append(all, f.Manifests...)
+		s.Holders = append(s.Holders, h)
+	}
+	s.Newest = newestInfo(b, all)
+	return s, nil
+}
+
+// newestInfo is the newest live version of one name, with the other writers
+// of it, or the tombstone if nothing else is left, or nil.
+func newestInfo(b *book, ms []wire.Manifest) *FileInfo {
+	byWriter := make(map[wire.ID]wire.Manifest)
+	for _, m := range ms {
+		if o, ok := byWriter[m.Writer]; !ok || m.Newer(o) {
+			byWriter[m.Writer] = m
+		}
+	}
+	var live, dead []wire.Manifest
+	for _, m := range byWriter {
+		if m.Flags&wire.Tombstone == 0 {
+			live = append(live, m)
+		} else {
+			dead = append(dead, m)
+		}
+	}
+	slices.SortFunc(live, newestFirst)
+	slices.SortFunc(dead, newestFirst)
+	all := append(live, dead...)
+	if len(all) == 0 {
+		return nil
+	}
+	info := b.info(all[0])
+	for _, m := range live[min(1, len(live)):] {
+		info.AlsoBy = append(info.AlsoBy, b.name(m.Writer))
+	}
+	return &info
+}
+
+// Ping pings a member once and says how long its ack took.
+func (n *Node) Ping(ctx context.Context, member string) (time.Duration, error) {
+	m, ok := n.members.book().ByName(member)
+	if !ok {
+		return 0, &PeerError{Peer: member, Err: ErrNoSuchMember}
+	}
+	if m.ID == n.self {
+		return 0, nil
+	}
+	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Probe{Op: op, Peer: m.ID} })
+	if err == nil {
+		err = n.failure("", r)
+	}
+	if err != nil {
+		return 0, &PeerError{Peer: member, Err: err}
+	}
+	return r.RTT, nil
+}
+
+// Lookup says who answers for name, and over whom the question went.
+func (n *Node) Lookup(ctx context.Context, name string) (LookupResult, error) {
+	if err := checkName(name); err != nil {
+		return LookupResult{}, err
+	}
+	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Lookup{Op: op, Name: name} })
+	if err == nil {
+		err = n.failure(name, r)
+	}
+	if err != nil {
+		return LookupResult{}, err
+	}
+	b := n.members.book()
+	return LookupResult{Name: name, Key: wire.KeyOf(b.Space, name), Owner: b.name(r.Owner),
+		Holders: b.names(r.Holders), Path: b.names(r.Path)}, nil
+}
+
+// LeaveError says who does not confirm yet what this peer gives away. The peer
+// goes on trying until it is closed.
+type LeaveError struct{ Silent []string }
+
+func (e *LeaveError) Error() string {
+	return "not everything is confirmed elsewhere: waiting for " + strings.Join(e.Silent, ", ")
+}
+
+// Leave gives every version to those who should have it, and ends Run when
+// they have confirmed. The error is *LeaveError if some do not yet; the peer
+// then goes on trying.
+func (n *Node) Leave(ctx context.Context) error {
+	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Leave{Op: op} })
+	if err != nil {
+		return err
+	}
+	if r.Outcome == ring.StillHolding {
+		return &LeaveError{Silent: n.members.book().names(r.Silent)}
+	}
+	return n.failure("", r)
+}

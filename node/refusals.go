@@ -1,0 +1,67 @@
+package node
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxRefusals bounds the table. Causes are few and members are bounded, so
+// only a very large roster that misbehaves as a whole reaches it; what comes
+// then is counted without its member.
+const maxRefusals = 4096
+
+// refusals counts what nobody may send, by member and cause, and logs it at
+// most once a second for each cause: an outsider must not fill a log.
+type refusals struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	counts map[refusalKey]uint64
+	logged map[string]time.Time
+}
+
+type refusalKey struct{ peer, cause string }
+
+func newRefusals(log *slog.Logger) *refusals {
+	return &refusals{log: log, counts: make(map[refusalKey]uint64), logged: make(map[string]time.Time)}
+}
+
+// add counts one; peer is "" for a stranger. cause is a constant of this
+// program, never text from outside.
+func (r *refusals) add(peer, cause string) {
+	count, due := r.count(refusalKey{peer, cause}, time.Now())
+	if due {
+		r.log.Warn("refused", "peer", peer, "cause", cause, "count", count)
+	}
+}
+
+func (r *refusals) count(key refusalKey, now time.Time) (count uint64, due bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.counts[key]; !ok && len(r.counts) >= maxRefusals {
+		key.peer = ""
+	}
+	r.counts[key]++
+	if now.Sub(r.logged[key.cause]) < time.Second {
+		return r.counts[key], false
+	}
+	r.logged[key.cause] = now
+	return r.counts[key], true
+}
+
+// list returns the counts by peer, then cause.
+func (r *refusals) list() []Refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]Refusal, 0, len(r.counts))
+	for k, n := range r.counts {
+		list = append(list, Refusal{Peer: k.peer, Cause: k.cause, Count: n})
+	}
+	slices.SortFunc(list, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Cause, b.Cause))
+	})
+	return list
+}

@@ -1,0 +1,424 @@
+package node
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/internal/store"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// serveIdle is how long a transfer link that others dialled may be without
+	// a request; its dialler ends it before.
+	serveIdle = 2 * transferIdle
+	// receiveTime is how long an upload waits for the next bytes within a
+	// segment, replyTime for the ring's word on it.
+	receiveTime = 60 * time.Second
+	replyTime   = 10 * time.Second
+	// uploadIdle is how long an upload waits for its next segment.
+	uploadIdle = 10 * time.Minute
+	// maxUploads is how many uploads of one member are under way at once.
+	maxUploads = 16
+	// copyBuffer is what is read from the disk and sealed at a time.
+	copyBuffer = 256 << 10
+)
+
+// serve answers the requests that come over a transfer link, one at a time,
+// until it ends.
+func (n *Node) serve(conn *crypto.Conn) {
+	defer n.members.forget(conn)
+	defer conn.Close() // its dialler has ended it, or it is of no use
+	peer, ok := n.members.book().member(conn.Peer().Noise)
+	if !ok {
+		return // dropped between the handshake and here
+	}
+	var buf []byte
+	for {
+		conn.SetWriteDeadline(time.Time{})
+		conn.SetReadDeadline(time.Now().Add(serveIdle))
+		msg, err := readMessage(conn)
+		if err != nil {
+			return
+		}
+		switch m := msg.(type) {
+		case wire.Put:
+			err = n.serveSegment(conn, peer, m)
+		case wire.Blocks:
+			err = n.serveBlocks(conn, m)
+		case wire.Get:
+			if buf == nil {
+				buf = make([]byte, copyBuffer)
+			}
+			err = n.serveGet(conn, peer, m, buf)
+		default:
+			n.refused.add(peer.Name, "ring message on a transfer link")
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// serveBlocks answers with a part of a block list.
+func (n *Node) serveBlocks(conn *crypto.Conn, m wire.Blocks) error {
+	r, err := n.disk.Reader(store.Version{Key: uint64(m.Key), Sum: m.Sum})
+	if err != nil {
+		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
+	}
+	defer r.Close() // read only
+	list, err := r.BlockList()
+	if err != nil {
+		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
+	}
+	from, to := uint64(m.From)*store.HashSize, (uint64(m.From)+uint64(m.Count))*store.HashSize
+	if to > uint64(len(list)) {
+		return writeMessage(conn, wire.Fail{Code: wire.CodeInvalid})
+	}
+	answer := wire.BlockList{Hashes: make([]wire.Sum, 0, m.Count)}
+	for hash := range slices.Chunk(list[from:to], store.HashSize) {
+		answer.Hashes = append(answer.Hashes, wire.Sum(hash))
+	}
+	return writeMessage(conn, answer)
+}
+
+// serveGet streams bytes as the disk gives them: whoever receives them checks
+// them.
+func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get, buf []byte) error {
+	r, err := n.disk.Reader(store.Version{Key: uint64(m.Key), Sum: m.Sum})
+	if err != nil {
+		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
+	}
+	defer r.Close() // read only
+	size := uint64(r.Size())
+	if m.Offset > size || m.Length > size-m.Offset {
+		return writeMessage(conn, wire.Fail{Code: wire.CodeInvalid})
+	}
+	manifest, err := wire.ParseManifest(r.Manifest())
+	if err != nil {
+		return writeMessage(conn, wire.Fail{Code: wire.CodeNotFound})
+	}
+	user := !n.offered.has(peer.ID, m.Sum) // else a copy moves, and no user sees it
+	if user && m.Offset == 0 {
+		n.post(happened{event: ring.Moving{Peer: peer.ID, Name: manifest.Name, Phase: ring.Sending}})
+	}
+	w := stallWriter{conn, &n.moved}
+	if err := r.CopyRange(w, int64(m.Offset), int64(m.Length), buf); err != nil {
+		var broken *linkError
+		if errors.As(err, &broken) {
+			return err
+		}
+		n.log.Error("reading version", "name", manifest.Name, "error", err)
+		return writeMessage(conn, wire.Fail{Code: wire.CodeNotFound})
+	}
+	if user && m.Offset+m.Length == size {
+		n.post(happened{event: ring.Moving{Peer: peer.ID, Name: manifest.Name, Phase: ring.Sent}})
+	}
+	return nil
+}
+
+// linkError tells an error of the link from one of the disk.
+type linkError struct{ error }
+
+func (e *linkError) Unwrap() error { return e.error }
+
+// stallWriter gives the other side stallTime for each piece.
+type stallWriter struct {
+	conn  *crypto.Conn
+	moved *moved
+}
+
+func (w stallWriter) Write(p []byte) (int, error) {
+	w.conn.SetWriteDeadline(time.Now().Add(stallTime)) // an error comes back from the write
+	k, err := w.conn.Write(p)
+	w.moved.out.Add(uint64(k))
+	if err != nil {
+		return k, &linkError{err}
+	}
+	return k, nil
+}
+
+// uploadKey names an upload: the number is its sender's choice.
+type uploadKey struct {
+	from   wire.ID
+	upload uint64
+}
+
+// incoming is one upload that others send here, between its first and last
+// segment. One segment at a time has it.
+type incoming struct {
+	writer *store.Writer
+	put    wire.Put // of the first segment
+	offset uint64
+	expiry *time.Timer
+}
+
+// uploads are those that wait for their next segment, and how many each member
+// has under way.
+type uploads struct {
+	mu      sync.Mutex
+	waiting map[uploadKey]*incoming
+	count   map[wire.ID]int
+	closed  bool
+}
+
+func newUploads() *uploads {
+	return &uploads{waiting: make(map[uploadKey]*incoming), count: make(map[wire.ID]int)}
+}
+
+// enter counts one more upload of that member, if it may have one.
+func (u *uploads) enter(from wire.ID) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed || u.count[from] >= maxUploads {
+		return false
+	}
+	u.count[from]++
+	return true
+}
+
+// leave takes one upload of that member from the count.
+func (u *uploads) leave(from wire.ID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.count[from]--; u.count[from] == 0 {
+		delete(u.count, from)
+	}
+}
+
+// end ends an upload that somebody has taken.
+func (u *uploads) end(k uploadKey, in *incoming) {
+	in.writer.Abort() // does nothing after a commit
+	u.leave(k.from)
+}
+
+// take returns the upload that waits under k, if there is one.
+func (u *uploads) take(k uploadKey) *incoming {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	in := u.waiting[k]
+	if in == nil {
+		return nil
+	}
+	delete(u.waiting, k)
+	in.expiry.Stop() // if it runs already it finds nothing to take
+	return in
+}
+
+// wait keeps an upload for its next segment.
+func (u *uploads) wait(k uploadKey, in *incoming) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		in.writer.Abort()
+		return
+	}
+	u.waiting[k] = in
+	in.expiry = time.AfterFunc(uploadIdle, func() {
+		if late := u.take(k); late != nil {
+			u.end(k, late)
+		}
+	})
+}
+
+// close ends those that wait. Nothing waits after it.
+func (u *uploads) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	for k, in := range u.waiting {
+		in.expiry.Stop()
+		in.writer.Abort()
+		delete(u.waiting, k)
+	}
+}
+
+// serveSegment receives one segment of an upload and answers it. An error ends
+// the link.
+func (n *Node) serveSegment(conn *crypto.Conn, peer keys.Member, m wire.Put) error {
+	k := uploadKey{peer.ID, m.Upload}
+	in, code := n.beginSegment(k, m)
+	if code != wire.CodeOK {
+		return n.refuseUpload(conn, peer, m, code)
+	}
+	end, code, err := n.receiveSegment(conn, in)
+	switch {
+	case err != nil:
+		n.uploads.end(k, in)
+		return err
+	case code != wire.CodeOK:
+		n.uploads.end(k, in)
+		return n.refuseUpload(conn, peer, in.put, code)
+	case end == nil:
+		n.uploads.wait(k, in)
+		return writeMessage(conn, wire.PutAck{Code: wire.CodeMore})
+	}
+	defer n.uploads.end(k, in)
+	return n.endUpload(conn, peer, in, end.Manifest)
+}
+
+// beginSegment makes a new upload, or finds the one that goes on.
+func (n *Node) beginSegment(k uploadKey, m wire.Put) (*incoming, wire.Code) {
+	if m.Offset > 0 {
+		in := n.uploads.take(k)
+		if in == nil {
+			return nil, wire.CodeInvalid
+		}
+		if in.offset != m.Offset || in.put.Name != m.Name {
+			n.uploads.end(k, in)
+			return nil, wire.CodeInvalid
+		}
+		return in, wire.CodeOK
+	}
+	if !n.uploads.enter(k.from) {
+		return nil, wire.CodeBusy
+	}
+	size := int64(-1)
+	if m.Size != wire.SizeUnknown {
+		size = int64(m.Size)
+	}
+	w, err := n.disk.Create(size)
+	if err != nil {
+		n.uploads.leave(k.from)
+		return nil, n.disk.code(err)
+	}
+	return &incoming{writer: w, put: m}, wire.CodeOK
+}
+
+// receiveSegment takes the bytes of one segment, at most wire.MaxSegment, up to
+// PutMore (end is nil) or PutEnd.
+func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming) (end *wire.PutEnd, code wire.Code, err error) {
+	last := in.offset + wire.MaxSegment
+	for {
+		conn.SetReadDeadline(time.Now().Add(receiveTime))
+		typ, body, err := conn.ReadRecord()
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case typ < crypto.FirstMessage:
+			if in.offset+uint64(len(body)) > last {
+				return nil, wire.CodeInvalid, nil
+			}
+			if _, err := in.writer.Write(body); err != nil {
+				return nil, n.disk.code(err), nil
+			}
+			in.offset += uint64(len(body))
+			n.moved.in.Add(uint64(len(body)))
+			continue
+		}
+		msg, err := wire.Parse(wire.Type(typ), body)
+		if err != nil {
+			return nil, wire.CodeInvalid, nil
+		}
+		switch m := msg.(type) {
+		case wire.PutMore:
+			return nil, wire.CodeOK, nil
+		case wire.PutEnd:
+			return &m, wire.CodeOK, nil
+		}
+		return nil, wire.CodeInvalid, nil
+	}
+}
+
+// endUpload compares the manifest with what came, commits, and lets the ring
+// say what the sender is told.
+func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wire.Manifest) error {
+	_, root, size := in.writer.Blocks()
+	b := n.members.book()
+	code := wire.CodeOK
+	switch {
+	case m.Signer != peer.ID || n.verify.manifest(b, m) != nil:
+		code = wire.CodeForbidden
+		n.refused.add(peer.Name, "upload in another's name")
+	case m.Name != in.put.Name || m.Flags != 0 || m.Size != uint64(size) || m.Blocks != root:
+		code = wire.CodeInvalid
+		n.refused.add(peer.Name, "upload that is not what its manifest says")
+	default:
+		// A sync of a large file takes longer than any write.
+		conn.SetDeadline(time.Time{})
+		code = n.disk.commit(in.writer, b.Space, m)
+	}
+	if code == wire.CodeForbidden || code == wire.CodeInvalid {
+		return writeMessage(conn, wire.PutAck{Code: code})
+	}
+	return n.reply(conn, peer, in.put, ring.Version{Key: wire.KeyOf(b.Space, m.Name), Sum: m.Sum()}, code)
+}
+
+// reply asks the ring how an upload that ended so is answered.
+func (n *Node) reply(conn *crypto.Conn, peer keys.Member, put wire.Put, v ring.Version, code wire.Code) error {
+	serve, replies := n.replies.open()
+	defer n.replies.close(serve)
+	n.post(happened{event: ring.PutStored{Serve: serve, From: peer.ID, Name: put.Name, Version: v,
+		Holders: put.Holders, Roster: put.Roster, Code: code}})
+	timer := time.NewTimer(replyTime)
+	defer timer.Stop()
+	select {
+	case r := <-replies:
+		return writeMessage(conn, wire.PutAck{Code: r.Code,
+			Rows: r.Rows[:min(len(r.Rows), wire.MaxRows)], Votes: r.Votes[:min(len(r.Votes), wire.MaxVotes)]})
+	case <-timer.C:
+		return errors.New("the ring does not answer")
+	case <-n.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// refuseUpload answers before the bytes have ended: what still comes is read
+// and thrown away, so that the answer is not lost with the connection.
+func (n *Node) refuseUpload(conn *crypto.Conn, peer keys.Member, put wire.Put, code wire.Code) error {
+	var err error
+	switch code {
+	case wire.CodeFull, wire.CodeStuck:
+		err = n.reply(conn, peer, put, ring.Version{Key: wire.KeyOf(n.members.book().Space, put.Name)}, code)
+	default:
+		err = writeMessage(conn, wire.PutAck{Code: code})
+	}
+	if err != nil {
+		return err
+	}
+	conn.CloseWrite() // the link is of no more use; its end comes after the ack
+	conn.SetReadDeadline(time.Now().Add(endTime))
+	for err == nil {
+		_, _, err = conn.ReadRecord()
+	}
+	return err
+}
+
+// replies are the uploads that wait for the ring's word.
+type replies struct {
+	mu    sync.Mutex
+	next  uint64
+	waits map[uint64]chan ring.PutReply
+}
+
+func (r *replies) open() (serve uint64, c <-chan ring.PutReply) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next++
+	wait := make(chan ring.PutReply, 1) // one place: the loop never waits
+	r.waits[r.next] = wait
+	return r.next, wait
+}
+
+func (r *replies) close(serve uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waits, serve)
+}
+
+// deliver is for the loop. Nobody waits any more for a reply that is late.
+func (r *replies) deliver(p ring.PutReply) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.waits[p.Serve]; c != nil {
+		c <- p
+		delete(r.waits, p.Serve)
+	}
+}

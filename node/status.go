@@ -1,0 +1,131 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// snapshot is what the loop alone knows, at one moment.
+type snapshot struct {
+	ring  ring.Status
+	now   ring.Time
+	pairs map[wire.ID]pairStatus
+}
+
+// pairStatus is what the loop's table of links says of a member.
+type pairStatus struct {
+	problem     string
+	otherRoster bool
+}
+
+func (l *loop) snapshot() snapshot {
+	s := snapshot{ring: l.ring.Status(), now: l.now(), pairs: make(map[wire.ID]pairStatus, len(l.links.pairs))}
+	digest := l.node.members.book().digest
+	for id, p := range l.links.pairs {
+		s.pairs[id] = pairStatus{p.problem, p.heard && p.digest != digest}
+	}
+	return s
+}
+
+// snapshot asks the loop.
+func (n *Node) snapshot(ctx context.Context) (snapshot, error) {
+	ask := asking{make(chan snapshot, 1)} // one place: the loop never waits
+	select {
+	case n.inputs <- ask:
+	case <-ctx.Done():
+		return snapshot{}, ctx.Err()
+	case <-n.ctx.Done():
+		return snapshot{}, ErrClosed
+	}
+	select {
+	case s := <-ask.answer:
+		return s, nil
+	case <-ctx.Done():
+		return snapshot{}, ctx.Err()
+	case <-n.ctx.Done():
+		return snapshot{}, ErrClosed
+	}
+}
+
+// Status returns what the peer knows of itself and the others.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	s, err := n.snapshot(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	b := n.members.book()
+	status := Status{
+		Name: b.self.Name, ID: n.self, Ring: b.Ring, Listen: n.Addr().String(),
+		Ready: s.ring.InRing, Behind: s.ring.Behind, Stopping: s.ring.Stopping,
+		State: stateName(s.ring.State), Incarnation: uint64(s.ring.Incarnation),
+		Position: b.self.Pos, Space: uint8(b.Space), Copies: b.Copies,
+		Interval: b.ringRoster(&n.config).Interval, View: fmt.Sprintf("%x", s.ring.View),
+		RosterSerial: b.Serial, RosterDigest: fmt.Sprintf("%x", b.digest),
+		Successors: b.names(s.ring.Successors), Predecessors: b.names(s.ring.Predecessors),
+		Circle: b.names(s.ring.Ring), Moving: s.ring.Moving,
+		BytesIn: n.moved.in.Load(), BytesOut: n.moved.out.Load(),
+		Refused: n.refused.list(), Uptime: time.Since(n.began),
+	}
+	for _, m := range s.ring.Members {
+		if p, ok := n.peerStatus(b, s, m); ok {
+			status.Peers = append(status.Peers, p)
+		}
+	}
+	status.Store = n.storeStatus()
+	return status, nil
+}
+
+// peerStatus reports false for a member that the roster has dropped since.
+func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus, bool) {
+	member, ok := b.ByID(m.ID)
+	if !ok {
+		return PeerStatus{}, false
+	}
+	p := PeerStatus{
+		ID: m.ID, Name: member.Name, Key: member.Key.Short(), Address: member.Addr, Position: m.Pos,
+		State: "unseen", Incarnation: uint64(m.Incarnation), Self: m.ID == n.self,
+		InRing: m.InRing, Unreachable: m.Unreachable, Suspect: m.Suspect, Linked: m.Linked,
+		Steward: member.Steward, Drain: member.Drain, Silence: -1, RTT: m.RTT,
+		OtherRoster: s.pairs[m.ID].otherRoster, Problem: s.pairs[m.ID].problem,
+	}
+	if m.Seen {
+		p.State = stateName(m.State)
+	}
+	if m.Heard > 0 {
+		p.Silence = time.Duration(s.now - m.Heard)
+	}
+	return p, true
+}
+
+func (n *Node) storeStatus() StoreStatus {
+	s := StoreStatus{ID: fmt.Sprintf("%x", n.disk.ID())}
+	err := n.disk.index.build(n.disk.Store)
+	s.Versions, s.Bytes = n.disk.index.usage()
+	if usage, uerr := n.disk.Usage(); uerr == nil {
+		s.Free, s.Total = usage.Free, usage.Total
+	} else {
+		err = uerr
+	}
+	if stuck := n.disk.Stuck(); stuck != nil {
+		err = stuck
+	} else if n.disk.health() == wire.Full {
+		s.Problem = "disk is full"
+	}
+	if err != nil {
+		s.Problem = err.Error()
+	}
+	return s
+}
+
+// stateName is a row's state in words.
+func stateName(s wire.State) string {
+	names := [...]string{"starting", "joining", "active", "full", "stuck", "stopped", "leaving", "left"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("state %d", s)
+}

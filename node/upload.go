@@ -1,0 +1,426 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Implementation constants.
+const (
+	// chunkSize is how many bytes go to all targets at a time: what one system
+	// call of a link takes. A segment is a whole number of them.
+	chunkSize = 256 << 10
+	// window is how many chunks a put holds: the slowest target may be that
+	// far, 4 MiB, behind the fastest.
+	window = 16
+	// stallTime is how long a target may take no byte before it has failed.
+	stallTime = 30 * time.Second
+	// pauseTime is how long a link waits for bytes of the user before its
+	// segment ends: nobody at the other side waits for a slow keyboard.
+	pauseTime = 10 * time.Second
+	// syncRate is what a disk is trusted to sync at least, in bytes a second;
+	// stallTime comes on top.
+	syncRate = 16 << 20
+)
+
+// chunk is a piece of the file that all targets share.
+type chunk struct {
+	data []byte
+	refs atomic.Int32 // targets that have not sent it yet
+}
+
+// upload streams the bytes of one put to all its targets at once.
+type upload struct {
+	node    *Node
+	op      ring.Op
+	put     wire.Put // what every segment begins with, but for Offset
+	free    chan *chunk
+	targets []*target
+	ends    sync.WaitGroup // counts the targets
+
+	mu     sync.Mutex
+	failed []wire.Code // how those ended that take no more bytes
+}
+
+// errNoTarget says that nobody takes the bytes any more.
+var errNoTarget = errors.New("every peer that should store the file has failed")
+
+// target is one peer that is to store the file. Its goroutine ends when in is
+// closed, whatever became of the peer before.
+type target struct {
+	peer wire.ID
+	in   chan *chunk // window places: sending to it never waits
+
+	// Set before in is closed.
+	manifest wire.Manifest
+	whole    bool // manifest is set; else the put was given up
+}
+
+// newUpload starts a goroutine for each target of a. They end when finish is
+// called, which waits for them.
+func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size int64) *upload {
+	u := &upload{node: n, op: a.Op, free: make(chan *chunk, window)}
+	u.put = wire.Put{Upload: rand.Uint64(), Size: wire.SizeUnknown, Name: name,
+		Roster: n.members.book().digest, Holders: a.Holders[:min(len(a.Holders), wire.MaxHolders)]}
+	if size >= 0 {
+		u.put.Size = uint64(size)
+	}
+	for range window {
+		u.free <- nil // made when first used: a small file needs one
+	}
+	for _, id := range a.To {
+		t := &target{peer: id, in: make(chan *chunk, window)}
+		u.targets = append(u.targets, t)
+		u.ends.Go(func() {
+			if n.enter() {
+				u.run(ctx, t)
+				n.work.Done()
+			}
+			for c := range t.in {
+				u.release(c)
+			}
+		})
+	}
+	return u
+}
+
+// stream reads body to its end and gives every byte to every target. It
+// returns what a manifest needs to know.
+func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64)) (*blockHasher, error) {
+	hash := newBlockHasher()
+	for {
+		var c *chunk
+		select {
+		case c = <-u.free:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if c == nil {
+			c = &chunk{data: make([]byte, chunkSize)}
+		}
+		n, err := io.ReadFull(body, c.data[:chunkSize])
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return nil, fmt.Errorf("reading the bytes to put: %w", err)
+		}
+		c.data = c.data[:n]
+		hash.add(c.data)
+		if hash.size > wire.MaxSize {
+			return nil, fmt.Errorf("file is larger than %d bytes", uint64(wire.MaxSize))
+		}
+		if u.put.Size != wire.SizeUnknown && (hash.size > u.put.Size || err != nil && hash.size < u.put.Size) {
+			return nil, fmt.Errorf("file has not the %d bytes that were announced", u.put.Size)
+		}
+		if u.nobody() {
+			return nil, errNoTarget
+		}
+		c.refs.Store(int32(len(u.targets)))
+		for _, t := range u.targets {
+			t.in <- c
+		}
+		if progress != nil {
+			progress(int64(hash.size))
+		}
+		if err != nil {
+			return hash, nil
+		}
+	}
+}
+
+// finish ends the targets, with the manifest or, if it is nil, without a
+// version, and waits for them.
+func (u *upload) finish(m *wire.Manifest) {
+	for _, t := range u.targets {
+		if m != nil {
+			t.manifest, t.whole = *m, true
+		}
+		close(t.in)
+	}
+	u.ends.Wait()
+}
+
+// release gives a chunk back when the last target is done with it.
+func (u *upload) release(c *chunk) {
+	if c.refs.Add(-1) == 0 {
+		u.free <- c // it has a place: there are window chunks in all
+	}
+}
+
+// run sends to one target until its end and reports how that was.
+func (u *upload) run(ctx context.Context, t *target) {
+	var ack wire.PutAck
+	var err error
+	if t.peer == u.node.self {
+		ack.Code = u.store(ctx, t)
+	} else {
+		ack, err = u.send(ctx, t)
+	}
+	if err != nil {
+		ack = wire.PutAck{Code: wire.CodeBusy}
+		u.node.log.Warn("upload", "peer", u.node.members.book().name(t.peer), "error", err)
+	}
+	if len(ack.Rows)+len(ack.Votes) > 0 {
+		rows, verr := u.node.verify.message(u.node.members.book(), wire.Rows{Rows: ack.Rows, Votes: ack.Votes})
+		if verr == nil {
+			u.node.post(happened{event: ring.Received{From: t.peer, Msg: rows}})
+		}
+	}
+	u.node.post(happened{event: ring.Uploaded{Op: u.op, Peer: t.peer, Code: ack.Code, Kept: ack.Code == wire.CodeNotOwner}})
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failed = append(u.failed, ack.Code)
+}
+
+// nobody reports whether all targets have ended before the bytes have.
+func (u *upload) nobody() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.failed) == len(u.targets)
+}
+
+// noSpace reports whether all of them have full disks.
+func (u *upload) noSpace() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !slices.ContainsFunc(u.failed, func(c wire.Code) bool { return c != wire.CodeFull })
+}
+
+// store writes to this peer's own disk.
+func (u *upload) store(ctx context.Context, t *target) wire.Code {
+	size := int64(-1)
+	if u.put.Size != wire.SizeUnknown {
+		size = int64(u.put.Size)
+	}
+	w, err := u.node.disk.Create(size)
+	if err != nil {
+		return u.node.disk.code(err)
+	}
+	defer w.Abort()
+	for open := true; open; {
+		var c *chunk
+		select {
+		case c, open = <-t.in:
+		case <-ctx.Done():
+			return wire.CodeInvalid
+		}
+		if !open {
+			break
+		}
+		_, err := w.Write(c.data)
+		u.release(c)
+		if err != nil {
+			return u.node.disk.code(err)
+		}
+	}
+	if !t.whole {
+		return wire.CodeInvalid
+	}
+	return u.node.disk.commit(w, u.node.members.book().Space, t.manifest)
+}
+
+// segment is one Put request under way.
+type segment struct {
+	link *transfer
+	ack  chan ackOrError // one place; filled by the reader, which then ends
+	size int
+	stop func() bool // the end of the put's context ends the link until then
+}
+
+type ackOrError struct {
+	ack wire.PutAck
+	err error
+}
+
+// refusal is an ack that came before the end of the bytes: only a refusal may.
+func (a ackOrError) refusal() (wire.PutAck, error) {
+	if a.err == nil && (a.ack.Code == wire.CodeOK || a.ack.Code == wire.CodeMore) {
+		return wire.PutAck{}, errors.New("upload was answered before its end")
+	}
+	return a.ack, a.err
+}
+
+// send streams to another peer, segment by segment. The ack is the last one,
+// or the early one with which the target gave up.
+func (u *upload) send(ctx context.Context, t *target) (wire.PutAck, error) {
+	var offset uint64
+	s, err := u.open(ctx, t, offset)
+	if err != nil {
+		return wire.PutAck{}, err
+	}
+	pause := time.NewTimer(pauseTime)
+	defer pause.Stop()
+	for {
+		pause.Reset(pauseTime)
+		var full *chunk
+		select {
+		case c, ok := <-t.in:
+			if !ok {
+				return u.end(ctx, t, s, offset)
+			}
+			if s == nil {
+				if s, err = u.open(ctx, t, offset); err != nil {
+					u.release(c)
+					return wire.PutAck{}, err
+				}
+			}
+			full = c
+		case early := <-s.answer():
+			u.drop(s)
+			return early.refusal()
+		case <-pause.C:
+		case <-ctx.Done():
+			if s != nil {
+				u.drop(s)
+			}
+			return wire.PutAck{}, ctx.Err()
+		}
+		if full != nil {
+			err = s.write(full.data)
+			offset += uint64(len(full.data))
+			u.node.moved.out.Add(uint64(len(full.data)))
+			u.release(full)
+		}
+		if err == nil && s != nil && (full == nil || s.size >= wire.MaxSegment) {
+			answer := u.close(s, wire.PutMore{}, 0)
+			if s = nil; answer.err != nil || answer.ack.Code != wire.CodeMore {
+				return answer.refusal()
+			}
+		}
+		if err != nil {
+			answer := u.broken(s, err)
+			return answer.ack, answer.err
+		}
+	}
+}
+
+// answer is where an early ack comes; nil between two segments.
+func (s *segment) answer() <-chan ackOrError {
+	if s == nil {
+		return nil
+	}
+	return s.ack
+}
+
+// open begins a segment. Its reader ends with the ack, or with the link.
+func (u *upload) open(ctx context.Context, t *target, offset uint64) (*segment, error) {
+	link, err := u.node.pool.take(ctx, t.peer)
+	if err != nil {
+		return nil, err
+	}
+	put := u.put
+	put.Offset = offset
+	if err := writeMessage(link.Conn, put); err != nil {
+		u.node.pool.drop(link)
+		return nil, err
+	}
+	s := &segment{link: link, ack: make(chan ackOrError, 1)}
+	s.stop = context.AfterFunc(ctx, func() { link.Conn.Close() })
+	u.ends.Go(func() { s.ack <- readAck(link.Conn) })
+	return s, nil
+}
+
+// drop ends the link of a segment that was not answered to its end.
+func (u *upload) drop(s *segment) {
+	s.stop()
+	u.node.pool.drop(s.link)
+}
+
+func readAck(c *crypto.Conn) ackOrError {
+	msg, err := readMessage(c)
+	if err != nil {
+		return ackOrError{err: err}
+	}
+	ack, ok := msg.(wire.PutAck)
+	if !ok {
+		return ackOrError{err: fmt.Errorf("answer to Put is %v", msg.Type())}
+	}
+	return ackOrError{ack: ack}
+}
+
+// write sends bytes; the target has stallTime to take them.
+func (s *segment) write(p []byte) error {
+	s.link.SetDeadline(time.Now().Add(stallTime)) // an error comes back from the write
+	n, err := s.link.Write(p)
+	s.size += n
+	return err
+}
+
+// broken is for a link that does not take bytes any more: the reason may have
+// come before.
+func (u *upload) broken(s *segment, err error) ackOrError {
+	s.link.SetReadDeadline(time.Now().Add(time.Second)) // then the reader ends
+	early := <-s.ack
+	u.drop(s)
+	if early.err == nil && early.ack.Code >= wire.CodeNotOwner {
+		return early
+	}
+	return ackOrError{err: err}
+}
+
+// close ends a segment with m and waits for its ack, extra longer than for a
+// write.
+func (u *upload) close(s *segment, m wire.Message, extra time.Duration) ackOrError {
+	if err := writeMessage(s.link.Conn, m); err != nil {
+		return u.broken(s, err)
+	}
+	s.link.SetReadDeadline(time.Now().Add(stallTime + extra))
+	answer := <-s.ack
+	if _, last := m.(wire.PutEnd); answer.err != nil || !last && answer.ack.Code != wire.CodeMore || !s.stop() {
+		u.drop(s)
+		return answer
+	}
+	u.node.pool.give(s.link)
+	return answer
+}
+
+// end sends the manifest, if the put came to its end.
+func (u *upload) end(ctx context.Context, t *target, s *segment, offset uint64) (ack wire.PutAck, err error) {
+	if !t.whole {
+		if s != nil {
+			u.drop(s)
+		}
+		return wire.PutAck{Code: wire.CodeInvalid}, nil
+	}
+	if s == nil {
+		if s, err = u.open(ctx, t, offset); err != nil {
+			return wire.PutAck{}, err
+		}
+	}
+	extra := time.Duration(t.manifest.Size/syncRate) * time.Second
+	answer := u.close(s, wire.PutEnd{Manifest: t.manifest}, extra)
+	if answer.err == nil && answer.ack.Code == wire.CodeMore {
+		return answer.refusal()
+	}
+	return answer.ack, answer.err
+}
+
+// sealed makes the manifest of what was streamed; same says that it is prior,
+// whose bytes were these.
+func (n *Node) sealed(a ring.Upload, name string, hash *blockHasher, opt PutOptions) (m wire.Manifest, same bool) {
+	root := hash.root()
+	if p := a.Prior; p != nil && p.Size == hash.size && p.Blocks == root {
+		return *p, true
+	}
+	mode := opt.Mode
+	if mode == 0 {
+		mode = 0o644
+	}
+	mtime := opt.Mtime
+	if mtime.IsZero() {
+		mtime = time.Now()
+	}
+	m = wire.Manifest{Name: name, Version: a.Version, Writer: n.self, Signer: n.self,
+		Mode: mode & wire.MaxMode, Mtime: mtime.UnixNano(), Size: hash.size, Blocks: root}
+	m.Sig = n.config.Secret.Sign(m.SignedBytes(n.members.book().Ring, nil))
+	return m, false
+}
