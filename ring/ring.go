@@ -113,7 +113,7 @@ type Ring struct {
 
 	begun   bool
 	leaving []Op
-	leaveAt Time // when the leave was last reported
+	leaveAt Time // when a leave that is not through is reported
 	exit    Time // when to end; 0: not
 	saved   Time // when the view was last saved
 	unsaved bool
@@ -687,6 +687,7 @@ func (r *Ring) leave(now Time, op Op) {
 		return
 	}
 	r.leaving = append(r.leaving, op)
+	r.leaveAt = now + stillHolding*r.interval()
 	if r.own.state < wire.Stopped {
 		r.own.become(wire.Leaving, &r.out)
 		r.copies.reset(now)
@@ -704,11 +705,22 @@ func (r *Ring) left(now Time) {
 		}
 	case me.State == wire.Left && r.exit == 0:
 		r.exit = now + r.interval()/4
-		for _, op := range r.leaving {
-			r.out.done(op, Result{})
-		}
-		r.leaving = nil
+		r.endLeave(Result{})
 	}
+	if now >= r.leaveAt {
+		r.endLeave(Result{Outcome: StillHolding, Silent: r.view.away()})
+	}
+}
+
+// stillHolding is how many intervals a leave may take before its user is told
+// whom it waits for. It goes on all the same.
+const stillHolding = 10
+
+func (r *Ring) endLeave(result Result) {
+	for _, op := range r.leaving {
+		r.out.done(op, result)
+	}
+	r.leaving = nil
 }
 
 // tick does what time alone brings.
@@ -850,6 +862,9 @@ func (r *Ring) Next() Time {
 	}
 	if r.exit != 0 && r.own.durable == r.own.asked {
 		t = min(t, r.exit)
+	}
+	if len(r.leaving) > 0 {
+		t = min(t, r.leaveAt)
 	}
 	for _, g := range r.gets {
 		t = min(t, g.next())

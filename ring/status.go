@@ -1,6 +1,10 @@
 package ring
 
-import "slices"
+import (
+	"slices"
+
+	"securepeer/wire"
+)
 
 // Status returns a snapshot, for people and tests to look at.
 func (r *Ring) Status() Status {
@@ -9,7 +13,7 @@ func (r *Ring) Status() Status {
 		Self:         v.self,
 		InRing:       v.inRing(),
 		Behind:       r.behind(),
-		Stopping:     r.exit != 0 || len(r.leaving) > 0,
+		Stopping:     r.exit != 0 || r.own.state >= wire.Stopped,
 		State:        v.members[v.me].row.State,
 		Incarnation:  r.own.spoken,
 		View:         v.digest,

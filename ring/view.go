@@ -437,6 +437,18 @@ func (v *view) neighbours() []wire.ID {
 	return ids
 }
 
+// away returns the members that can be home holders and are not in the
+// computed ring.
+func (v *view) away() []wire.ID {
+	var ids []wire.ID
+	for i := range v.members {
+		if m := &v.members[i]; m.home() && !m.inRing {
+			ids = append(ids, m.id)
+		}
+	}
+	return ids
+}
+
 // watches reports whether this peer is among the K nearest predecessors, in
 // the computed ring, of a member outside of it, at index i.
 func (v *view) watches(i int) bool {
