@@ -163,11 +163,12 @@ func (k *look) good() (n int, home bool) {
 	return n, home || !reachable
 }
 
-// silent returns the home holders that did not say yes or no.
-func (k *look) silent() []wire.ID {
-	var ids []wire.ID
+// silent returns who must answer before anybody may say no, and has not: home
+// holders, and members that may have taken a put among themselves.
+func (k *look) silent(v *view) []wire.ID {
+	ids := v.apart()
 	for _, l := range k.asked {
-		if l.home && (l.state != answered || l.behind) {
+		if l.home && (l.state != answered || l.behind) && !slices.Contains(ids, l.peer) {
 			ids = append(ids, l.peer)
 		}
 	}

@@ -100,7 +100,7 @@ func (p *put) place(v *view, w *own, o *outbox) {
 	default:
 		to := v.targets(p.key)
 		if len(to) == 0 {
-			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, v, o)
+			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent(v)}, v, o)
 			return
 		}
 		if mine != nil && mine.Version+1 != version {
@@ -122,8 +122,8 @@ func (p *put) bury(mine *wire.Manifest, others []wire.Manifest, version uint64, 
 	switch {
 	case target == nil && len(others) > 0:
 		p.finish(Result{Outcome: Taken, By: others[0].Writer}, v, o)
-	case target == nil && len(p.look.silent()) > 0:
-		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, v, o)
+	case target == nil && len(p.look.silent(v)) > 0:
+		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent(v)}, v, o)
 	case target == nil:
 		p.finish(Result{Outcome: NotFound}, v, o)
 	default:

@@ -449,6 +449,23 @@ func (v *view) away() []wire.ID {
 	return ids
 }
 
+// apart returns the members that are held unreachable if they are enough to
+// have acked a put without any that this peer can reach: on the other side of
+// a cut, where the home holders of this side are stood in for. While there are
+// so many nobody may say no.
+func (v *view) apart() []wire.ID {
+	var ids []wire.ID
+	for i := range v.members {
+		if m := &v.members[i]; m.seen && m.row.State < wire.Stopped && !m.inRing {
+			ids = append(ids, m.id)
+		}
+	}
+	if len(ids) < min(v.copies, len(v.members)) {
+		return nil
+	}
+	return ids
+}
+
 // watches reports whether this peer is among the K nearest predecessors, in
 // the computed ring, of a member outside of it, at index i.
 func (v *view) watches(i int) bool {
