@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"securepeer/internal/control"
+)
+
+// exitCode is what the program ends with. The codes are part of its
+// interface: scripts branch on them.
+type exitCode int
+
+const (
+	exitOK          exitCode = 0
+	exitOther       exitCode = 1
+	exitUsage       exitCode = 2
+	exitPartial     exitCode = 3
+	exitNotFound    exitCode = 4
+	exitUnavailable exitCode = 5
+	exitRefused     exitCode = 6
+	exitIntegrity   exitCode = 7
+	exitTimeout     exitCode = 8
+	exitNoSpace     exitCode = 9
+	exitExists      exitCode = 10
+	exitInterrupted exitCode = 130
+)
+
+// exitTable is what the help and the documents say of them.
+var exitTable = []struct {
+	code    exitCode
+	meaning string
+}{
+	{exitOK, "all of it was done"},
+	{exitOther, "another failure"},
+	{exitUsage, "wrong arguments, name, key file or roster"},
+	{exitPartial, "partly done: fewer copies than wanted, or only some of the files"},
+	{exitNotFound, "no such file or peer"},
+	{exitUnavailable, "no peer runs here, or somebody in the ring does not answer: try again"},
+	{exitRefused, "refused: not this user, or another member's file"},
+	{exitIntegrity, "no holder has bytes that verify"},
+	{exitTimeout, "it took too long"},
+	{exitNoSpace, "no space left"},
+	{exitExists, "it exists already, and is not overwritten"},
+	{exitInterrupted, "interrupted (Ctrl-C)"},
+}
+
+// controlExits says what the peer's errors end the program with.
+var controlExits = map[control.Code]exitCode{
+	control.CodeInternal:    exitOther,
+	control.CodeBadRequest:  exitUsage,
+	control.CodeBadName:     exitUsage,
+	control.CodeBadRoster:   exitUsage,
+	control.CodeNotFound:    exitNotFound,
+	control.CodeNoPeer:      exitNotFound,
+	control.CodeNotRunning:  exitUnavailable,
+	control.CodeNotReady:    exitUnavailable,
+	control.CodeUnreachable: exitUnavailable,
+	control.CodeUnavailable: exitUnavailable,
+	control.CodeInterrupted: exitUnavailable,
+	control.CodeRefused:     exitRefused,
+	control.CodeTaken:       exitRefused,
+	control.CodeIntegrity:   exitIntegrity,
+	control.CodeTimeout:     exitTimeout,
+	control.CodeNoSpace:     exitNoSpace,
+	control.CodeCanceled:    exitInterrupted,
+}
+
+// errInterrupted is the cause of a context that Ctrl-C or SIGTERM ended.
+var errInterrupted = errors.New("interrupted")
+
+// fault is an error that knows its exit code and, maybe, what to do.
+type fault struct {
+	code exitCode
+	hint string
+	err  error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// exitOf returns the exit code of an error.
+func exitOf(err error) exitCode {
+	var f *fault
+	var t told
+	var remote *control.Error
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &t):
+		return exitCode(t)
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &f):
+		return f.code
+	case errors.As(err, &remote):
+		if code, ok := controlExits[remote.Code]; ok {
+			return code
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return exitNoSpace
+	case errors.Is(err, fs.ErrExist):
+		return exitExists
+	}
+	return exitOther
+}
+
+// hintOf returns what to do about an error, or "".
+func hintOf(err error) string {
+	var f *fault
+	var remote *control.Error
+	switch {
+	case errors.As(err, &f):
+		return f.hint
+	case errors.As(err, &remote):
+		return remote.Hint
+	}
+	return ""
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"securepeer/internal/control"
+	"securepeer/node"
+)
+
+// getOptions are the flags of get.
+type getOptions struct {
+	out   string // "": ./basename; "-": standard output
+	by    string // the writer
+	force bool
+}
+
+// download is what get prints as JSON.
+type download struct {
+	control.GetResult
+	File node.FileInfo `json:"file"`
+	Path string        `json:"path"`
+}
+
+func getCommand(a *app) *cobra.Command {
+	var opt getOptions
+	cmd := &cobra.Command{
+		Use:     "get NAME",
+		Aliases: []string{"request"},
+		Short:   "Fetch a file from the ring",
+		Long: `Get fetches the newest version of a file, checks every byte against what its
+writer signed, and writes it to ./BASENAME, or to -o FILE; -o - is standard
+output. The file appears only when it is whole.`,
+		GroupID:           groupFiles,
+		Args:              exactly(1),
+		ValidArgsFunction: a.completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.json && opt.out == "-" {
+				return usagef("standard output is either the file or JSON")
+			}
+			return a.get(cmd.Context(), args[0], opt)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&opt.out, "output", "o", "", "write to `FILE`; - is standard output")
+	flags.BoolVarP(&opt.force, "force", "f", false, "overwrite the file if it exists")
+	flags.StringVar(&opt.by, "by", "", "the newest version by this `MEMBER`")
+	addJSON(cmd, a)
+	return cmd
+}
+
+func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
+	target := opt.out
+	if target == "" {
+		target = path.Base(stored)
+	}
+	over := overwrite(opt.force)
+	// What cannot be a file's name is refused by the peer, which says why.
+	if opt.out != "-" && !slices.Contains([]string{".", "..", "/"}, target) {
+		if err := checkTarget(target, over); err != nil {
+			return err
+		}
+	}
+	d, err := a.client().Get(ctx, stored, opt.by)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	bar := a.progress(stored, d.File.Size)
+	var result control.GetResult
+	fill := func(w io.Writer) (err error) {
+		result, err = d.CopyTo(countedWriter{w, bar})
+		return err
+	}
+	if opt.out == "-" {
+		err = errors.Join(fill(a.out), a.flush())
+	} else {
+		err = save(target, d.File, over, fill)
+	}
+	bar.done()
+	if err != nil {
+		return err
+	}
+	return a.got(download{result, d.File, target})
+}
+
+// got tells what came, and what a user may want to know of it.
+func (a *app) got(d download) error {
+	if a.json {
+		return a.object(d)
+	}
+	if d.Path != "-" {
+		a.printf("%s  %s, version %d by %s, from %s\n", name(d.Path), size(d.File.Size), d.File.Version, name(d.File.Writer), name(d.From))
+	}
+	if d.OneAnswer {
+		a.notef("only one holder of %s answered: there may be a newer version on one that did not", name(d.File.Name))
+	}
+	for _, writer := range d.AlsoBy {
+		a.notef("there is also a %s by %s: securepeer get --by %s", name(d.File.Name), name(writer), name(writer))
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func lsCommand(a *app) *cobra.Command {
+	var long bool
+	cmd := &cobra.Command{
+		Use:               "ls [PREFIX]",
+		Short:             "List the files in the ring",
+		Long:              `Ls lists the names of all files, or of those that begin with PREFIX, one a line.`,
+		GroupID:           groupFiles,
+		Args:              atMostOne,
+		ValidArgsFunction: a.completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			prefix := ""
+			if len(args) == 1 {
+				prefix = args[0]
+			}
+			files, err := a.client().List(cmd.Context(), prefix)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.object(files)
+			}
+			table := a.table()
+			for _, f := range files.Files {
+				if long {
+					table.row(size(f.Size), f.Mtime.Local().Format(time.DateTime), name(f.Writer), name(f.Name))
+				} else {
+					table.row(name(f.Name))
+				}
+			}
+			table.end()
+			if len(files.Silent) > 0 {
+				a.notef("no answer from %s: files that only they have are not listed", names(files.Silent))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&long, "long", "l", false, "with size, time and writer")
+	addJSON(cmd, a)
+	return cmd
+}

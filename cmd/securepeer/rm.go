@@ -1,0 +1,32 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func rmCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rm NAME...",
+		Short: "Remove files from the ring",
+		Long: `Rm removes files that this peer has put, or, if its roster line says
+role=steward, anybody's. The names may be used again.`,
+		GroupID: groupFiles,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly(1)(cmd, args)
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeFiles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client := a.client()
+			return a.each(args, func(stored string) error {
+				result, err := client.Remove(cmd.Context(), stored)
+				if err != nil {
+					return err
+				}
+				return a.stored(result, "removed")
+			})
+		},
+	}
+	addJSON(cmd, a)
+	return cmd
+}

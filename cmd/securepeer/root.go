@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"securepeer/internal/control"
+)
+
+// app is what the commands share.
+type app struct {
+	*console
+	dir    string // the peer's folder: key, roster, files, socket
+	roster string // the roster file, if it is not the one in dir
+}
+
+func (a *app) keyPath() string { return filepath.Join(a.dir, "key") }
+
+func (a *app) rosterPath() string {
+	if a.roster != "" {
+		return a.roster
+	}
+	return filepath.Join(a.dir, "roster")
+}
+
+// client returns a client of the peer that runs on this machine.
+func (a *app) client() *control.Client { return control.New(a.dir) }
+
+// execute runs the command that args name. An error before the command itself
+// has begun is one of usage.
+func execute(ctx context.Context, args []string, c *console) error {
+	root := newRoot(&app{console: c})
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !begun {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return &fault{exitUsage, usageHint(root, args), fmt.Errorf("%s", first)}
+	}
+	return err
+}
+
+// usageHint names the help of the command that was meant.
+func usageHint(root *cobra.Command, args []string) string {
+	command, rest, err := root.Find(args)
+	switch {
+	case err == nil && !command.HasSubCommands():
+		return command.CommandPath() + " --help tells how it is used"
+	case err == nil && len(rest) > 0:
+		command.SuggestionsMinimumDistance = 2 // wrong letters
+		if near := command.SuggestionsFor(rest[0]); len(near) > 0 {
+			return "did you mean: " + command.CommandPath() + " " + near[0]
+		}
+	}
+	return root.Name() + " --help lists the commands"
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "securepeer",
+		Short: "A private, encrypted, self-healing file ring",
+		Long: `Securepeer turns machines that know each other's public keys into one ring of
+files. The roster, a text file, says who they are. A file that is put into the
+ring is on several of their disks before the command returns.
+
+  securepeer keygen                     make this machine's key, print the public half
+  securepeer roster init RING           begin a roster; then roster add NAME KEY HOST:PORT
+  securepeer start                      run this machine's peer
+  securepeer put FILE, get NAME, ls     use the ring
+  securepeer demo                       see it work, on this machine alone
+
+` + exitHelp(),
+		Version:           version().Version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Args:              noArgs,
+		Run:               func(cmd *cobra.Command, _ []string) { cmd.Help() }, // writes to stdout only
+	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetIn(a.in)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.PersistentFlags().StringVar(&a.dir, "dir", defaultDir(), "the peer's folder: key, roster, files (or SECUREPEER_DIR)")
+	root.MarkPersistentFlagDirname("dir")
+	root.AddGroup(
+		&cobra.Group{ID: groupPeer, Title: "This machine's peer:"},
+		&cobra.Group{ID: groupFiles, Title: "Files:"},
+		&cobra.Group{ID: groupRing, Title: "The ring:"},
+	)
+	root.AddCommand(
+		keygenCommand(a), pubkeyCommand(a), rosterCommand(a), startCommand(a), initCommand(a), joinCommand(a), stopCommand(a), leaveCommand(a),
+		putCommand(a), getCommand(a), lsCommand(a), statCommand(a), rmCommand(a), lookupCommand(a),
+		statusCommand(a), ringCommand(a), peersCommand(a), pingCommand(a), monitorCommand(a),
+		versionCommand(a),
+	)
+	return root
+}
+
+// The groups of the help.
+const (
+	groupPeer  = "peer"
+	groupFiles = "files"
+	groupRing  = "ring"
+)
+
+// noArgs is the check of commands without arguments, and of those that have
+// commands of their own.
+func noArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasSubCommands():
+		return fmt.Errorf("there is no command %q", cmd.CommandPath()+" "+args[0])
+	}
+	return fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])
+}
+
+// exactly is the check of commands with n arguments.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("got %s, it is used as: %s", count(len(args), "argument"), cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// atMostOne is the check of commands with an optional argument.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return exactly(1)(cmd, args)
+	}
+	return nil
+}
+
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for _, e := range exitTable {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.meaning)
+	}
+	return b.String()
+}
+
+// defaultDir is SECUREPEER_DIR, or the user's folder for state.
+func defaultDir() string {
+	if dir := os.Getenv("SECUREPEER_DIR"); dir != "" {
+		return dir
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "securepeer")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "securepeer" // no home: below where we are
+	}
+	return filepath.Join(home, ".local", "state", "securepeer")
+}
+
+// addJSON gives a command its --json.
+func addJSON(cmd *cobra.Command, a *app) {
+	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON, one object a line")
+}
+
+// usagef is an error in what the user asked for.
+func usagef(format string, args ...any) error {
+	return &fault{code: exitUsage, err: fmt.Errorf(format, args...)}
+}

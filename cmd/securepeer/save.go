@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"securepeer/node"
+)
+
+// overwrite says whether a file that is there already may be replaced.
+type overwrite bool
+
+// save puts what fill writes under path, whole or not at all: it goes to a
+// temporary file in the same folder first. It does not wait for the disk: the
+// ring still has the file.
+func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) error) (err error) {
+	if err := checkTarget(path, over); err != nil {
+		return err
+	}
+	temp, err := createTemp(path, fs.FileMode(info.Mode))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temp.Name()) // the first error is the one to tell
+		}
+	}()
+	err = fill(temp)
+	if err == nil && !info.Mtime.IsZero() {
+		// The time belongs to the file as its writer had it. A file system
+		// that cannot keep it is no reason to refuse the bytes.
+		os.Chtimes(temp.Name(), time.Time{}, info.Mtime)
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return publish(temp.Name(), path, over)
+}
+
+// checkTarget refuses early what publish would refuse after the transfer.
+func checkTarget(path string, over overwrite) error {
+	stat, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case stat.IsDir():
+		return &fault{exitExists, "name the file: -o FILE", fmt.Errorf("%s is a folder", name(path))}
+	case !bool(over):
+		return errExists(path)
+	}
+	return nil
+}
+
+func errExists(path string) error {
+	return &fault{exitExists, "--force overwrites it, -o FILE chooses another", fmt.Errorf("%s exists already", name(path))}
+}
+
+// createTemp makes a file beside path, with the mode that path is to have: its
+// writer's, less what the umask takes away, and always ours to read and write.
+func createTemp(path string, mode fs.FileMode) (*os.File, error) {
+	for n := 0; ; n++ {
+		temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".securepeer-%d-%d.part", os.Getpid(), n))
+		f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm()|0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// publish gives temp its name. Without leave to overwrite it takes a hard
+// link, which fails if the name was taken meanwhile; where there are no hard
+// links, a look before the rename has to do.
+func publish(temp, path string, over overwrite) error {
+	if !over {
+		err := os.Link(temp, path)
+		switch {
+		case err == nil:
+			return os.Remove(temp)
+		case errors.Is(err, fs.ErrExist):
+			return errExists(path)
+		case !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOTSUP) && !errors.Is(err, syscall.ENOSYS):
+			return err
+		}
+		if err := checkTarget(path, over); err != nil {
+			return err
+		}
+	}
+	return os.Rename(temp, path)
+}

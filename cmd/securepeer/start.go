@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"securepeer/internal/control"
+	"securepeer/keys"
+	"securepeer/node"
+)
+
+// startOptions are the flags of start, and what init and join add.
+type startOptions struct {
+	listen    string
+	contact   string // the member to ask first
+	interval  time.Duration
+	shortcuts bool
+	requests  bool     // print ping requests
+	responses bool     // print ping responses
+	debug     bool     // print who comes and goes, and log in detail
+	quiet     []string // print nothing before these are the first successors
+}
+
+// shows reports whether sentences of that detail are printed.
+func (o startOptions) shows(d detail) bool {
+	switch d {
+	case pingRequests:
+		return o.requests
+	case pingResponses:
+		return o.responses
+	case debugging:
+		return o.debug
+	}
+	return true
+}
+
+func startCommand(a *app) *cobra.Command {
+	var opt startOptions
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Run this machine's peer, in the foreground",
+		Long: `Start runs a peer with the key and the roster in its folder, until Ctrl-C or
+SIGTERM, securepeer stop or securepeer leave. It says on standard error when it
+is in the ring; what happens in the ring goes to standard output.
+
+On standard input it takes the classic ring's commands: "Store NNNN" puts
+./NNNN.pdf, "Request NNNN" fetches ./received_NNNN.pdf, "Quit" leaves the ring.
+SIGHUP has it read the roster again.`,
+		GroupID: groupPeer,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.start(cmd.Context(), opt) },
+	}
+	addStartFlags(cmd, a, &opt)
+	cmd.Flags().StringVar(&opt.contact, "join", "", "the `MEMBER` to ask first (default: any)")
+	cmd.Flags().DurationVar(&opt.interval, "interval", 0, "time between pings (default: the roster's)")
+	return cmd
+}
+
+// addStartFlags gives a command what start, init and join have in common.
+func addStartFlags(cmd *cobra.Command, a *app, opt *startOptions) {
+	flags := cmd.Flags()
+	flags.StringVar(&a.roster, "roster", "", "roster `FILE` (default DIR/roster)")
+	cmd.MarkFlagFilename("roster")
+	flags.StringVar(&opt.listen, "listen", "", "`HOST:PORT` to listen on, TCP and UDP (default: the roster's)")
+	flags.BoolVar(&opt.shortcuts, "shortcuts", false, "with route=walk, skip to the second successor where that is right")
+	flags.BoolVar(&opt.requests, "show-ping-requests", false, "print pings that are sent and received")
+	flags.BoolVar(&opt.responses, "show-ping-responses", false, "print pings that are answered")
+	flags.BoolVar(&opt.debug, "debug", false, "print who comes and goes, and log in detail")
+}
+
+// peer is the peer that start runs, and what runs with it.
+type peer struct {
+	*app
+	node   *node.Node
+	self   keys.Member
+	opt    startOptions
+	saving saving
+	logger *slog.Logger
+}
+
+// start runs a peer until ctx ends or it leaves.
+func (a *app) start(ctx context.Context, opt startOptions) error {
+	p, err := a.newPeer(opt)
+	if err != nil {
+		return err
+	}
+	listener, err := control.Listen(a.dir)
+	if err != nil {
+		return errors.Join(err, p.node.Close())
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	server := &control.Server{Node: p.node, Reload: p.reload, Stop: stop, Logger: p.logger}
+	events := p.node.Watch(context.WithoutCancel(ctx)) // until the node ends, to its last event
+
+	var running sync.WaitGroup
+	var serveErr error
+	running.Go(func() { // ends with ctx
+		if serveErr = server.Serve(ctx, listener); serveErr != nil {
+			stop()
+		}
+	})
+	running.Go(func() { p.print(events) })       // ends with the node
+	running.Go(func() { p.announce() })          // ends when the node is ready, or ends
+	running.Go(func() { p.reloadOnHangup(ctx) }) // ends with ctx
+	go p.obey(ctx, a.in)                         // waits for the user's next line, which may never come
+	err = p.node.Run(ctx)
+	stop()
+	running.Wait()
+	return errors.Join(err, serveErr)
+}
+
+// newPeer makes the peer from what is in its folder.
+func (a *app) newPeer(opt startOptions) (*peer, error) {
+	// A peer in the background of a terminal reads nothing rather than being
+	// stopped for trying.
+	signal.Ignore(syscall.SIGTTIN)
+	secret, roster, self, err := a.identity()
+	if err != nil {
+		return nil, err
+	}
+	if opt.contact != "" {
+		if _, err := a.member(roster, opt.contact); err != nil {
+			return nil, err
+		}
+	}
+	level := slog.LevelWarn
+	if opt.debug {
+		level = slog.LevelDebug
+	}
+	p := &peer{app: a, self: self, opt: opt}
+	p.logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	p.node, err = node.New(node.Config{
+		Secret: secret, Roster: roster, Dir: a.dir,
+		Listen: opt.listen, Contact: opt.contact, Interval: opt.interval, Shortcuts: opt.shortcuts,
+		Logger: p.logger,
+	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &fault{exitOther, "another program, or another peer, has that port: --listen HOST:PORT chooses another", err}
+	}
+	return p, err
+}
+
+// identity reads key and roster, and finds this machine's line.
+func (a *app) identity() (*keys.Secret, *keys.Roster, keys.Member, error) {
+	secret, err := a.secret()
+	if err != nil {
+		return nil, nil, keys.Member{}, err
+	}
+	roster, err := a.loadRoster()
+	if err != nil {
+		return nil, nil, keys.Member{}, err
+	}
+	self, ok := roster.ByKey(secret.Public().Noise)
+	if !ok {
+		return nil, nil, self, &fault{exitUsage, "securepeer roster add NAME " + secret.Public().String() + " HOST:PORT",
+			fmt.Errorf("%s has no line for this machine's key", a.rosterPath())}
+	}
+	return secret, roster, self, nil
+}
+
+// announce says when the peer is in the ring.
+func (p *peer) announce() {
+	select {
+	case <-p.node.Ready():
+	case <-p.node.Done():
+		return
+	}
+	if status, err := p.node.Status(context.Background()); err == nil { // else it has ended
+		p.notef("ready: %s is peer %d of ring %s, on %s", name(status.Name), status.ID, name(status.Ring), status.Listen)
+	}
+}
+
+// reload takes over the roster file; if that is invalid the old one stays.
+func (p *peer) reload() error {
+	roster, err := keys.LoadRoster(p.rosterPath())
+	if err != nil {
+		return err
+	}
+	return p.node.Reload(roster)
+}
+
+func (p *peer) reloadOnHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1) // one that waits stands for all
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+		case <-ctx.Done():
+			return
+		}
+		if err := p.reload(); err != nil {
+			p.fail(&fault{exitUsage, "the old roster stays in force; correct the file and reload again", err})
+			continue
+		}
+		p.notef("%s is in force", p.rosterPath())
+	}
+}
+
+// print prints what happens, as far as it is to be shown, until the node ends.
+func (p *peer) print(events <-chan node.Event) {
+	quiet := len(p.opt.quiet) > 0
+	var from time.Time // what happened before is not shown
+	for e := range events {
+		if quiet && p.settled() {
+			quiet, from = false, time.Now()
+		}
+		text, d, ok := sentence(control.Event{Event: e})
+		if !ok || quiet || e.Time.Before(from) || !p.opt.shows(d) {
+			continue
+		}
+		if e.Kind == "file-received" && !p.saving.wait(e.Name) {
+			continue // its error is told
+		}
+		p.printf("%s\n", text)
+		p.flush() // an error here is found again at the end
+	}
+}
+
+// settled reports whether the first two successors are those that the user
+// named.
+func (p *peer) settled() bool {
+	status, err := p.node.Status(context.Background())
+	if err != nil || len(status.Successors) < len(p.opt.quiet) {
+		return false
+	}
+	for i, want := range p.opt.quiet {
+		if status.Successors[i] != want {
+			return false
+		}
+	}
+	return true
+}

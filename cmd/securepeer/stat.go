@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"securepeer/internal/control"
+	"securepeer/node"
+)
+
+func statCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:               "stat NAME",
+		Short:             "Show a file and who holds its copies",
+		GroupID:           groupFiles,
+		Args:              exactly(1),
+		ValidArgsFunction: a.completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stat, err := a.client().Stat(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.object(stat)
+			} else {
+				a.showStat(stat)
+			}
+			if err != nil {
+				return err
+			}
+			return absent(stat)
+		},
+	}
+	addJSON(cmd, a)
+	return cmd
+}
+
+func (a *app) showStat(stat control.Stat) {
+	a.printf("%s  key %d\n", name(stat.Name), stat.Key)
+	if f := stat.Newest; f != nil && !f.Removed {
+		a.printf("%s by %s, %s, %s, mode %04o\n", versionOf(*f), name(f.Writer), size(f.Size), f.Mtime.Local().Format(time.DateTime), f.Mode)
+	}
+	table := a.table()
+	for _, h := range stat.Holders {
+		table.row(name(h.Peer), place(h), holds(h))
+	}
+	table.end()
+}
+
+// absent is the error that a get of the file would end with, if nobody has it.
+func absent(stat control.Stat) error {
+	if stat.Newest != nil && !stat.Newest.Removed {
+		return nil
+	}
+	var unsure []string
+	for _, h := range stat.Holders {
+		if h.Silent || h.Behind {
+			unsure = append(unsure, h.Peer)
+		}
+	}
+	if len(unsure) > 0 {
+		return &fault{exitUnavailable, "start them, or try again", fmt.Errorf("nobody has %q as far as is known; no word from %s", stat.Name, names(unsure))}
+	}
+	return &fault{exitNotFound, "securepeer ls lists the files", fmt.Errorf("%q is not in the ring", stat.Name)}
+}
+
+func place(h node.HolderStat) string {
+	if h.Home {
+		return "home holder"
+	}
+	return "stand-in"
+}
+
+// holds says what a holder has, as far as it said.
+func holds(h node.HolderStat) string {
+	var has []string
+	for _, f := range h.Versions {
+		has = append(has, versionOf(f)+" by "+name(f.Writer))
+	}
+	switch {
+	case h.Silent:
+		return "no answer"
+	case len(has) == 0 && h.Behind:
+		return "nothing yet: it is catching up"
+	case len(has) == 0:
+		return "nothing"
+	}
+	return strings.Join(has, ", ")
+}
+
+func versionOf(f node.FileInfo) string {
+	if f.Removed {
+		return fmt.Sprintf("version %d: removed", f.Version)
+	}
+	return fmt.Sprintf("version %d", f.Version)
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"securepeer/internal/control"
+)
+
+func statusCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Show how this machine's peer is",
+		GroupID: groupPeer,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			status, err := a.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.object(status)
+			}
+			a.showStatus(status)
+			return nil
+		},
+	}
+	addJSON(cmd, a)
+	return cmd
+}
+
+func (a *app) showStatus(s control.Status) {
+	a.printf("%s  peer %d of ring %s  %s  up %s  on %s\n", name(s.Name), s.ID, name(s.Ring), strings.Join(moods(s), ", "), span(seconds(s.Uptime)), name(s.Listen))
+	a.printf("roster %s  %s, %s\n", s.Roster.Digest, count(len(s.Members), "member"), copies(s.Roster.Copies))
+	a.printf("store  %s, %s; %s of %s free\n", count(s.Store.Versions, "version"), size(int64(s.Store.Bytes)), size(s.Store.Free), size(s.Store.Total))
+	if s.Store.Problem != "" {
+		a.printf("store  takes no writes: %s\n", clean(s.Store.Problem))
+	}
+	if s.Moving > 0 {
+		a.printf("moving %s\n", copies(s.Moving))
+	}
+	for _, r := range s.Refused {
+		who := "strangers"
+		if r.Peer != "" {
+			who = name(r.Peer)
+		}
+		a.printf("refused %s of %s: %s\n", fmt.Sprint(r.Count), who, clean(r.Cause))
+	}
+	a.printf("\n")
+	a.showMembers(s.Members, s.Successors)
+}
+
+// moods is the peer's state and what goes with it.
+func moods(s control.Status) []string {
+	list := []string{s.State}
+	if s.Stopping {
+		list = append(list, "stopping")
+	}
+	if s.Behind {
+		list = append(list, "catching up")
+	}
+	return list
+}

@@ -1,0 +1,16 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func stopCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop",
+		Short: "Stop this machine's peer; its files stay",
+		Long: `Stop ends the peer and tells the others. Its files stay on its disk, and the
+others wait for it, for the grace time of the roster, before they make new
+copies. It returns when the peer has ended.`,
+		GroupID: groupPeer,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.client().Stop(cmd.Context()) },
+	}
+}

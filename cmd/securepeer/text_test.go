@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestNamesAreShownSoThatNothingHappens(t *testing.T) {
+	for in, want := range map[string]string{
+		"thesis.tar":         "thesis.tar",
+		"notes/my diary.txt": "notes/my diary.txt",
+		"Ünïcødé 名前":         "Ünïcødé 名前",
+		"":                   `""`,
+		" lead":              `" lead"`,
+		"trail ":             `"trail "`,
+		`a"b`:                `"a\"b"`,
+		`a\b`:                `"a\\b"`,
+		"\x1b[2J":            `"\x1b[2J"`,
+		"a\nb":               `"a\nb"`,
+		"tab\t":              `"tab\t"`,
+		"\u202egnp.exe":      `"\u202egnp.exe"`,
+		"zero\u200bwidth":    `"zero\u200bwidth"`,
+		"c1\u009bm":          `"c1\u009bm"`,
+		"\xff":               `"\xff"`,
+		"nul\x00":            `"nul\x00"`,
+		"no\u00a0break":      `"no\u00a0break"`,
+	} {
+		if got := name(in); got != want {
+			t.Errorf("name(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestCleanLeavesNothingUnseen(t *testing.T) {
+	for in, want := range map[string]string{
+		`plain "quoted" \ text`: `plain "quoted" \ text`,
+		"a\x1b[31mred":          `a\x1b[31mred`,
+		"bidi \u202e \u2066":    `bidi \u202e \u2066`,
+		"\xff\xfe":              `\xff\xfe`,
+		"really \ufffd":         "really \ufffd",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// What the terminal gets of any JSON holds no character that it acts on, and
+// still means the same.
+func TestJSONIsSafeToPrint(t *testing.T) {
+	in := []string{"\x1b[2J", "\u202e", "\u009b", "\u007f", "ok 名", "\U000e0001", "\u2028"}
+	b, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := asciiJSON(b)
+	for _, r := range string(out) {
+		if !visible(r) {
+			t.Errorf("%q is in the output", r)
+		}
+	}
+	var back []string
+	if err := json.Unmarshal(out, &back); err != nil || strings.Join(back, "|") != strings.Join(in, "|") {
+		t.Errorf("it reads back as %q, %v, want %q", back, err, in)
+	}
+}
+
+func FuzzName(f *testing.F) {
+	for _, seed := range []string{"", "a", "\x1b[0m", "\u202e", "\xff", `"`, " "} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for what, out := range map[string]string{"name": name(s), "clean": clean(s)} {
+			if !utf8.ValidString(out) || strings.ContainsFunc(out, func(r rune) bool { return !visible(r) }) {
+				t.Errorf("%s(%q) = %q has something unseen", what, s, out)
+			}
+		}
+		if shown := name(s); shown != s && !strings.HasPrefix(shown, `"`) {
+			t.Errorf("name(%q) = %s is neither itself nor quoted", s, shown)
+		}
+	})
+}
+
+func TestSizes(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1048575: "1.0 MiB",
+		3113851290: "2.9 GiB", 1<<63 - 1: "8.0 EiB",
+	} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestSpans(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1873412: "1.87ms", 999 * time.Microsecond: "999µs", 4*time.Minute + 12*time.Second + 3: "4m12s",
+		3*time.Hour + 4*time.Minute: "3h4m", 76 * time.Hour: "3d4h",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("span(%d) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"securepeer/node"
+)
+
+// Code says what kind of failure an [Error] is, for programs.
+type Code string
+
+// The codes.
+const (
+	CodeInternal    Code = "internal"
+	CodeBadRequest  Code = "bad_request"
+	CodeBadName     Code = "bad_name"    // no file may have that name
+	CodeBadRoster   Code = "bad_roster"  // the old one stays
+	CodeNotFound    Code = "not_found"   // every home holder said no
+	CodeNoPeer      Code = "no_peer"     // no member of that name
+	CodeNotRunning  Code = "not_running" // nothing answers at the socket
+	CodeNotReady    Code = "not_ready"   // the peer is not in the ring
+	CodeUnreachable Code = "unreachable" // a member does not answer
+	CodeUnavailable Code = "unavailable" // somebody who may have it does not answer
+	CodeRefused     Code = "refused"     // this user may not
+	CodeTaken       Code = "taken"       // the name is another writer's
+	CodeIntegrity   Code = "integrity"   // no holder has bytes that verify
+	CodeTimeout     Code = "timeout"     // it took too long
+	CodeNoSpace     Code = "no_space"    // the disks are full
+	CodeInterrupted Code = "interrupted" // the peer ended in the middle
+	CodeCanceled    Code = "canceled"    // whoever asked went away
+)
+
+// Error is why something was not done. It travels as JSON.
+type Error struct {
+	Schema  string   `json:"schema"`
+	Code    Code     `json:"code"`
+	Message string   `json:"message"`
+	Hint    string   `json:"hint,omitempty"`  // what to do
+	Peer    string   `json:"peer,omitempty"`  // whom it is about
+	Peers   []string `json:"peers,omitempty"` // who did not answer
+	File    string   `json:"file,omitempty"`
+}
+
+// Error is the message, in which text from others is quoted.
+func (e *Error) Error() string { return e.Message }
+
+func newError(code Code, message string) *Error {
+	return &Error{Schema: SchemaError, Code: code, Message: message}
+}
+
+// errorOf says in an Error what the node's error is.
+func errorOf(err error) *Error {
+	var ours *Error
+	if errors.As(err, &ours) {
+		return ours
+	}
+	if e := errorOfType(err); e != nil {
+		return e
+	}
+	e := newError(CodeInternal, err.Error())
+	switch {
+	case errors.Is(err, node.ErrNoSuchMember):
+		e.Code, e.Hint = CodeNoPeer, "securepeer peers lists the members"
+	case errors.Is(err, node.ErrNotReady):
+		e.Code, e.Hint = CodeNotReady, "securepeer status says what it waits for"
+	case errors.Is(err, node.ErrClosed):
+		e.Code = CodeInterrupted
+	case errors.Is(err, node.ErrNoSpace):
+		e.Code, e.Hint = CodeNoSpace, "securepeer status at the holders says how much is free"
+	case errors.Is(err, node.ErrOutOfHops):
+		e.Code, e.Hint = CodeUnavailable, "try again in a moment"
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Code = CodeTimeout
+	case errors.Is(err, context.Canceled):
+		e.Code = CodeCanceled
+	}
+	return e
+}
+
+// errorOfType is errorOf for the errors that carry fields.
+func errorOfType(err error) *Error {
+	e := newError("", err.Error())
+	var (
+		notFound    *node.NotFoundError
+		unavailable *node.UnavailableError
+		taken       *node.TakenError
+		integrity   *node.IntegrityError
+		name        *node.NameError
+		leave       *node.LeaveError
+		peer        *node.PeerError
+	)
+	switch {
+	case errors.As(err, &notFound):
+		e.Code, e.File, e.Hint = CodeNotFound, notFound.Name, "securepeer ls lists the files"
+	case errors.As(err, &unavailable):
+		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, unavailable.Silent
+		e.Hint = "it may be on a peer that does not answer: start that one, or try again"
+	case errors.As(err, &taken):
+		e.Code, e.File, e.Peer = CodeTaken, taken.Name, taken.By
+		e.Hint = fmt.Sprintf("choose another name; only %s, or a steward, may replace or remove it", taken.By)
+	case errors.As(err, &integrity):
+		e.Code, e.File, e.Peers = CodeIntegrity, integrity.Name, integrity.Peers
+	case errors.As(err, &name):
+		e.Code, e.File = CodeBadName, name.Name
+	case errors.As(err, &leave):
+		e.Code, e.Peers = CodeUnavailable, leave.Silent
+		e.Hint = "the peer goes on trying; securepeer stop ends it without that"
+	case errors.As(err, &peer) && !errors.Is(err, node.ErrNoSuchMember):
+		e.Code, e.Peer = CodeUnreachable, peer.Peer
+	default:
+		return nil
+	}
+	return e
+}
+
+// statusOf is the HTTP status of a code, for those who ask by other programs.
+func statusOf(c Code) int {
+	switch c {
+	case CodeBadRequest, CodeBadName, CodeBadRoster:
+		return http.StatusBadRequest
+	case CodeNotFound, CodeNoPeer:
+		return http.StatusNotFound
+	case CodeRefused, CodeTaken:
+		return http.StatusForbidden
+	case CodeNotReady, CodeUnreachable, CodeUnavailable, CodeInterrupted, CodeCanceled:
+		return http.StatusServiceUnavailable
+	case CodeTimeout:
+		return http.StatusGatewayTimeout
+	case CodeNoSpace:
+		return http.StatusInsufficientStorage
+	}
+	return http.StatusInternalServerError
+}
+
+// Explain returns an error of a node as its server would send it, with code
+// and hint; nil for nil.
+func Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errorOf(err)
+}

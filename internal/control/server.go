@@ -1,0 +1,380 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"securepeer/node"
+)
+
+// Implementation constants.
+const (
+	// readyWait is how long an operation waits for a peer that is just
+	// starting: start and put may be in one script.
+	readyWait = 10 * time.Second
+	// drainWait is how long the rest of a failed upload is read, so that the
+	// client gets to read why before the connection breaks.
+	drainWait = 5 * time.Second
+	// headerWait bounds how long a client takes to ask.
+	headerWait = 10 * time.Second
+)
+
+// Server answers for one peer. All fields must be set, but Logger.
+type Server struct {
+	Node   *node.Node
+	Reload func() error // rereads the roster file and gives it to Node
+	Stop   func()       // begins to end the peer, and does not wait
+	Logger *slog.Logger // nil: discard
+}
+
+// Serve answers what comes to listener until ctx ends. Then it takes nothing
+// new, and returns when what was asked before is answered: the end of the peer
+// ends all of it.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: headerWait,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
+	}
+	if s.Logger != nil {
+		server.ErrorLog = slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug)
+	}
+	served, ended := make(chan struct{}), make(chan error, 1) // one result, which nobody may want
+	go func() {                                               // ends with ctx or with what follows
+		select {
+		case <-ctx.Done():
+		case <-served:
+		}
+		ended <- server.Shutdown(context.WithoutCancel(ctx))
+	}()
+	err := server.Serve(listener)
+	close(served)
+	if shutErr := <-ended; errors.Is(err, http.ErrServerClosed) {
+		err = shutErr
+	}
+	return err
+}
+
+// handler answers one request; what it returns is sent as an [Error]. One that
+// has begun to answer returns nil.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// routes is the whole interface. A {name} is one file's name, escaped.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range map[string]handler{
+		"GET /v1/status":             s.status,
+		"GET /v1/ring":               s.ring,
+		"GET /v1/peers":              s.peers,
+		"GET /v1/events":             s.events, // ?pings=true; one Event a line
+		"POST /v1/ping/{member}":     s.whenReady(s.ping),
+		"GET /v1/files":              s.whenReady(s.list), // ?prefix=
+		"PUT /v1/files/{name...}":    s.whenReady(s.put),  // ?mode= octal, &mtime= RFC 3339
+		"GET /v1/files/{name...}":    s.whenReady(s.get),  // ?by= writer
+		"DELETE /v1/files/{name...}": s.whenReady(s.remove),
+		"GET /v1/stat/{name...}":     s.whenReady(s.stat),
+		"GET /v1/lookup/{name...}":   s.whenReady(s.lookup),
+		"POST /v1/roster/reload":     s.reload,
+		"POST /v1/leave":             s.leave, // answers when all is given away
+		"POST /v1/stop":              s.stop,  // answers when the peer has ended
+	} {
+		mux.HandleFunc(pattern, answering(h))
+	}
+	mux.HandleFunc("/", answering(func(http.ResponseWriter, *http.Request) error {
+		return newError(CodeBadRequest, "there is no such path or method here")
+	}))
+	return mux
+}
+
+type connKey struct{}
+
+// answering checks who asks, and sends the error of h.
+func answering(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := checkUser(r)
+		if err == nil {
+			err = h(w, r)
+		}
+		if err != nil {
+			failure := errorOf(err)
+			sendStatus(w, statusOf(failure.Code), failure)
+		}
+	}
+}
+
+// checkUser refuses everybody but the user that runs this peer, and root.
+func checkUser(r *http.Request) error {
+	conn, ok := r.Context().Value(connKey{}).(*net.UnixConn)
+	if !ok {
+		return newError(CodeRefused, "only local processes are answered")
+	}
+	uid, err := userOf(conn)
+	if err != nil {
+		return err
+	}
+	if !admits(uid, os.Geteuid()) {
+		return newError(CodeRefused, "this peer belongs to another user")
+	}
+	return nil
+}
+
+func admits(uid, own int) bool { return uid == own || uid == 0 }
+
+// whenReady lets h wait for a peer that is just starting.
+func (s *Server) whenReady(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		late := time.NewTimer(readyWait)
+		defer late.Stop()
+		select {
+		case <-s.Node.Ready():
+		case <-s.Node.Done():
+			return node.ErrClosed
+		case <-r.Context().Done():
+			return r.Context().Err()
+		case <-late.C:
+			return node.ErrNotReady
+		}
+		return h(w, r)
+	}
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	status, err := s.Node.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	send(w, newStatus(status))
+	return nil
+}
+
+func (s *Server) ring(w http.ResponseWriter, r *http.Request) error {
+	status, err := s.Node.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	send(w, newRing(status))
+	return nil
+}
+
+func (s *Server) peers(w http.ResponseWriter, r *http.Request) error {
+	status, err := s.Node.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	send(w, Peers{SchemaPeers, newStatus(status).Members})
+	return nil
+}
+
+// events sends what happens, one JSON object a line, until the peer ends or
+// the client goes.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	pings := r.URL.Query().Get("pings") == "true"
+	events := s.Node.Watch(r.Context())
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	flush := http.NewResponseController(w).Flush
+	if err := flush(); err != nil { // tells the client that from here nothing is missed
+		return nil
+	}
+	lines := json.NewEncoder(w)
+	for e := range events {
+		if isPing(e.Kind) && !pings {
+			continue
+		}
+		if lines.Encode(Event{SchemaEvent, e}) != nil || flush() != nil {
+			return nil // the client has gone
+		}
+	}
+	return nil
+}
+
+func isPing(kind string) bool {
+	return kind == "pings-sent" || kind == "ping-received" || kind == "ping-answered"
+}
+
+func (s *Server) ping(w http.ResponseWriter, r *http.Request) error {
+	member := r.PathValue("member")
+	rtt, err := s.Node.Ping(r.Context(), member)
+	if err != nil {
+		return err
+	}
+	send(w, Ping{SchemaPing, member, rtt.Seconds()})
+	return nil
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
+	files, silent, err := s.Node.List(r.Context(), r.URL.Query().Get("prefix"))
+	if err != nil {
+		return err
+	}
+	send(w, List{SchemaList, list(files), list(silent)})
+	return nil
+}
+
+func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
+	// Without this, net/http would read the whole body before an early answer.
+	duplex := http.NewResponseController(w)
+	if err := duplex.EnableFullDuplex(); err != nil {
+		return err
+	}
+	options, err := putOptions(r)
+	if err != nil {
+		return err
+	}
+	body := &begun{Reader: r.Body}
+	result, err := s.Node.Put(r.Context(), r.PathValue("name"), body, options)
+	if err != nil {
+		failure := errorOf(err)
+		sendStatus(w, statusOf(failure.Code), failure)
+		if body.begun {
+			duplex.Flush()                                    // what fails here fails below, too
+			duplex.SetReadDeadline(time.Now().Add(drainWait)) // likewise
+			io.Copy(io.Discard, r.Body)                       // ends when the client has its answer and goes
+		}
+		return nil
+	}
+	result.Copies = list(result.Copies)
+	send(w, PutResult{SchemaPut, result})
+	return nil
+}
+
+// begun knows whether anything was read. Only then has the client begun to
+// send, and reading on makes sense.
+type begun struct {
+	io.Reader
+	begun bool
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	b.begun = true
+	return b.Reader.Read(p)
+}
+
+func putOptions(r *http.Request) (node.PutOptions, error) {
+	options := node.PutOptions{Size: r.ContentLength}
+	query := r.URL.Query()
+	if text := query.Get("mode"); text != "" {
+		mode, err := strconv.ParseUint(text, 8, 16)
+		if err != nil || mode > 0o777 {
+			return options, newError(CodeBadRequest, "mode is not an octal number up to 777")
+		}
+		options.Mode = uint16(mode)
+	}
+	if text := query.Get("mtime"); text != "" {
+		mtime, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return options, newError(CodeBadRequest, "mtime is not a time as in RFC 3339")
+		}
+		options.Mtime = mtime
+	}
+	return options, nil
+}
+
+// get sends what the file is in a header field, its bytes, and in a trailer
+// field whether they were all of it: by then the status line has long said OK.
+func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
+	file, err := s.Node.Get(r.Context(), r.PathValue("name"), node.GetOptions{By: r.URL.Query().Get("by")})
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := json.Marshal(file.Info)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(fileField, string(info))
+	w.Header().Set("Trailer", resultField)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	var result any
+	if _, err := file.WriteTo(w); err != nil {
+		result = errorOf(err)
+	} else {
+		result = GetResult{SchemaGet, file.From(), file.OneAnswer, list(file.AlsoBy)}
+	}
+	text, err := json.Marshal(result)
+	if err != nil {
+		return nil // without the trailer the client knows that it is not whole
+	}
+	w.Header().Set(resultField, string(text))
+	return nil
+}
+
+func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
+	result, err := s.Node.Remove(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	result.Copies = list(result.Copies)
+	send(w, PutResult{SchemaRemove, result})
+	return nil
+}
+
+func (s *Server) stat(w http.ResponseWriter, r *http.Request) error {
+	stat, err := s.Node.Stat(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	for i := range stat.Holders {
+		stat.Holders[i].Versions = list(stat.Holders[i].Versions)
+	}
+	send(w, Stat{SchemaStat, stat.Name, uint64(stat.Key), stat.Newest, list(stat.Holders)})
+	return nil
+}
+
+func (s *Server) lookup(w http.ResponseWriter, r *http.Request) error {
+	l, err := s.Node.Lookup(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	send(w, Lookup{SchemaLookup, l.Name, uint64(l.Key), l.Owner, list(l.Holders), list(l.Path)})
+	return nil
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Reload(); err != nil {
+		failure := newError(CodeBadRoster, err.Error())
+		failure.Hint = "the old roster stays in force; correct the file and reload again"
+		return failure
+	}
+	return s.status(w, r)
+}
+
+func (s *Server) leave(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Node.Leave(r.Context()); err != nil {
+		return err
+	}
+	return s.whenDone(w, r)
+}
+
+func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
+	s.Stop()
+	return s.whenDone(w, r)
+}
+
+// whenDone answers when the peer has ended: its folder is free then.
+func (s *Server) whenDone(w http.ResponseWriter, r *http.Request) error {
+	select {
+	case <-s.Node.Done():
+		send(w, struct{}{})
+		return nil
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+}
+
+func send(w http.ResponseWriter, v any) { sendStatus(w, http.StatusOK, v) }
+
+func sendStatus(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // fails only if the client has gone
+}

@@ -1,0 +1,116 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Implementation constants.
+const (
+	socketName = "control.sock"
+
+	// maxSocketPath is what the shortest sockaddr_un takes, that of macOS,
+	// with the zero at its end: 104 bytes. Linux has 108.
+	maxSocketPath = 103
+
+	// bufferSize is how many bytes move through the socket at once: with the
+	// 32 KiB of io.Copy the system calls are what a big file costs.
+	bufferSize = 256 << 10
+)
+
+// SocketPath is where the peer of folder dir listens.
+func SocketPath(dir string) string { return filepath.Join(dir, socketName) }
+
+// Listen makes the socket in dir, with permissions 0600. The caller holds the
+// lock of the folder's store, so a socket that is there already is what an
+// ended peer left, or what one that is just ending still has open, and is
+// replaced. Nobody removes it at the end: between the lock's release and the
+// removal, another peer could have made its own.
+func Listen(dir string) (net.Listener, error) {
+	path := SocketPath(dir)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("replacing control socket: %w", err)
+	}
+	var listener *net.UnixListener
+	err := withShortPath(path, func(short string) (err error) {
+		listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making control socket %s: %w", path, err)
+	}
+	listener.SetUnlinkOnClose(false)
+	// Until here the umask decides; the check of the caller's user id stands
+	// behind it.
+	if err := os.Chmod(path, 0o600); err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("protecting control socket: %w", err)
+	}
+	return listener, nil
+}
+
+// dial opens a connection to the peer of folder dir.
+func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
+	path := SocketPath(dir)
+	var dialer net.Dialer
+	err = withShortPath(path, func(short string) error {
+		conn, err = dialer.DialContext(ctx, "unix", short)
+		return err
+	})
+	switch {
+	case err == nil:
+		return streamConn{conn}, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
+		e := newError(CodeNotRunning, fmt.Sprintf("no peer is running in %q", dir))
+		e.Hint = "start one with: securepeer start (or name its folder with --dir)"
+		return nil, e
+	case errors.Is(err, fs.ErrPermission):
+		e := newError(CodeRefused, fmt.Sprintf("%q belongs to another user", path))
+		e.Hint = "run as the user that started the peer"
+		return nil, e
+	}
+	return nil, fmt.Errorf("reaching the peer in %q: %w", dir, err)
+}
+
+// withShortPath calls f with a name of path that fits the address of a Unix
+// socket. A longer one is reached through a symbolic link in a temporary
+// folder of our own, which is gone when f returns: the socket itself is
+// always at path.
+func withShortPath(path string, f func(short string) error) error {
+	if len(path) <= maxSocketPath {
+		return f(path)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp("", "sp")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp) // at worst an empty folder stays
+	link := filepath.Join(temp, "d")
+	if err := os.Symlink(dir, link); err != nil {
+		return err
+	}
+	short := filepath.Join(link, filepath.Base(path))
+	if len(short) > maxSocketPath {
+		return fmt.Errorf("a socket's path has at most %d bytes, this one %d, and so has one in %s: choose a shorter folder, or set TMPDIR", maxSocketPath, len(path), temp)
+	}
+	return f(short)
+}
+
+// streamConn moves what net/http copies into it with large buffers.
+type streamConn struct{ net.Conn }
+
+// ReadFrom is called by net/http for the body of a request.
+func (c streamConn) ReadFrom(r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, struct{ io.Reader }{r}, make([]byte, bufferSize))
+}

@@ -1,0 +1,92 @@
+package control
+
+import "securepeer/node"
+
+func newStatus(s node.Status) Status {
+	return Status{
+		Schema:      SchemaStatus,
+		Ring:        s.Ring,
+		ID:          uint16(s.ID),
+		Name:        s.Name,
+		Position:    uint64(s.Position),
+		Listen:      s.Listen,
+		State:       s.State,
+		Ready:       s.Ready,
+		Behind:      s.Behind,
+		Stopping:    s.Stopping,
+		Uptime:      s.Uptime.Seconds(),
+		Incarnation: s.Incarnation,
+		View:        s.View,
+		Roster: Roster{
+			Serial:   s.RosterSerial,
+			Digest:   s.RosterDigest,
+			Space:    s.Space,
+			Copies:   s.Copies,
+			Interval: s.Interval.Seconds(),
+		},
+		Successors:   list(s.Successors),
+		Predecessors: list(s.Predecessors),
+		Circle:       list(s.Circle),
+		Store: Store{
+			ID:       s.Store.ID,
+			Versions: s.Store.Versions,
+			Bytes:    s.Store.Bytes,
+			Free:     s.Store.Free,
+			Total:    s.Store.Total,
+			Problem:  s.Store.Problem,
+		},
+		Moving:   s.Moving,
+		BytesIn:  s.BytesIn,
+		BytesOut: s.BytesOut,
+		Refused:  list(s.Refused),
+		Members:  newMembers(s.Peers),
+	}
+}
+
+func newMembers(peers []node.PeerStatus) []Member {
+	members := make([]Member, len(peers))
+	for i, p := range peers {
+		members[i] = Member{
+			ID:          uint16(p.ID),
+			Name:        p.Name,
+			Key:         p.Key,
+			Address:     p.Address,
+			Position:    uint64(p.Position),
+			State:       p.State,
+			Incarnation: p.Incarnation,
+			Self:        p.Self,
+			InRing:      p.InRing,
+			Unreachable: p.Unreachable,
+			Suspect:     p.Suspect,
+			Linked:      p.Linked,
+			Steward:     p.Steward,
+			Drain:       p.Drain,
+			Silence:     p.Silence.Seconds(),
+			RTT:         p.RTT.Seconds(),
+			OtherRoster: p.OtherRoster,
+			Problem:     p.Problem,
+		}
+		if p.Silence < 0 {
+			members[i].Silence = -1
+		}
+	}
+	return members
+}
+
+func newRing(s node.Status) Ring {
+	r := Ring{Schema: SchemaRing, Ring: s.Ring, Self: s.Name, Circle: list(s.Circle), Unmonitored: []string{}}
+	for _, p := range s.Peers {
+		if !p.InRing {
+			r.Unmonitored = append(r.Unmonitored, p.Name)
+		}
+	}
+	return r
+}
+
+// list is s, never nil: its JSON is [] where there is nothing.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
