@@ -30,13 +30,14 @@ type watch struct {
 // ping, and never this peer's word alone but for its own routing.
 type detector struct {
 	interval time.Duration
-	watches  []watch // of the K successors, and of suspects that were
-	due      Time    // next tick; 0: not in the ring
-	last     Time    // previous tick
-	anybody  Time    // when anything authenticated last came from anybody
+	serial   uint64       // of the roster
+	roster   wire.Digest8 // of the roster
+	watches  []watch      // of the K successors, and of suspects that were
+	due      Time         // next tick; 0: not in the ring
+	last     Time         // previous tick
+	anybody  Time         // when anything authenticated last came from anybody
 	echo     uint64
 	sequence uint64 // of the last vote
-	heardAt  map[wire.ID]Time
 }
 
 // rto is how long an ack may take before the next probe.
@@ -140,9 +141,16 @@ func (d *detector) probe(now Time, w *watch, v *view, o *outbox) {
 	o.do(SendPing{w.peer, d.ping(w.peer, d.echo, false, v)})
 }
 
+// ask pings a member that is not watched, for any sign of life.
+func (d *detector) ask(id wire.ID, v *view, o *outbox) {
+	d.echo++
+	o.do(SendPing{id, d.ping(id, d.echo, false, v)})
+}
+
 // ping fills in what a ping or ack to id says.
 func (d *detector) ping(id wire.ID, echo uint64, ack bool, v *view) wire.Ping {
-	p := wire.Ping{Ack: ack, Echo: echo, View: v.digest}
+	p := wire.Ping{Ack: ack, Echo: echo, Mine: v.members[v.me].row.Incarnation,
+		Serial: d.serial, Roster: d.roster, View: v.digest}
 	if m := v.member(id); m != nil && m.seen {
 		p.Yours = m.row.Incarnation
 		switch {
@@ -189,7 +197,6 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 // heard ends any suspicion of id: something authenticated came from it.
 func (d *detector) heard(now Time, id wire.ID) {
 	d.anybody = now
-	d.heardAt[id] = now
 	if w := d.find(id); w != nil {
 		w.answered()
 	}

@@ -16,8 +16,8 @@ const (
 	// fanOut is how many members a peer that is starting dials at once.
 	fanOut = 16
 
-	// retest is how many members that this peer alone holds silent it dials in
-	// a quarter of an interval.
+	// retest is how many members that this peer alone holds silent it asks
+	// again in a quarter of an interval.
 	retest = 4
 
 	// idleAfter is how many intervals a link that no neighbour needs is kept.
@@ -30,6 +30,7 @@ type line struct {
 	tried Time // last dial; 0: none
 	used  Time // last message either way
 	lost  Time // since when this peer, its observer, has missed it; 0: not
+	heard Time // when anything authenticated last came; 0: never
 }
 
 // links keeps ring links to the K successors and K predecessors, and dials
@@ -75,14 +76,16 @@ func (l *links) dial(now Time, id wire.ID, o *outbox) {
 }
 
 // step dials who is wanted and hangs up on who is idle, once in a quarter of
-// an interval, and returns which missing members to vote on.
-func (l *links) step(now Time, v *view, o *outbox) (vote []wire.ID) {
+// an interval. It returns which missing members to vote on, and which to ping:
+// a link may outlive a cut that nobody used it in, and then nobody would ever
+// dial.
+func (l *links) step(now Time, v *view, o *outbox) (vote, ping []wire.ID) {
 	if now < l.due {
-		return nil
+		return nil, nil
 	}
 	l.due = now + Time(l.interval/4)
 	if !v.inRing() {
-		return nil
+		return nil, nil
 	}
 	succ, pred := v.succ(v.k), v.pred(v.k)
 	for _, id := range succ {
@@ -95,7 +98,7 @@ func (l *links) step(now Time, v *view, o *outbox) (vote []wire.ID) {
 			l.dial(now, id, o)
 		}
 	}
-	l.again(now, v, o)
+	ping = l.again(now, v, o)
 	for i := range v.members {
 		m := &v.members[i]
 		n := l.line(m.id)
@@ -109,44 +112,53 @@ func (l *links) step(now Time, v *view, o *outbox) (vote []wire.ID) {
 				n.used = now
 			}
 		case v.watches(i):
-			vote = l.missing(now, m, n, v, vote, o)
+			if l.missing(now, m, n, o) && v.vote(m.id) != wire.Unreachable {
+				vote = append(vote, m.id)
+			}
+			if n.up && !slices.Contains(ping, m.id) {
+				ping = append(ping, m.id)
+			}
 		default:
 			n.lost = 0
 		}
 	}
-	return vote
+	return vote, ping
 }
 
 // again dials, in turn, some of the members that only this peer's belief keeps
-// out of its ring: others may have no reason to tell it otherwise.
-func (l *links) again(now Time, v *view, o *outbox) {
-	for n, dials := 0, 0; n < len(v.members) && dials < retest; n++ {
+// out of its ring: others may have no reason to tell it otherwise. Those that
+// have a link it returns.
+func (l *links) again(now Time, v *view, o *outbox) (ping []wire.ID) {
+	for n, asked := 0, 0; n < len(v.members) && asked < retest; n++ {
 		l.cursor = (l.cursor + 1) % len(v.members)
 		m := &v.members[l.cursor]
-		if t := l.line(m.id); (m.absent || m.silent) && !t.up && now-t.tried >= Time(slowDial*l.interval) {
+		t := l.line(m.id)
+		switch {
+		case !m.absent && !m.silent:
+		case t.up:
+			ping = append(ping, m.id)
+			asked++
+		case now-t.tried >= Time(slowDial*l.interval):
 			l.dial(now, m.id, o)
-			dials++
+			asked++
 		}
 	}
+	return ping
 }
 
-// missing dials a member outside the ring that this peer watches, slowly. One
-// that should be in the ring gets a vote when it stays silent: those who
-// watched it before may have gone themselves.
-func (l *links) missing(now Time, m *member, n *line, v *view, vote []wire.ID, o *outbox) []wire.ID {
-	wait := Time(slowDial*l.interval) + Time(m.id%8)*Time(l.interval/8)
+// missing dials a member outside the ring that this peer watches, slowly, and
+// reports whether to vote on it: it should be in the ring and stays silent,
+// and those who watched it before may have gone themselves.
+func (l *links) missing(now Time, m *member, n *line, o *outbox) bool {
 	if m.seen && m.row.State >= wire.Leaving {
-		return vote
+		return false
 	}
+	wait := Time(slowDial*l.interval) + Time(m.id%8)*Time(l.interval/8)
 	if !n.up && (n.tried == 0 || now-n.tried >= wait) {
 		l.dial(now, m.id, o)
 	}
 	if n.lost == 0 {
 		n.lost = max(now, 1)
 	}
-	if m.seen && m.row.State < wire.Stopped && !n.up && now-n.lost >= Time(3*l.interval) &&
-		v.vote(m.id) != wire.Unreachable {
-		vote = append(vote, m.id)
-	}
-	return vote
+	return m.seen && m.row.State < wire.Stopped && now-max(n.lost, n.heard) >= Time(3*l.interval)
 }

@@ -129,7 +129,6 @@ func New(c Config) *Ring {
 	r.join = join{contact: c.Contact, only: c.HasContact && c.Contact != c.Self,
 		refused: map[wire.ID]Time{}}
 	r.links.lines = map[wire.ID]*line{}
-	r.detect.heardAt = map[wire.ID]Time{}
 	r.spread.told = map[wire.ID]Time{}
 	r.copies.settled = map[wire.ID]wire.Incarnation{}
 	r.console.was = make(map[wire.ID]known)
@@ -141,6 +140,7 @@ func New(c Config) *Ring {
 func (r *Ring) tune() {
 	t := r.roster.Interval
 	r.detect.interval, r.links.interval, r.spread.interval, r.copies.interval = t, t, t, t
+	r.detect.serial, r.detect.roster = r.roster.Serial, r.roster.Digest
 	r.route = route{walk: r.roster.Walk, shortcuts: r.roster.Shortcuts}
 }
 
@@ -369,6 +369,7 @@ func (r *Ring) persisted(now Time, e Persisted) {
 
 // heard ends what was held against from: something authenticated came.
 func (r *Ring) heard(now Time, from wire.ID) {
+	r.links.line(from).heard = now
 	r.detect.heard(now, from)
 	r.view.heard(from)
 	if r.view.vote(from) == wire.Unreachable {
@@ -743,8 +744,12 @@ func (r *Ring) tick(now Time) {
 	for _, id := range r.detect.step(now, r.view, &r.out) {
 		r.cast(id, wire.Unreachable)
 	}
-	for _, id := range r.links.step(now, r.view, &r.out) {
+	vote, ping := r.links.step(now, r.view, &r.out)
+	for _, id := range vote {
 		r.cast(id, wire.Unreachable)
+	}
+	for _, id := range ping {
+		r.detect.ask(id, r.view, &r.out)
 	}
 	r.copies.step(now, r.view, &r.out)
 	r.stepOperations(now)

@@ -29,7 +29,7 @@ func (r *Ring) Status() Status {
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: m.pos, Seen: m.seen, State: m.row.State,
 			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(),
-			Linked: r.links.up(m.id), Heard: r.detect.heardAt[m.id]}
+			Linked: r.links.up(m.id), Heard: r.links.line(m.id).heard}
 		if w != nil {
 			is.Suspect, is.RTT = w.tries >= probes, w.srtt
 		}

@@ -362,3 +362,26 @@ func TestStepIsPure(t *testing.T) {
 		t.Errorf("two runs:\n%v\n%v", a, b)
 	}
 }
+
+// TestPingSaysWhatItsLayoutSays: every field that design.md gives a ping is
+// filled in.
+func TestPingSaysWhatItsLayoutSays(t *testing.T) {
+	c := config(10, five...)
+	c.Roster.Serial, c.Roster.Digest = 7, wire.Digest8{1, 2, 3}
+	r := New(c)
+	r.Step(0, Tick{}, nil)
+	r.Step(1, Persisted{1}, nil)
+	r.Step(2, LinkUp{20, 3}, nil)
+	r.Step(3, Received{20, wire.Rows{Rows: []wire.Row{row(20, 3, wire.Active)}}}, nil)
+	r.Step(4, Received{20, wire.Here{Req: 1}}, nil)
+	for _, a := range r.Step(5, Pinged{20, wire.Ping{Echo: 4}}, nil) {
+		if p, ok := a.(SendPing); ok {
+			want := wire.Ping{Ack: true, Echo: 4, Mine: 1, Yours: 3, Serial: 7, Roster: c.Roster.Digest, View: r.Status().View}
+			if p.Ping != want {
+				t.Errorf("the ack is %+v, want %+v", p.Ping, want)
+			}
+			return
+		}
+	}
+	t.Error("a ping was not acked")
+}
