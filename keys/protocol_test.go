@@ -10,9 +10,9 @@ import (
 )
 
 // The pages with examples of this package: fenced blocks labelled hex or text
-// with a name that begins with Keys.
+// with a name that begins with keys/.
 const (
-	protocolPage = "../docs/protocol-keys.md.part"
+	protocolPage = "../docs/protocol.md"
 	rosterPage   = "../docs/roster.md"
 )
 
@@ -25,7 +25,7 @@ func pageExamples(t *testing.T, path string) map[string]string {
 		t.Fatal(err)
 	}
 	examples := map[string]string{}
-	block := regexp.MustCompile("(?ms)^```(hex|text) (Keys\\w+)\n(.*?)^```$")
+	block := regexp.MustCompile("(?ms)^```(hex|text) keys/(\\S+)\n(.*?)^```$")
 	comment := regexp.MustCompile(`#.*|\s`)
 	for _, m := range block.FindAllStringSubmatch(string(page), -1) {
 		kind, name, text := m[1], m[2], m[3]
@@ -44,37 +44,37 @@ func pageExamples(t *testing.T, path string) map[string]string {
 // with, and none is there that is not.
 func TestProtocolExamples(t *testing.T) {
 	got := pageExamples(t, protocolPage)
-	secret, err := newSecret([32]byte([]byte(got["KeysSecret"])))
+	secret, err := newSecret([32]byte([]byte(got["Secret"])))
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoked, err := ParsePublic(strings.TrimSpace(got["KeysRevokedText"]))
+	revoked, err := ParsePublic(strings.TrimSpace(got["RevokedText"]))
 	if err != nil {
 		t.Fatal(err)
 	}
 	public := secret.Public()
-	roster := mustParse(t, got["KeysRosterAsEdited"])
+	roster := mustParse(t, got["RosterAsEdited"])
 	if len(roster.Members) != 1 || roster.Members[0].Key != public || len(roster.Revoked) != 1 || roster.Revoked[0].Key != revoked {
 		t.Errorf("the roster has other members than the page: %+v", roster)
 	}
 	digest := roster.Digest()
 	want := map[string]string{
-		"KeysSecret":         string(secret.m().seed[:]),
-		"KeysNoisePrivate":   string(secret.Noise().Bytes()),
-		"KeysNoisePublic":    string(public.Noise[:]),
-		"KeysSignSeed":       string(secret.m().sign.Seed()),
-		"KeysSignPublic":     string(public.Sign[:]),
-		"KeysPositionHashed": positionLabel + "\x00" + string(public.bytes()),
-		"KeysPosition":       string(unhex(t, fmt.Sprintf("%016x", uint64(roster.Members[0].Pos)))),
-		"KeysSecretText":     secret.Text() + "\n",
-		"KeysPublicText":     public.String() + "\n",
-		"KeysRevokedText":    revoked.String() + "\n",
-		"KeysFile":           string(appendKeyFile(nil, secret, testTime)),
-		"KeysRosterAsEdited": got["KeysRosterAsEdited"], // parsed above
-		"KeysRoster":         string(roster.Append(nil)),
-		"KeysRosterDigest":   string(digest[:]),
+		"Secret":         string(secret.m().seed[:]),
+		"NoisePrivate":   string(secret.Noise().Bytes()),
+		"NoisePublic":    string(public.Noise[:]),
+		"SignSeed":       string(secret.m().sign.Seed()),
+		"SignPublic":     string(public.Sign[:]),
+		"PositionHashed": positionLabel + "\x00" + string(public.bytes()),
+		"Position":       string(unhex(t, fmt.Sprintf("%016x", uint64(roster.Members[0].Pos)))),
+		"SecretText":     secret.Text() + "\n",
+		"PublicText":     public.String() + "\n",
+		"RevokedText":    revoked.String() + "\n",
+		"File":           string(appendKeyFile(nil, secret, testTime)),
+		"RosterAsEdited": got["RosterAsEdited"], // parsed above
+		"Roster":         string(roster.Append(nil)),
+		"RosterDigest":   string(digest[:]),
 	}
-	if again := mustParse(t, got["KeysRoster"]); again.Digest() != digest {
+	if again := mustParse(t, got["Roster"]); again.Digest() != digest {
 		t.Error("the canonical roster has another digest than the edited one")
 	}
 	for name, text := range want {
@@ -91,7 +91,7 @@ func TestProtocolExamples(t *testing.T) {
 
 // The roster that operators are shown is one that loads, and is canonical.
 func TestRosterPageExample(t *testing.T) {
-	text := pageExamples(t, rosterPage)["KeysExampleRoster"]
+	text := pageExamples(t, rosterPage)["ExampleRoster"]
 	r := mustParse(t, text)
 	if got := string(r.Append(nil)); got != text {
 		t.Errorf("the example is written back as\n%s", got)
