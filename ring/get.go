@@ -64,6 +64,7 @@ func (g *get) step(now Time, v *view, o *outbox) {
 		g.fetch(live, n, v, o)
 	case complete && len(g.look.silent(v)) == 0:
 		g.finish(Result{Outcome: NotFound}, o)
+	case complete && g.look.widen(v, o):
 	case complete:
 		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent(v)}, o)
 	}

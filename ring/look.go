@@ -16,7 +16,7 @@ const (
 
 	// extraLooks is how many more peers are asked in the place of those that
 	// are behind or silent.
-	extraLooks = 4
+	extraLooks = 8
 )
 
 // look asks who may hold a name which versions they have.
@@ -88,6 +88,16 @@ func (k *look) instead(v *view, o *outbox) {
 	k.asked = append(k.asked, looked{peer: k.reserve[0]})
 	k.reserve = k.reserve[1:]
 	k.ask(len(k.asked)-1, v, o)
+}
+
+// widen asks everybody else near the key, once: a version may be with a
+// stand-in of earlier. It reports whether there is somebody.
+func (k *look) widen(v *view, o *outbox) bool {
+	more := len(k.reserve) > 0
+	for len(k.reserve) > 0 {
+		k.instead(v, o)
+	}
+	return more
 }
 
 // answer takes a Found and reports whether it was one of this look's. Of what

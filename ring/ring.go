@@ -289,7 +289,7 @@ func (r *Ring) received(now Time, e Received) {
 	}
 	switch m := e.Msg.(type) {
 	case wire.Rows:
-		r.rows(now, m)
+		r.rows(now, e.From, m)
 	case wire.Find:
 		r.route.asked(e.From, m, r.view, &r.join, &r.out)
 	case wire.Ask:
@@ -318,8 +318,11 @@ func (r *Ring) received(now Time, e Received) {
 
 // rows merges what a member passes on. A row of this peer itself that it did
 // not speak is answered by one above it.
-func (r *Ring) rows(now Time, m wire.Rows) {
+func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 	for _, row := range m.Rows {
+		if row.ID == from {
+			r.view.joined(from)
+		}
 		if row.ID == r.view.self {
 			if mine := r.view.member(row.ID); !mine.seen || mine.row != row {
 				r.own.contest(now, row, r.roster.Interval, &r.out)

@@ -20,6 +20,7 @@ type member struct {
 	// What only this peer believes; it reroutes, and is in no digest.
 	absent bool // not heard of since this peer started
 	silent bool // this peer alone has heard nothing for 3 T
+	starts bool // it asks to join: what its row says was before
 
 	// Derived from the above by view.compute.
 	verdict bool // unreachable by votes
@@ -27,7 +28,7 @@ type member struct {
 }
 
 // unreachable reports whether this peer routes around m.
-func (m *member) unreachable() bool { return m.verdict || m.absent || m.silent }
+func (m *member) unreachable() bool { return m.verdict || m.absent || m.silent || m.starts }
 
 // home reports whether m can be a home holder: it was seen and is not leaving
 // or left, reachable or not.
@@ -148,7 +149,7 @@ func (v *view) mergeRow(row wire.Row) bool {
 			v.mix(t.Sum())
 		}
 		m.votes = nil
-		m.absent, m.silent = false, false
+		m.absent, m.silent, m.starts = false, false, false
 	}
 	m.row, m.seen = row, true
 	v.mix(row.Sum())
@@ -204,6 +205,23 @@ func voteWins(a, b wire.Vote) bool {
 func (v *view) heard(id wire.ID) {
 	if m := v.member(id); m != nil && (m.absent || m.silent) {
 		m.absent, m.silent = false, false
+		v.compute()
+	}
+}
+
+// joins notes that id asks to join: until its new row comes it is in no ring,
+// and sending others to it would be in vain.
+func (v *view) joins(id wire.ID) {
+	if m := v.member(id); m != nil && m.seen && !m.starts {
+		m.starts = true
+		v.compute()
+	}
+}
+
+// joined notes that id itself speaks of its row, so it is past asking.
+func (v *view) joined(id wire.ID) {
+	if m := v.member(id); m != nil && m.starts {
+		m.starts = false
 		v.compute()
 	}
 }
