@@ -144,7 +144,7 @@ func (l *links) up(k *link) []ring.Event {
 	}
 	old := p.carry
 	first, second := old, k
-	if later(k, old, l.node.self) {
+	if k.at.Sub(old.at) < glareTime && before(k.ends(l.node.self), old.ends(l.node.self), l.node.self < k.peer.ID) {
 		first, second = k, old
 	}
 	firstFate, secondFate := crypto.Settle(uint16(l.node.self), uint16(k.peer.ID), first.ends(l.node.self), second.ends(l.node.self))
@@ -161,19 +161,19 @@ func (l *links) up(k *link) []ring.Event {
 	return events
 }
 
-// later reports whether old counts as confirmed after k, though it was not.
-// If both were dialled at once the two sides may have confirmed them in either
-// order, and an incarnation may have risen between the two handshakes: so that
-// both sides choose one link, the incarnations decide, which only rise.
-func later(k, old *link, self wire.ID) bool {
-	a, b := k.ends(self), old.ends(self)
-	if k.at.Sub(old.at) > glareTime || a.Dialler == b.Dialler {
+// before reports whether link a counts as confirmed before link b, of the same
+// pair and moment. If both were dialled at once, the two sides may have
+// confirmed them in either order, and an incarnation may have risen between
+// the two handshakes: so that both sides keep the same link, the incarnations
+// decide, which only rise. lower says that this side has the lower id.
+func before(a, b crypto.Ends, lower bool) bool {
+	if a.Dialler == b.Dialler {
 		return false
 	}
 	if x, y := a.Mine+a.Theirs, b.Mine+b.Theirs; x != y {
 		return x < y
 	}
-	if self < k.peer.ID {
+	if lower {
 		return a.Mine < b.Mine
 	}
 	return a.Theirs < b.Theirs

@@ -57,6 +57,18 @@ func (l *lists) deliver(from wire.ID, m wire.Listed) {
 	}
 }
 
+// lost ends the questions to a peer whose link has fallen: no answer comes.
+func (l *lists) lost(peer wire.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k, c := range l.waits {
+		if k.peer == peer {
+			close(c)
+			delete(l.waits, k)
+		}
+	}
+}
+
 // listing merges what all members answer.
 type listing struct {
 	mu     sync.Mutex
@@ -158,8 +170,8 @@ func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (
 	timer := time.NewTimer(listTime)
 	defer timer.Stop()
 	select {
-	case m := <-answer:
-		return m.Manifests, m.More, true
+	case m, ok := <-answer:
+		return m.Manifests, m.More, ok
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-n.ctx.Done():

@@ -171,6 +171,9 @@ func (l *loop) note(ev ring.Event) {
 
 // step is one step of the ring and what it wants done.
 func (l *loop) step(ev ring.Event, source net.Addr) {
+	if down, ok := ev.(ring.LinkDown); ok {
+		l.node.lists.lost(down.Peer)
+	}
 	l.actions = l.ring.Step(l.now(), ev, l.actions[:0])
 	for _, a := range l.actions {
 		l.do(a, source)
