@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"securepeer/crypto"
 )
@@ -278,6 +280,53 @@ func (s *scanner) scan(p []byte) int {
 		s.tail = append(s.tail[:0], s.seam[max(0, len(s.seam)-keep):]...)
 	}
 	return hits + bytes.Count(p, s.needle)
+}
+
+// plainSample sends needle through a relay in plain, over TCP in two pieces
+// and in a datagram, and returns how often the relay has found it: a search
+// that finds nothing proves nothing unless it finds what is there.
+func plainSample(ctx context.Context, needle string) (hits int64, err error) {
+	sink, err := reserve()
+	if err != nil {
+		return 0, err
+	}
+	defer sink.release()
+	front, err := reserve()
+	if err != nil {
+		return 0, err
+	}
+	t := new(tally)
+	r := newRelay(front, sink.addr(), []byte(needle), t)
+	defer r.close()
+	var dialer net.Dialer
+	datagrams, err := dialer.DialContext(ctx, "udp", r.addr())
+	if err != nil {
+		return 0, err
+	}
+	defer datagrams.Close()
+	if _, err := io.WriteString(datagrams, "plain "+needle+" plain"); err != nil {
+		return 0, err
+	}
+	stream, err := dialer.DialContext(ctx, "tcp", r.addr())
+	if err != nil {
+		return 0, err
+	}
+	defer stream.Close()
+	half := len(needle) / 2
+	for _, piece := range []string{"plain " + needle[:half], needle[half:] + " plain"} {
+		if _, err := io.WriteString(stream, piece); err != nil {
+			return 0, err
+		}
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 2000 { // 2 s are ample on one machine
+		if hits = t.hits.Load(); hits == 2 {
+			break
+		}
+		<-tick.C
+	}
+	return hits, nil
 }
 
 // sockets are one port of the loopback address, on TCP and UDP.

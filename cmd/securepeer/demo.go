@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"securepeer/keys"
+)
+
+// demoTime is how long a demo may take before it is called a failure: twice
+// what the longer one needs.
+const demoTime = 110 * time.Second
+
+// minInterval is what a machine keeps up with.
+const minInterval = 50 * time.Millisecond
+
+// demoOptions are the flags of demo.
+type demoOptions struct {
+	classic  bool
+	keep     bool
+	seed     uint64
+	interval time.Duration
+}
+
+func demoCommand(a *app) *cobra.Command {
+	opt := demoOptions{seed: rand.Uint64N(1e6)}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See a ring at work, on this machine alone",
+		Long: `Demo runs a ring of real peers on this machine, each a process of its own with
+a new key, in a temporary folder that is gone afterwards. It stores files, kills
+peers, fetches everything back, has intruders try their luck, and ends with a
+table of what was checked. Exit code 0 says that all of it held.
+
+With --classic it is the classic ring instead: seven peers of a ring of 256, and
+what each of them prints when peers join, quit and die, and when files are
+stored and requested.`,
+		GroupID: groupRing,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opt.classic && (opt.keep || cmd.Flags().Changed("seed")) {
+				return usagef("--classic goes with neither --keep nor --seed")
+			}
+			if opt.interval != 0 && opt.interval < minInterval {
+				return usagef("--interval is at least %v", minInterval)
+			}
+			if opt.interval == 0 {
+				opt.interval = keys.DefaultInterval
+				if opt.classic {
+					opt.interval = classicInterval
+				}
+			}
+			return a.demo(cmd.Context(), opt)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opt.classic, "classic", false, "show the classic ring instead")
+	flags.BoolVar(&opt.keep, "keep", false, "leave the ring up until Ctrl-C, and say how to talk to it")
+	flags.Uint64Var(&opt.seed, "seed", opt.seed, "`NUMBER` that the files' content is made from (default: at random)")
+	flags.DurationVar(&opt.interval, "interval", 0, "time between pings (default: 1s, with --classic 3s)")
+	flags.Lookup("seed").DefValue = ""
+	return cmd
+}
+
+// demo shows what was asked for. Whatever happens it leaves no process and no
+// file behind.
+func (a *app) demo(ctx context.Context, opt demoOptions) error {
+	ctx, stop := catchAll(ctx)
+	defer stop()
+	if opt.classic {
+		ctx, cancel := context.WithTimeoutCause(ctx, demoTime, errDemoTime)
+		defer cancel()
+		return a.classic(ctx, opt.interval)
+	}
+	return a.story(ctx, opt)
+}
+
+var errDemoTime = fmt.Errorf("the demo was not through after %v", demoTime)
+
+// catchAll ends the context with every signal that would otherwise end the
+// program before it has cleaned up: a terminal that closes, a pipe that nobody
+// reads any more. Ctrl-C and SIGTERM end it already.
+func catchAll(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1) // one is enough
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGPIPE)
+	done := make(chan struct{})
+	go func() { // ends with the signal, or with stop
+		select {
+		case <-signals:
+			cancel(errInterrupted)
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// judge prints the table of a demo that got as far as err, and returns what
+// the demo ends with.
+func (c *console) judge(all checks, err error) error {
+	if errors.Is(err, errInterrupted) {
+		return err
+	}
+	c.printf("\n")
+	all.write(c.out)
+	failed := all.failed()
+	switch {
+	case err != nil:
+		return &fault{code: exitOther, err: fmt.Errorf("the demo could not go on: %w", err)}
+	case len(failed) > 0:
+		return &fault{code: exitOther, err: fmt.Errorf("%d of %d checks failed: %s", len(failed), len(all), strings.Join(failed, "; "))}
+	}
+	return nil
+}
