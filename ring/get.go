@@ -64,7 +64,7 @@ func (g *get) step(now Time, v *view, o *outbox) {
 		g.fetch(live, n, v, o)
 	case complete && len(g.look.silent(v)) == 0:
 		g.finish(Result{Outcome: NotFound}, o)
-	case complete && g.look.widen(v, o):
+	case complete && g.look.widen(now, v, o):
 	case complete:
 		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent(v)}, o)
 	}
@@ -96,7 +96,7 @@ func (g *get) next() Time {
 	switch {
 	case g.find != nil:
 		return g.find.until
-	case len(g.live()) > 0:
+	case !g.stat && len(g.live()) > 0:
 		return g.look.deadline()
 	}
 	return g.look.began + lookWait

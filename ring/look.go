@@ -92,8 +92,11 @@ func (k *look) instead(v *view, o *outbox) {
 
 // widen asks everybody else near the key, once: a version may be with a
 // stand-in of earlier. It reports whether there is somebody.
-func (k *look) widen(v *view, o *outbox) bool {
+func (k *look) widen(now Time, v *view, o *outbox) bool {
 	more := len(k.reserve) > 0
+	if more {
+		k.began = now
+	}
 	for len(k.reserve) > 0 {
 		k.instead(v, o)
 	}

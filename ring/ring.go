@@ -115,7 +115,7 @@ type Ring struct {
 	leaving []Op
 	leaveAt Time // when a leave that is not through is reported
 	exit    Time // when to end; 0: not
-	saved   Time // when the view was last saved
+	saved   Time // when the view was last saved; 0: to be saved at once
 	unsaved bool
 	agreed  Time // when this peer last was not behind
 	out     outbox
@@ -283,7 +283,13 @@ func (r *Ring) received(now Time, e Received) {
 	if !r.view.has(e.From) {
 		return
 	}
-	if e.From != r.view.self {
+	if e.From == r.view.self {
+		switch e.Msg.(type) {
+		case wire.Found, wire.Confirmed: // the driver's answers to Answer and SendOffer
+		default:
+			return
+		}
+	} else {
 		r.links.line(e.From).used = now
 		r.heard(now, e.From)
 	}
@@ -335,7 +341,12 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		}
 		anew := row.State == wire.Active &&
 			(!was.seen || was.row.State == wire.Active && row.Incarnation > was.row.Incarnation)
-		if r.view.mergeRow(row) && anew {
+		met := was.seen
+		merged := r.view.mergeRow(row)
+		if merged && !met {
+			r.saved = 0 // whom this peer has met it must not forget
+		}
+		if merged && anew {
 			// It was cut off, or never met before: until it has given us what
 			// it holds, our no means nothing.
 			delete(r.copies.settled, row.ID)
@@ -402,6 +413,11 @@ func (r *Ring) pinged(now Time, e Pinged) {
 	}
 	r.heard(now, e.From)
 	p := e.Ping
+	if p.Mine == 0 {
+		r.view.joins(e.From)
+	} else {
+		r.view.joined(e.From)
+	}
 	if p.Ack {
 		if r.detect.acked(now, e.From, p) {
 			r.out.notify(PingAnswered, e.From, "")
@@ -756,7 +772,7 @@ func (r *Ring) tick(now Time) {
 	}
 	r.copies.step(now, r.view, &r.out)
 	r.stepOperations(now)
-	if r.unsaved && now-r.saved >= 2*r.interval() {
+	if r.unsaved && (r.saved == 0 || now-r.saved >= 2*r.interval()) {
 		r.saved, r.unsaved = now, false
 		rows, _ := r.view.all()
 		r.out.do(SaveView{Rows: slices.DeleteFunc(rows, func(w wire.Row) bool { return w.ID == r.view.self })})
@@ -865,7 +881,7 @@ func (r *Ring) Next() Time {
 	if r.view.inRing() {
 		t = min(t, r.links.due)
 	}
-	if r.own.state == 0 {
+	if r.own.state == 0 && r.exit == 0 {
 		t = min(t, r.join.due)
 	}
 	if r.exit != 0 && r.own.durable == r.own.asked {

@@ -20,7 +20,7 @@ type member struct {
 	// What only this peer believes; it reroutes, and is in no digest.
 	absent bool // not heard of since this peer started
 	silent bool // this peer alone has heard nothing for 3 T
-	starts bool // it asks to join: what its row says was before
+	starts bool // it is about to join: its row is that of an earlier run
 
 	// Derived from the above by view.compute.
 	verdict bool // unreachable by votes
@@ -209,8 +209,8 @@ func (v *view) heard(id wire.ID) {
 	}
 }
 
-// joins notes that id asks to join: until its new row comes it is in no ring,
-// and sending others to it would be in vain.
+// joins notes that id is about to join: whatever its row of an earlier run
+// says, it is in no ring, and sending others to it would be in vain.
 func (v *view) joins(id wire.ID) {
 	if m := v.member(id); m != nil && m.seen && !m.starts {
 		m.starts = true
@@ -218,7 +218,7 @@ func (v *view) joins(id wire.ID) {
 	}
 }
 
-// joined notes that id itself speaks of its row, so it is past asking.
+// joined notes that id itself speaks of its row, so it has joined.
 func (v *view) joined(id wire.ID) {
 	if m := v.member(id); m != nil && m.starts {
 		m.starts = false
