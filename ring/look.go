@@ -82,12 +82,15 @@ func (k *look) ask(i int, v *view, o *outbox) {
 
 // instead asks one more peer in the place of one that can't say no.
 func (k *look) instead(v *view, o *outbox) {
-	if len(k.reserve) == 0 {
-		return
+	for len(k.reserve) > 0 {
+		id := k.reserve[0]
+		k.reserve = k.reserve[1:]
+		if v.has(id) { // the roster may have changed
+			k.asked = append(k.asked, looked{peer: id})
+			k.ask(len(k.asked)-1, v, o)
+			return
+		}
 	}
-	k.asked = append(k.asked, looked{peer: k.reserve[0]})
-	k.reserve = k.reserve[1:]
-	k.ask(len(k.asked)-1, v, o)
 }
 
 // widen asks everybody else near the key, once: a version may be with a

@@ -461,9 +461,13 @@ func (r *Ring) linkUp(now Time, e LinkUp) {
 }
 
 func (r *Ring) linkDown(now Time, id wire.ID) {
-	if !r.view.has(id) {
-		return
+	if r.view.has(id) {
+		r.lost(now, id)
 	}
+}
+
+// lost ends what waits for id.
+func (r *Ring) lost(now Time, id wire.ID) {
 	r.links.closed(id)
 	r.detect.hangup(now, id, r.view, &r.out)
 	r.join.failed(now, id)
@@ -676,15 +680,16 @@ func (r *Ring) moving(e Moving) {
 }
 
 func (r *Ring) rosterChanged(now Time, to Roster) {
-	for _, m := range r.view.members {
-		if !slices.ContainsFunc(to.Members, func(t Member) bool { return t.ID == m.id }) {
-			r.linkDown(now, m.id)
-		}
-	}
+	was := r.view.members
 	r.roster = to
 	r.tune()
+	r.copies.reset(now) // before the members it counts are others
 	r.view.setRoster(to)
-	r.copies.reset(now)
+	for _, m := range was {
+		if !r.view.has(m.id) {
+			r.lost(now, m.id)
+		}
+	}
 }
 
 // stop leaves the ring and keeps the data here.
