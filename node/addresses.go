@@ -14,17 +14,21 @@ const (
 	lookupAgain = time.Minute
 	// lookupTime is how long one may take.
 	lookupTime = 5 * time.Second
+	// maxLookups is how many are under way at once.
+	maxLookups = 8
 )
 
 // addresses knows the IP addresses of the roster's HOST:PORTs. Names are
 // looked up in the background, so that no ping waits for a name server; until
 // one is known, nothing is sent to it. No address is learned from a datagram.
 type addresses struct {
-	ctx  context.Context // ends the lookups
-	work *sync.WaitGroup // counts them
+	ctx    context.Context // ends the lookups
+	work   *sync.WaitGroup // counts them
+	places chan struct{}   // maxLookups: one for each that asks
 
 	mu    sync.Mutex
-	known map[string]*address // by HOST:PORT
+	known map[string]*address     // by HOST:PORT
+	hosts map[netip.Addr]struct{} // of all of them
 }
 
 type address struct {
@@ -32,6 +36,18 @@ type address struct {
 	literal bool
 	asked   time.Time
 	looking bool
+}
+
+func newAddresses(ctx context.Context, work *sync.WaitGroup) *addresses {
+	return &addresses{ctx: ctx, work: work, places: make(chan struct{}, maxLookups),
+		known: make(map[string]*address), hosts: make(map[netip.Addr]struct{})}
+}
+
+// learn begins to look up every address of a roster.
+func (a *addresses) learn(b *book) {
+	for _, m := range b.Members {
+		a.udp(m.Addr)
+	}
 }
 
 // udp returns the address of hostport, or nil if it is not known yet.
@@ -42,14 +58,15 @@ func (a *addresses) udp(hostport string) net.Addr {
 	if known == nil {
 		known = &address{}
 		if at, err := netip.ParseAddrPort(hostport); err == nil {
-			known.at, known.literal = at, true
+			known.literal = true
+			a.setLocked(known, at)
 		}
 		a.known[hostport] = known
 	}
 	if !known.literal && !known.looking && time.Since(known.asked) > lookupAgain && a.ctx.Err() == nil {
 		known.looking, known.asked = true, time.Now()
 		// Ends by its own timeout or with ctx; the node's Close waits for it.
-		a.work.Go(func() { a.lookup(hostport) })
+		a.work.Go(func() { a.lookup(hostport, known) })
 	}
 	if !known.at.IsValid() {
 		return nil
@@ -57,20 +74,33 @@ func (a *addresses) udp(hostport string) net.Addr {
 	return net.UDPAddrFromAddrPort(known.at)
 }
 
-func (a *addresses) lookup(hostport string) {
-	ctx, cancel := context.WithTimeout(a.ctx, lookupTime)
-	defer cancel()
-	found, err := resolve(ctx, hostport)
+func (a *addresses) setLocked(known *address, at netip.AddrPort) {
+	known.at = at
+	a.hosts[at.Addr().Unmap()] = struct{}{}
+}
+
+func (a *addresses) lookup(hostport string, known *address) {
+	var found netip.AddrPort
+	var err error
+	select {
+	case a.places <- struct{}{}:
+		ctx, cancel := context.WithTimeout(a.ctx, lookupTime)
+		found, err = resolve(ctx, hostport)
+		cancel()
+		<-a.places
+	case <-a.ctx.Done():
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	known := a.known[hostport]
 	known.looking = false
 	if err == nil {
-		known.at = found
+		a.setLocked(known, found)
 	}
 }
 
-// resolve takes the first address of a host.
+// resolve takes the first IPv4 address of a host, or its first one: as
+// net.Listen does for a name.
 func resolve(ctx context.Context, hostport string) (netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -84,17 +114,19 @@ func resolve(ctx context.Context, hostport string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+	ip := ips[0].Unmap() // there is one, or an error
+	for _, other := range ips {
+		if !ip.Is4() && other.Unmap().Is4() {
+			ip = other.Unmap()
+		}
+	}
+	return netip.AddrPortFrom(ip, uint16(port)), nil
 }
 
 // has reports whether ip is an address of the roster, as far as it is known.
 func (a *addresses) has(ip netip.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, known := range a.known {
-		if known.at.Addr().Unmap() == ip {
-			return true
-		}
-	}
-	return false
+	_, ok := a.hosts[ip]
+	return ok
 }

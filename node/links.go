@@ -64,11 +64,10 @@ type pair struct {
 	others  []*link        // read until they end
 	waiting []wire.Message // for the link that is being dialled
 	dialing bool
-	dialed  time.Time // when the last dial began
-	problem string    // why the last dial failed
-	serial  uint64    // of the roster that the member works by
-	digest  wire.Digest8
-	heard   bool // serial and digest are known
+	dialed  time.Time    // when the last dial began
+	problem string       // why the last dial failed
+	digest  wire.Digest8 // of the roster that the member works by
+	heard   bool         // serial and digest are known
 }
 
 // links is the loop's table of ring links; nobody else touches it.
@@ -105,6 +104,17 @@ func (l *links) send(id wire.ID, msg wire.Message) {
 	}
 }
 
+// order carries out a Dial of the ring. If there is a link the ring has not
+// heard of it, as when it was confirmed before the ring had the roster with
+// its member: it hears of it now.
+func (l *links) order(id wire.ID) []ring.Event {
+	if p := l.pair(id); p.carry != nil {
+		return []ring.Event{ring.LinkUp{Peer: id, Incarnation: wire.Incarnation(p.carry.conn.Session().Theirs.Incarnation)}}
+	}
+	l.dial(id)
+	return nil
+}
+
 // dial opens a ring link, unless there is one or it is on its way.
 func (l *links) dial(id wire.ID) {
 	p := l.pair(id)
@@ -132,7 +142,7 @@ func keepIf(ok bool, messages []wire.Message) []wire.Message {
 func (l *links) up(k *link) []ring.Event {
 	p := l.pair(k.peer.ID)
 	theirs := k.conn.Session().Theirs
-	p.serial, p.digest, p.heard, p.problem = theirs.RosterSerial, theirs.RosterDigest, true, ""
+	p.digest, p.heard, p.problem = theirs.RosterDigest, true, ""
 	if k.conn.Session().Initiator {
 		p.dialing = false
 	}

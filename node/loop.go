@@ -136,6 +136,7 @@ func (l *loop) settle() {
 	if !l.ready && l.ring.Status().InRing {
 		l.ready = true
 		close(l.node.ready)
+		l.node.log.Info("in the ring", "ring", l.node.members.book().Ring)
 	}
 	l.timer.Reset(max(time.Duration(l.ring.Next()-l.now()), minTick))
 }
@@ -153,6 +154,7 @@ func (l *loop) take(in input) {
 	case linkDown:
 		l.pending = append(l.pending, l.links.down(in.link)...)
 	case dialFailed:
+		l.node.log.Debug("dial failed", "peer", l.node.members.book().name(in.peer), "error", in.err)
 		l.pending = append(l.pending, l.links.failed(in.peer, in.err)...)
 	case sending:
 		l.links.send(in.to, in.msg)
@@ -161,11 +163,14 @@ func (l *loop) take(in input) {
 	}
 }
 
-// note looks at what the ring has no use for.
+// note takes from an event what the ring has no use for.
 func (l *loop) note(ev ring.Event) {
-	if p, ok := ev.(ring.Pinged); ok {
-		to := l.links.pair(p.From)
-		to.serial, to.digest, to.heard = p.Ping.Serial, p.Ping.Roster, true
+	switch ev := ev.(type) {
+	case ring.Pinged:
+		p := l.links.pair(ev.From)
+		p.digest, p.heard = ev.Ping.Roster, true
+	case ring.RosterChanged:
+		l.node.addresses.learn(l.node.members.book())
 	}
 }
 
@@ -190,7 +195,7 @@ func (l *loop) do(a ring.Action, source net.Addr) {
 	case ring.SendPing:
 		n.sendPing(a, source)
 	case ring.Dial:
-		l.links.dial(a.Peer)
+		l.pending = append(l.pending, l.links.order(a.Peer)...)
 	case ring.Hangup:
 		l.pending = append(l.pending, l.links.hangup(a.Peer)...)
 	case ring.Persist:
@@ -212,7 +217,9 @@ func (l *loop) do(a ring.Action, source net.Addr) {
 	case ring.Done:
 		n.ops.deliver(a.Op, func(p *operation) { offer(p.done, a.Result) })
 	case ring.Notify:
-		n.watchers.tell(n.members.book().event(time.Now(), a.Notice))
+		e := n.members.book().event(time.Now(), a.Notice)
+		n.log.Debug(e.Kind, "peer", e.Peer, "peers", e.Peers, "file", e.Name)
+		n.watchers.tell(e)
 	case ring.Exit:
 		l.over, l.err = true, a.Err
 	}

@@ -157,7 +157,7 @@ func newNode(c Config, b *book) *Node {
 	n.members.current.Store(b)
 	n.verify = newVerifier()
 	n.refused = newRefusals(c.Logger)
-	n.addresses = &addresses{ctx: n.ctx, work: &n.work, known: make(map[string]*address)}
+	n.addresses = newAddresses(n.ctx, &n.work)
 	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
 	n.dials = make(chan struct{}, maxDials)
 	n.inputs = make(chan input, inputQueue)
@@ -262,6 +262,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err == nil {
 		// Each of these ends when its socket closes or n.ctx ends, and release
 		// waits for them.
+		n.addresses.learn(n.members.book())
 		n.work.Go(n.accept)
 		n.work.Go(n.readPings)
 		n.work.Go(n.writePings)

@@ -88,7 +88,12 @@ func (n *Node) result(ctx context.Context, p *operation) (ring.Result, error) {
 		n.post(happened{event: ring.Cancel{Op: p.op}})
 		return ring.Result{}, ctx.Err()
 	case <-n.ctx.Done():
-		return ring.Result{}, ErrClosed
+		select {
+		case r := <-p.done: // as of a leave, which ends the node
+			return r, nil
+		default:
+			return ring.Result{}, ErrClosed
+		}
 	}
 }
 

@@ -39,7 +39,6 @@ func (n *Node) serve(conn *crypto.Conn) {
 	if !ok {
 		return // dropped between the handshake and here
 	}
-	var buf []byte
 	for {
 		conn.SetWriteDeadline(time.Time{})
 		conn.SetReadDeadline(time.Now().Add(serveIdle))
@@ -53,10 +52,7 @@ func (n *Node) serve(conn *crypto.Conn) {
 		case wire.Blocks:
 			err = n.serveBlocks(conn, m)
 		case wire.Get:
-			if buf == nil {
-				buf = make([]byte, copyBuffer)
-			}
-			err = n.serveGet(conn, peer, m, buf)
+			err = n.serveGet(conn, peer, m)
 		default:
 			n.refused.add(peer.Name, "ring message on a transfer link")
 			return
@@ -91,7 +87,7 @@ func (n *Node) serveBlocks(conn *crypto.Conn, m wire.Blocks) error {
 
 // serveGet streams bytes as the disk gives them: whoever receives them checks
 // them.
-func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get, buf []byte) error {
+func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get) error {
 	r, err := n.disk.Reader(store.Version{Key: uint64(m.Key), Sum: m.Sum})
 	if err != nil {
 		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
@@ -110,7 +106,7 @@ func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get, buf []b
 		n.post(happened{event: ring.Moving{Peer: peer.ID, Name: manifest.Name, Phase: ring.Sending}})
 	}
 	w := stallWriter{conn, &n.moved}
-	if err := r.CopyRange(w, int64(m.Offset), int64(m.Length), buf); err != nil {
+	if err := r.CopyRange(w, int64(m.Offset), int64(m.Length), makeBuffer(m.Length)); err != nil {
 		var broken *linkError
 		if errors.As(err, &broken) {
 			return err
@@ -123,6 +119,10 @@ func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get, buf []b
 	}
 	return nil
 }
+
+// makeBuffer makes what size bytes are copied through. A link keeps none while
+// it is idle.
+func makeBuffer(size uint64) []byte { return make([]byte, max(1, min(size, copyBuffer))) }
 
 // linkError tells an error of the link from one of the disk.
 type linkError struct{ error }
@@ -248,7 +248,7 @@ func (n *Node) serveSegment(conn *crypto.Conn, peer keys.Member, m wire.Put) err
 	if code != wire.CodeOK {
 		return n.refuseUpload(conn, peer, m, code)
 	}
-	end, code, err := n.receiveSegment(conn, in)
+	end, code, err := n.receiveSegment(conn, in, makeBuffer(m.Size-m.Offset))
 	switch {
 	case err != nil:
 		n.uploads.end(k, in)
@@ -292,39 +292,42 @@ func (n *Node) beginSegment(k uploadKey, m wire.Put) (*incoming, wire.Code) {
 	return &incoming{writer: w, put: m}, wire.CodeOK
 }
 
-// receiveSegment takes the bytes of one segment, at most wire.MaxSegment, up to
-// PutMore (end is nil) or PutEnd.
-func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming) (end *wire.PutEnd, code wire.Code, err error) {
+// receiveSegment takes the bytes of one segment, at most wire.MaxSegment, up
+// to PutMore (end is nil) or PutEnd.
+func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming, buf []byte) (end *wire.PutEnd, code wire.Code, err error) {
 	last := in.offset + wire.MaxSegment
-	for {
-		conn.SetReadDeadline(time.Now().Add(receiveTime))
-		typ, body, err := conn.ReadRecord()
-		switch {
-		case err != nil:
-			return nil, 0, err
-		case typ < crypto.FirstMessage:
-			if in.offset+uint64(len(body)) > last {
-				return nil, wire.CodeInvalid, nil
+	for more := true; more; {
+		// Whole buffers: writes that begin and end in the middle of a page of
+		// the disk's cache cost several times as much.
+		size := 0
+		for more && size < len(buf) {
+			conn.SetReadDeadline(time.Now().Add(receiveTime))
+			k, err := conn.Read(buf[size:])
+			size += k
+			if more = err != crypto.ErrMessage; more && err != nil {
+				return nil, 0, err
 			}
-			if _, err := in.writer.Write(body); err != nil {
-				return nil, n.disk.code(err), nil
-			}
-			in.offset += uint64(len(body))
-			n.moved.in.Add(uint64(len(body)))
-			continue
 		}
-		msg, err := wire.Parse(wire.Type(typ), body)
-		if err != nil {
+		if in.offset+uint64(size) > last {
 			return nil, wire.CodeInvalid, nil
 		}
-		switch m := msg.(type) {
-		case wire.PutMore:
-			return nil, wire.CodeOK, nil
-		case wire.PutEnd:
-			return &m, wire.CodeOK, nil
+		if _, err := in.writer.Write(buf[:size]); err != nil {
+			return nil, n.disk.code(err), nil
 		}
-		return nil, wire.CodeInvalid, nil
+		in.offset += uint64(size)
+		n.moved.in.Add(uint64(size))
 	}
+	msg, err := readMessage(conn)
+	switch m := msg.(type) {
+	case wire.PutMore:
+		return nil, wire.CodeOK, nil
+	case wire.PutEnd:
+		return &m, wire.CodeOK, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return nil, wire.CodeInvalid, nil
 }
 
 // endUpload compares the manifest with what came, commits, and lets the ring
