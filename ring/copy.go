@@ -269,9 +269,23 @@ func (c *copier) fail(id wire.ID) {
 	}
 }
 
+// linked settles id once more when it was before the last link fell: that may
+// not have arrived.
+func (c *copier) linked(id wire.ID, v *view, o *outbox) {
+	i := v.index[id]
+	if len(c.stamps) != len(v.members) || slices.Contains(c.near, id) || !slices.Contains(v.neighbours(), id) {
+		return
+	}
+	if is := stampsOf(v)[i]; is.continues(c.stamps[i]) {
+		c.near = append(c.near, id)
+		o.send(id, wire.Settled{Incarnation: is.incarnation})
+	}
+}
+
 // lost notes that the link with id fell: what was offered over it is not
 // answered, and who offered over it waits no more.
 func (c *copier) lost(now Time, id wire.ID, v *view, o *outbox) {
+	c.near = slices.DeleteFunc(c.near, func(p wire.ID) bool { return p == id })
 	if c.pass != nil {
 		n := len(c.pass.offers)
 		c.pass.offers = slices.DeleteFunc(c.pass.offers, func(f offered) bool { return f.peer == id })

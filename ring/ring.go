@@ -454,6 +454,7 @@ func (r *Ring) linkUp(now Time, e LinkUp) {
 	r.heard(now, e.Peer)
 	r.view.settle()
 	r.spread.everything(now, e.Peer, r.view, &r.out)
+	r.copies.linked(e.Peer, r.view, &r.out)
 	r.join.met(e.Peer)
 	if r.begun && r.own.state == 0 {
 		r.tryJoin(now)
