@@ -90,10 +90,16 @@ func (p *peer) request(ctx context.Context, number string) (err error) {
 		return p.remote(err)
 	}
 	defer file.Close()
-	return save("received_"+number+".pdf", file.Info, true, func(w io.Writer) error {
+	err = save("received_"+number+".pdf", file.Info, true, func(w io.Writer) error {
 		_, err := file.WriteTo(w)
 		return p.remote(err)
 	})
+	if err == nil && file.From() == p.self.Name {
+		// Nobody sent it, so the ring has nothing to say.
+		text, _, _ := sentence(control.Event{Event: node.Event{Kind: "file-received", Name: number}})
+		p.say(text)
+	}
+	return err
 }
 
 // saving knows which files this process is putting under their names, so that

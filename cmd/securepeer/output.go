@@ -29,7 +29,7 @@ import (
 // console is the program's standard streams and how to use them.
 type console struct {
 	in       io.Reader
-	out      *bufio.Writer // results; flushed at the end, and by flush
+	out      *bufio.Writer // results, by one goroutine; flushed at the end, and by flush
 	err      io.Writer
 	json     bool // the results are JSON, and so are errors
 	screen   bool // out is a terminal

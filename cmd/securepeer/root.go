@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,14 +37,28 @@ func (a *app) client() *control.Client { return control.New(a.dir) }
 func execute(ctx context.Context, args []string, c *console) error {
 	root := newRoot(&app{console: c})
 	begun := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	notice(root, func() { begun = true })
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !begun {
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return &fault{exitUsage, usageHint(root, args), fmt.Errorf("%s", first)}
+		return &fault{exitUsage, usageHint(root, args), errors.New(first)}
 	}
 	return err
+}
+
+// notice calls begun when a command begins to run: behind all that cobra
+// checks, of which its own hooks see only a part.
+func notice(cmd *cobra.Command, begun func()) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			begun()
+			return run(cmd, args)
+		}
+	}
+	for _, child := range cmd.Commands() {
+		notice(child, begun)
+	}
 }
 
 // usageHint names the help of the command that was meant.

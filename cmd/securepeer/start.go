@@ -85,6 +85,16 @@ type peer struct {
 	opt    startOptions
 	saving saving
 	logger *slog.Logger
+
+	said sync.Mutex // one sentence at a time
+}
+
+// say prints a sentence, at once.
+func (p *peer) say(text string) {
+	p.said.Lock()
+	defer p.said.Unlock()
+	p.printf("%s\n", text)
+	p.flush() // an error here is found again at the end
 }
 
 // start runs a peer until ctx ends or it leaves.
@@ -222,8 +232,7 @@ func (p *peer) print(events <-chan node.Event) {
 		if e.Kind == "file-received" && !p.saving.wait(e.Name) {
 			continue // its error is told
 		}
-		p.printf("%s\n", text)
-		p.flush() // an error here is found again at the end
+		p.say(text)
 	}
 }
 

@@ -115,9 +115,12 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	if err != nil {
 		return r, err
 	}
-	// No Close: net/http may still be reading when it has its answer.
-	source := &source{Reader: body}
+	source := &source{Reader: body, left: info.Size}
+	// No Close for body: net/http may still be reading when it has its answer.
 	req.Body = io.NopCloser(source)
+	if info.Size < 0 {
+		req.Body = abandonable(ctx, source)
+	}
 	req.ContentLength = info.Size
 	if info.Size == 0 {
 		req.Body = http.NoBody
@@ -134,18 +137,42 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	return r, decode(ctx, resp.Body, &r)
 }
 
-// source remembers why reading failed: net/http's error would hide it.
+// source holds a body to its announced size, and remembers why reading failed:
+// net/http's error would hide it.
 type source struct {
 	io.Reader
-	err error
+	left int64 // negative: any
+	err  error
 }
 
 func (s *source) Read(b []byte) (int, error) {
+	if s.left >= 0 {
+		b = b[:min(int64(len(b)), s.left)] // what was added since is not part of it
+	}
 	n, err := s.Reader.Read(b)
+	if s.left >= 0 {
+		s.left -= int64(n)
+	}
+	if err == io.EOF && s.left > 0 {
+		err = fmt.Errorf("it became %d bytes shorter meanwhile", s.left)
+	}
 	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	return n, err
+}
+
+// abandonable returns a body that ends with ctx even while r, a terminal or a
+// pipe, gives nothing: net/http waits for the end of a Read. What reads r then
+// ends with r's next bytes, or with the process.
+func abandonable(ctx context.Context, r io.Reader) io.ReadCloser {
+	out, in := io.Pipe()
+	context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.CopyBuffer(struct{ io.Writer }{in}, r, make([]byte, bufferSize))
+		in.CloseWithError(err) // nil: io.EOF
+	}()
+	return out
 }
 
 // Download is a file on its way.

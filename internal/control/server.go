@@ -230,10 +230,11 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body := &begun{Reader: r.Body}
+	body := &upload{body: r.Body}
+	defer s.whenEnding(func() { duplex.SetReadDeadline(time.Now()) })() // of a connection; fails only if that has gone
 	result, err := s.Node.Put(r.Context(), r.PathValue("name"), body, options)
 	if err != nil {
-		failure := errorOf(err)
+		failure := errorOf(s.ended(err))
 		sendStatus(w, statusOf(failure.Code), failure)
 		if body.begun {
 			duplex.Flush()                                    // what fails here fails below, too
@@ -247,16 +248,48 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// begun knows whether anything was read. Only then has the client begun to
-// send, and reading on makes sense.
-type begun struct {
-	io.Reader
+// whenEnding calls f when the peer ends, unless stop is called before.
+func (s *Server) whenEnding(f func()) (stop func()) {
+	stopped := make(chan struct{})
+	go func() { // ends with the peer, or with stop
+		select {
+		case <-s.Node.Done():
+			f()
+		case <-stopped:
+		}
+	}()
+	return func() { close(stopped) }
+}
+
+// ended is err, or that the peer has ended: then err is only what follows.
+func (s *Server) ended(err error) error {
+	select {
+	case <-s.Node.Done():
+		return node.ErrClosed
+	default:
+		return err
+	}
+}
+
+// upload is a request's body. It knows whether anything was read: only then
+// has the client begun to send, and reading on makes sense.
+type upload struct {
+	body  io.Reader
 	begun bool
 }
 
-func (b *begun) Read(p []byte) (int, error) {
-	b.begun = true
-	return b.Reader.Read(p)
+var errCut = errors.New("the upload broke off")
+
+// Read ends with io.EOF only where the client has ended the file. net/http
+// says io.ErrUnexpectedEOF of one that was killed, which whoever fills a
+// buffer from a reader would take for a file's short last piece.
+func (u *upload) Read(p []byte) (int, error) {
+	u.begun = true
+	n, err := u.body.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errCut
+	}
+	return n, err
 }
 
 func putOptions(r *http.Request) (node.PutOptions, error) {
