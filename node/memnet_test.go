@@ -1,0 +1,278 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+// memnet is a network in memory, for tests inside a synctest bubble: TCP-like
+// connections with a buffer and deadlines, and datagrams. A host can be frozen:
+// its machine hangs, connections stay open and nothing moves.
+type memnet struct {
+	mu        sync.Mutex
+	listeners map[string]*memListener
+	packets   map[string]*memPackets
+	dials     map[string]int // by address
+}
+
+func newMemnet() *memnet {
+	return &memnet{listeners: make(map[string]*memListener), packets: make(map[string]*memPackets), dials: make(map[string]int)}
+}
+
+type memListener struct {
+	net   *memnet
+	addr  netip.AddrPort
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (m *memnet) listen(addr string) (net.Listener, net.PacketConn) {
+	at := netip.MustParseAddrPort(addr)
+	l := &memListener{net: m, addr: at, conns: make(chan net.Conn), done: make(chan struct{})}
+	p := &memPackets{net: m, addr: at, queue: make(chan datagram, 64), done: make(chan struct{})}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listeners[addr], m.packets[addr] = l, p
+	return l, p
+}
+
+// dialFrom is the dialler of one host.
+func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (net.Conn, error) {
+	from := netip.MustParseAddrPort(addr)
+	return func(ctx context.Context, _, to string) (net.Conn, error) {
+		m.mu.Lock()
+		l := m.listeners[to]
+		m.dials[to]++
+		m.mu.Unlock()
+		if l == nil {
+			return nil, errors.New("connection refused")
+		}
+		a, b := newMemConns(from, l.addr)
+		select {
+		case l.conns <- b:
+			return a, nil
+		case <-l.done:
+			return nil, errors.New("connection refused")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (l *memListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *memListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
+
+type datagram struct {
+	b    []byte
+	from net.Addr
+}
+
+type memPackets struct {
+	net   *memnet
+	addr  netip.AddrPort
+	queue chan datagram
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (p *memPackets) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case d := <-p.queue:
+		return copy(b, d.b), d.from, nil
+	case <-p.done:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (p *memPackets) WriteTo(b []byte, to net.Addr) (int, error) {
+	p.net.mu.Lock()
+	other := p.net.packets[to.String()]
+	p.net.mu.Unlock()
+	if other != nil {
+		select {
+		case other.queue <- datagram{bytes.Clone(b), net.UDPAddrFromAddrPort(p.addr)}:
+		default: // lost, as a datagram may be
+		}
+	}
+	return len(b), nil
+}
+
+func (p *memPackets) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *memPackets) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(p.addr) }
+func (p *memPackets) SetDeadline(time.Time) error      { return nil }
+func (p *memPackets) SetReadDeadline(time.Time) error  { return nil }
+func (p *memPackets) SetWriteDeadline(time.Time) error { return nil }
+
+// memBuffer is how many bytes are under way in one direction.
+const memBuffer = 1 << 20
+
+// half is one direction of a connection.
+type half struct {
+	mu     sync.Mutex
+	cond   *sync.Cond
+	buf    []byte
+	closed bool // by either side
+	read   deadline
+	write  deadline
+}
+
+// deadline of one side of a half.
+type deadline struct {
+	passed bool
+	timer  *time.Timer
+}
+
+func newHalf() *half {
+	h := &half{}
+	h.cond = sync.NewCond(&h.mu)
+	return h
+}
+
+func (h *half) set(d *deadline, t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	d.passed = !t.IsZero() && !t.After(time.Now())
+	if !t.IsZero() && !d.passed {
+		var timer *time.Timer
+		timer = time.AfterFunc(time.Until(t), func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if d.timer == timer {
+				d.passed = true
+				h.cond.Broadcast()
+			}
+		})
+		d.timer = timer
+	}
+	h.cond.Broadcast()
+}
+
+func (h *half) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	h.cond.Broadcast()
+}
+
+type memConn struct {
+	in, out     *half
+	local, peer netip.AddrPort
+	closed      sync.Once
+	gone        chan struct{}
+}
+
+func newMemConns(a, b netip.AddrPort) (*memConn, *memConn) {
+	x, y := newHalf(), newHalf()
+	return &memConn{in: x, out: y, local: a, peer: b, gone: make(chan struct{})},
+		&memConn{in: y, out: x, local: b, peer: a, gone: make(chan struct{})}
+}
+
+func (c *memConn) isGone() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *memConn) Read(p []byte) (int, error) {
+	h := c.in
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for {
+		switch {
+		case c.isGone():
+			return 0, net.ErrClosed
+		case h.read.passed:
+			return 0, os.ErrDeadlineExceeded
+		case len(h.buf) > 0:
+			n := copy(p, h.buf)
+			h.buf = h.buf[n:]
+			h.cond.Broadcast()
+			return n, nil
+		case h.closed:
+			return 0, io.EOF
+		}
+		h.cond.Wait()
+	}
+}
+
+func (c *memConn) Write(p []byte) (n int, err error) {
+	h := c.out
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for n < len(p) {
+		switch {
+		case c.isGone():
+			return n, net.ErrClosed
+		case h.write.passed:
+			return n, os.ErrDeadlineExceeded
+		case h.closed:
+			return n, io.ErrClosedPipe
+		case len(h.buf) < memBuffer:
+			k := min(len(p)-n, memBuffer-len(h.buf))
+			h.buf = append(h.buf, p[n:n+k]...)
+			n += k
+			h.cond.Broadcast()
+			continue
+		}
+		h.cond.Wait()
+	}
+	return n, nil
+}
+
+func (c *memConn) Close() error {
+	c.closed.Do(func() {
+		close(c.gone)
+		for _, h := range []*half{c.in, c.out} {
+			h.close()
+		}
+	})
+	return nil
+}
+
+func (c *memConn) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(c.local) }
+func (c *memConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer) }
+func (c *memConn) SetDeadline(t time.Time) error {
+	c.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
+}
+
+func (c *memConn) SetReadDeadline(t time.Time) error {
+	c.in.set(&c.in.read, t)
+	return nil
+}
+
+func (c *memConn) SetWriteDeadline(t time.Time) error {
+	c.out.set(&c.out.write, t)
+	return nil
+}

@@ -1,0 +1,316 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"securepeer/internal/store"
+	"securepeer/internal/store/simdisk"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+func TestSlowWatcherFindsAGap(t *testing.T) {
+	s := &watchers{open: make(map[*watcher]struct{})}
+	n := &Node{watchers: s}
+	ctx, cancel := context.WithCancel(t.Context())
+	events := n.Watch(ctx)
+	for i := range watchQueue + 10 {
+		s.tell(Event{Kind: fmt.Sprint(i)})
+	}
+	for i := range watchQueue {
+		if e := <-events; e.Kind != fmt.Sprint(i) {
+			t.Fatalf("event %d is %q", i, e.Kind)
+		}
+	}
+	s.tell(Event{Kind: "next"})
+	if e := <-events; e.Kind != KindGap {
+		t.Errorf("after lost events came %q, want a gap", e.Kind)
+	}
+	if e := <-events; e.Kind != "next" {
+		t.Errorf("after the gap came %q", e.Kind)
+	}
+	cancel()
+	if _, open := <-events; open {
+		t.Error("the channel is open after its context")
+	}
+	s.close()
+	if _, open := <-n.Watch(t.Context()); open {
+		t.Error("a watcher was let in after the end")
+	}
+}
+
+func TestEveryNoticeHasAName(t *testing.T) {
+	seen := make(map[string]bool)
+	for k := ring.PingsSent; k <= ring.KeyRunsTwice; k++ {
+		name := kindNames[k]
+		if name == "" || seen[name] {
+			t.Errorf("notice %d is called %q", k, name)
+		}
+		seen[name] = true
+	}
+}
+
+func TestRefusalsAreCountedAndRarelyLogged(t *testing.T) {
+	r := newRefusals(nil)
+	now := time.Unix(1000, 0)
+	logged := 0
+	for i := range 1000 {
+		if _, due := r.count(refusalKey{"a", "x"}, now.Add(time.Duration(i)*time.Millisecond*10)); due {
+			logged++
+		}
+	}
+	if logged != 10 {
+		t.Errorf("10 s of refusals are logged %d times, want 10", logged)
+	}
+	for i := range 2 * maxRefusals {
+		r.count(refusalKey{fmt.Sprint(i), "y"}, now)
+	}
+	var sum uint64
+	for _, x := range r.list() {
+		sum += x.Count
+	}
+	if n := len(r.list()); n > maxRefusals+1 || sum != 1000+2*maxRefusals {
+		t.Errorf("%d rows that count %d", n, sum)
+	}
+}
+
+func TestVerifierBoundsWhatItRemembers(t *testing.T) {
+	v := newVerifier()
+	for i := range 5 * maxVerified {
+		v.remember([32]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		if i%1000 == 0 && !v.knows([32]byte{}) {
+			t.Fatalf("what is in use was forgotten after %d others", i)
+		}
+	}
+	if n := len(v.fresh) + len(v.old); n > 2*maxVerified {
+		t.Errorf("remembers %d sums, at most %d", n, 2*maxVerified)
+	}
+}
+
+// TestWhoMaySignAManifest: the writer, a steward, and a writer that was
+// revoked since.
+func TestWhoMaySignAManifest(t *testing.T) {
+	secrets := make([]*keys.Secret, 4)
+	for i := range secrets {
+		var err error
+		if secrets[i], err = keys.Generate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := fmt.Sprintf("ring r\npeer 1 a %s addr=h:1\npeer 2 b %s addr=h:2 role=steward\nrevoke 3 c %s\n",
+		secrets[0].Public(), secrets[1].Public(), secrets[2].Public())
+	roster, err := keys.ParseRoster([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := newBook(roster, secrets[0].Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newVerifier()
+	for _, c := range []struct {
+		writer, signer wire.ID
+		key            int
+		want           error
+	}{
+		{1, 1, 0, nil},
+		{2, 2, 1, nil},
+		{1, 2, 1, nil},
+		{2, 1, 0, errSigner},
+		{3, 3, 2, nil},
+		{1, 3, 2, errSigner},
+		{1, 1, 1, errSignature},
+		{1, 2, 0, errSignature},
+		{4, 4, 3, errUnknownSigner},
+		{1, 4, 3, errUnknownSigner},
+	} {
+		m := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Blocks: wire.Sum{1}}
+		m.Sig = secrets[c.key].Sign(m.SignedBytes("r", nil))
+		for range 2 { // the second time from memory
+			if err := v.manifest(b, m); err != c.want {
+				t.Errorf("writer %d, signer %d, key %d: %v, want %v", c.writer, c.signer, c.key, err, c.want)
+			}
+		}
+	}
+	foreign := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Blocks: wire.Sum{1}}
+	foreign.Sig = secrets[0].Sign(foreign.SignedBytes("another ring", nil))
+	if err := v.manifest(b, foreign); err != errSignature {
+		t.Errorf("a signature of another ring: %v", err)
+	}
+	msg, err := v.message(b, wire.Rows{Rows: []wire.Row{{ID: 9}}, Votes: []wire.Vote{{Observer: 9}}})
+	if rows := msg.(wire.Rows); err != nil || len(rows.Rows)+len(rows.Votes) != 0 {
+		t.Errorf("rows of nobody: %+v, %v; want them left out", msg, err)
+	}
+}
+
+func TestIndexPagesByName(t *testing.T) {
+	x := &index{built: true}
+	for i, name := range []string{"b", "a/2", "a/1", "a/1", "c", "a/3"} {
+		x.add(indexed{name, store.Version{Sum: [32]byte{byte(i)}}, 10})
+	}
+	x.add(indexed{"c", store.Version{Sum: [32]byte{4}}, 10}) // again
+	if n, size := x.usage(); n != 6 || size != 60 {
+		t.Errorf("usage = %d versions of %d bytes, want 6 of 60", n, size)
+	}
+	var got []string
+	after := ""
+	for more := true; more; {
+		var page []named
+		page, more = x.after("a/", after, 2)
+		for _, n := range page {
+			got = append(got, fmt.Sprint(n.name, len(n.versions)))
+			after = n.name
+		}
+	}
+	if s := strings.Join(got, " "); s != "a/12 a/21 a/31" {
+		t.Errorf("pages are %q", s)
+	}
+	if page, more := x.after("zz", "", 5); len(page) > 0 || more {
+		t.Errorf("a prefix of nothing gives %v, %v", page, more)
+	}
+}
+
+func TestScanGivesEveryVersionOnce(t *testing.T) {
+	s, err := store.Open(simdisk.New(1).Mount(), strings.NewReader(strings.Repeat("x", 16)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	d, err := openDisk(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []uint64{0, 1, 1, 5, 1 << 60, 1<<64 - 1, 1<<64 - 1}
+	for i, key := range keys {
+		w, err := s.Create(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Commit(key, []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{1, 2, 3, 100} {
+		seen := make(map[ring.Version]bool)
+		ask := ring.Scan{First: true, Limit: limit}
+		for more := true; more; ask.First = false {
+			r, err := d.scan(ask)
+			if err != nil || len(r.Versions) > limit || r.More && len(r.Versions) == 0 {
+				t.Fatalf("scan = %+v, %v", r, err)
+			}
+			for _, v := range r.Versions {
+				if seen[v] || len(seen) > 0 && v.Key < ask.After.Key {
+					t.Errorf("limit %d: %x again, or out of order", limit, v.Key)
+				}
+				seen[v], ask.After = true, v
+			}
+			more = r.More
+		}
+		if len(seen) != len(keys) {
+			t.Errorf("limit %d: %d versions, want %d", limit, len(seen), len(keys))
+		}
+	}
+}
+
+func TestIncarnationsAreReservedAhead(t *testing.T) {
+	sim := simdisk.New(1)
+	open := func() *disk {
+		s, err := store.Open(sim.Mount(), strings.NewReader(strings.Repeat("x", 16)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := openDisk(s, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := open()
+	for i := wire.Incarnation(1); i < 200; i++ {
+		if err := d.persist(i); err != nil || d.persisted() != i {
+			t.Fatalf("persist(%d): %v", i, err)
+		}
+	}
+	sim.PowerCut()
+	if again := open(); again.reserved < 199 {
+		t.Errorf("after a power cut the incarnation is %d, but 199 was spoken", again.reserved)
+	}
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	secret, err := keys.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	text := fmt.Sprintf("ring r\npeer 1 a %s addr=%s\n", secret.Public(), taken.Addr())
+	roster, err := keys.ParseRoster([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Secret: secret, Roster: roster, Dir: t.TempDir()}
+	if _, err := New(c); err == nil || !strings.Contains(err.Error(), taken.Addr().String()) {
+		t.Errorf("New with a port in use: %v", err)
+	}
+	c.Listen = "127.0.0.1:0"
+	n, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(c); !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), c.Dir) {
+		t.Errorf("New with a folder in use: %v", err)
+	}
+	c.Contact = "nobody"
+	if _, err := New(c); !errors.Is(err, ErrNoSuchMember) {
+		t.Errorf("New with an unknown contact: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Errorf("Close before Run: %v", err)
+	}
+	if err := n.Run(t.Context()); err == nil {
+		t.Error("Run after Close began")
+	}
+	if err := n.Close(); err != nil {
+		t.Errorf("Close again: %v", err)
+	}
+	if _, err := n.Put(t.Context(), "x", strings.NewReader(""), PutOptions{}); err != ErrClosed {
+		t.Errorf("Put after Close: %v", err)
+	}
+	if _, err := n.Status(t.Context()); err != ErrClosed {
+		t.Errorf("Status after Close: %v", err)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	w := newWorld(t, 1, "")
+	w.plugs[0].used = true
+	p := w.plugs[0]
+	n, err := open(Config{Secret: w.secrets[0], Roster: w.roster, Interval: testInterval,
+		Listener: p, PacketConn: p.packets}, w.disks[0].Mount())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- n.Run(ctx) }()
+	<-n.Ready()
+	if err := n.Run(ctx); err != errRunsOnce {
+		t.Errorf("Run again: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	<-n.Done()
+}

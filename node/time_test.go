@@ -1,0 +1,268 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/internal/store/simdisk"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// bubble is a ring in memory, in which time passes only when everybody waits:
+// for what takes seconds or minutes.
+type bubble struct {
+	t       *testing.T
+	net     *memnet
+	secrets []*keys.Secret
+	roster  *keys.Roster
+	disks   []*simdisk.Disk
+	nodes   []*Node
+}
+
+// inBubble runs f with a roster of n members, the first run of whom run.
+func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{t: t, net: newMemnet()}
+		text := "ring test " + settings + "\n"
+		for i := range n {
+			secret, err := keys.Generate()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.secrets = append(b.secrets, secret)
+			text += fmt.Sprintf("peer %d n%d %s addr=%s\n", i, i, secret.Public(), b.addr(i))
+			b.disks = append(b.disks, simdisk.New(uint64(i)+1))
+		}
+		var err error
+		if b.roster, err = keys.ParseRoster([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range run {
+			b.start(i)
+		}
+		for _, n := range b.nodes {
+			<-n.Ready()
+		}
+		time.Sleep(5 * time.Second) // of the bubble: everybody is active
+		f(b)
+		for _, n := range b.nodes {
+			n.Close()
+		}
+	})
+}
+
+func (b *bubble) addr(i int) string { return fmt.Sprintf("10.0.0.%d:7460", i+1) }
+
+func (b *bubble) start(i int) {
+	b.t.Helper()
+	l, p := b.net.listen(b.addr(i))
+	n, err := open(Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
+		Dial: b.net.dialFrom(b.addr(i)), Logger: testLogger(i)}, b.disks[i].Mount())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.nodes = append(b.nodes, n)
+	go n.Run(context.Background())
+}
+
+func TestIntervalIsHonouredExactly(t *testing.T) {
+	inBubble(t, 3, 3, "interval=3s", func(b *bubble) {
+		t := b.t
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var last time.Time
+		n := 0
+		for e := range b.nodes[0].Watch(ctx) {
+			if e.Kind != "pings-sent" {
+				continue
+			}
+			if d := e.Time.Sub(last); n > 0 && (d < 2990*time.Millisecond || d > 3010*time.Millisecond) {
+				t.Errorf("%v between two pings, want 3 s", d)
+			}
+			if last = e.Time; n == 5 {
+				return
+			}
+			n++
+		}
+	})
+}
+
+// hung is a member whose machine hangs: it accepts transfer links and answers
+// nothing, and serves the rest as told.
+func (b *bubble) hung(i int, serve func(*crypto.Conn)) {
+	l, _ := b.net.listen(b.addr(i))
+	listener := crypto.Listen(l, &crypto.Config{
+		Secret: b.secrets[i], Ring: "test", Pings: crypto.NewPingTable(),
+		Info: func() crypto.Info { return crypto.Info{Incarnation: 1} },
+		Lookup: func(noise [32]byte) (keys.Public, bool) {
+			m, ok := b.roster.ByKey(noise)
+			return m.Key, ok
+		},
+		Publish: func(*crypto.Conn) error { return nil },
+	})
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	b.t.Cleanup(func() { listener.Close() })
+}
+
+func TestStalledTargetDoesNotStallTheOthers(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		stop := make(chan struct{})
+		b.hung(2, func(*crypto.Conn) { <-stop })
+		n := b.nodes[0]
+		a := uploadTo(0, 1, 2)
+		u := n.newUpload(t.Context(), a, "f", -1)
+		began := time.Now()
+		hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 20<<20)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d < stallTime || d > 2*stallTime {
+			t.Errorf("the stalled target held the put up for %v, want about %v", d, stallTime)
+		}
+		m, _ := n.sealed(a, "f", hash, PutOptions{})
+		u.finish(&m)
+		for _, i := range []int{0, 1} {
+			if got, err := b.nodes[i].disk.look(b.roster.Space, "f"); err != nil || len(got) != 1 {
+				t.Errorf("node %d has %v, %v; want the file", i, got, err)
+			}
+		}
+		close(stop)
+	})
+}
+
+func TestSilentHolderIsLeftAfterFiveSeconds(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		stop := make(chan struct{})
+		b.hung(2, func(*crypto.Conn) { <-stop })
+		data := bytesOf(2, 3<<20)
+		put(t, b.nodes[1], "f", data)
+		ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+		if err != nil || len(ms) != 1 {
+			t.Fatal(ms, err)
+		}
+		var got bytes.Buffer
+		began := time.Now()
+		f := b.nodes[0].newFetch(ms[0], []wire.ID{2, 1}, &userSink{w: &got})
+		if err := f.run(t.Context()); err != nil || !bytes.Equal(got.Bytes(), data) {
+			t.Errorf("run: %d bytes, %v", got.Len(), err)
+		}
+		if d := time.Since(began); d < silentTime || d > silentTime+time.Second {
+			t.Errorf("took %v, want %v", d, silentTime)
+		}
+		close(stop)
+	})
+}
+
+func TestSlowBodyIsSentInSeveralSegments(t *testing.T) {
+	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		r, w := io.Pipe()
+		data := bytesOf(3, 3*chunkSize+5)
+		go func() {
+			for part := data; len(part) > 0; part = part[min(len(part), chunkSize):] {
+				w.Write(part[:min(len(part), chunkSize)])
+				time.Sleep(3 * pauseTime)
+			}
+			w.Close()
+		}()
+		result, err := b.nodes[0].Put(t.Context(), "slow", r, PutOptions{Size: -1})
+		if err != nil || len(result.Copies) != 2 {
+			t.Errorf("Put = %+v, %v; want 2 copies", result, err)
+		}
+		if got, _ := get(t, b.nodes[1], "slow"); !bytes.Equal(got, data) {
+			t.Errorf("got %d bytes, or others", len(got))
+		}
+	})
+}
+
+func TestIdleTransferLinksEnd(t *testing.T) {
+	inBubble(t, 2, 2, "copies=1", func(b *bubble) {
+		t := b.t
+		transfers := func() (count int) {
+			for _, n := range b.nodes {
+				n.members.mu.Lock()
+				for c := range n.members.links {
+					if c.Kind() == crypto.Transfer {
+						count++
+					}
+				}
+				n.members.mu.Unlock()
+			}
+			return count
+		}
+		for i := range 6 {
+			put(t, b.nodes[0], fmt.Sprint(i), []byte("x"))
+		}
+		if n := transfers(); n == 0 || n > 2*maxTransfers {
+			t.Errorf("%d ends of transfer links are open after puts, want 2 to %d", n, 2*maxTransfers)
+		}
+		time.Sleep(transferIdle + time.Second)
+		if n := transfers(); n != 0 {
+			t.Errorf("%d ends of transfer links are open after %v", n, transferIdle)
+		}
+		put(t, b.nodes[0], "again", []byte("x"))
+	})
+}
+
+func TestAbandonedUploadIsForgotten(t *testing.T) {
+	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+		t := b.t
+		in := &insider{t: t, secret: b.secrets[1]}
+		raw, err := b.net.dialFrom(b.addr(1))(t.Context(), "tcp", b.addr(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := crypto.Dial(t.Context(), raw, &crypto.Config{
+			Secret: in.secret, Ring: "test", Pings: crypto.NewPingTable(),
+			Info:    func() crypto.Info { return crypto.Info{Incarnation: 1} },
+			Publish: func(*crypto.Conn) error { return nil },
+		}, b.secrets[0].Public(), crypto.Transfer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for id := range uint64(maxUploads) {
+			in.send(c, wire.Put{Upload: id, Size: wire.SizeUnknown, Name: "f"})
+			in.send(c, wire.PutMore{})
+			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeMore {
+				t.Fatalf("upload %d: %+v, %v", id, msg, err)
+			}
+		}
+		n := b.nodes[0]
+		if n.uploads.enter(1) {
+			t.Errorf("more than %d uploads of one member are let in", maxUploads)
+		}
+		time.Sleep(uploadIdle + time.Second)
+		synctest.Wait()
+		names, err := b.disks[0].Mount().List("tmp")
+		if err != nil || len(names) != 0 || !n.uploads.enter(1) {
+			t.Errorf("after %v: %v, %v", uploadIdle, names, err)
+		}
+		n.uploads.leave(1)
+	})
+}
+
+func uploadTo(ids ...wire.ID) ring.Upload {
+	return ring.Upload{Op: 1 << 40, To: ids, Holders: ids, Version: 1}
+}
