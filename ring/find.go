@@ -89,7 +89,6 @@ func (r route) asked(from wire.ID, f wire.Find, v *view, j *join, o *outbox) {
 		return
 	}
 	if f.For == wire.ForJoin {
-		v.joins(from)
 		if next := r.joinNext(v.index[from], v); next != v.self {
 			o.notify(JoinForwarded, from, "")
 			o.send(from, wire.Ask{Req: f.Req, Next: next})

@@ -27,10 +27,12 @@ const (
 // line is what links knows of one member.
 type line struct {
 	up    bool
-	tried Time // last dial; 0: none
-	used  Time // last message either way
-	lost  Time // since when this peer, its observer, has missed it; 0: not
-	heard Time // when anything authenticated last came; 0: never
+	tried Time             // last dial; 0: none
+	used  Time             // last message either way
+	lost  Time             // since when this peer, its observer, has missed it; 0: not
+	heard Time             // when anything authenticated last came; 0: never
+	said  wire.Incarnation // at the handshake of the link
+	blank Time             // when it first pinged or acked without a row of its own; 0: it has one
 }
 
 // links keeps ring links to the K successors and K predecessors, and dials
@@ -44,9 +46,9 @@ type links struct {
 }
 
 // opened and closed note the ends of a ring link's life.
-func (l *links) opened(now Time, id wire.ID) {
+func (l *links) opened(now Time, id wire.ID, said wire.Incarnation) {
 	n := l.line(id)
-	n.up, n.used = true, now
+	n.up, n.used, n.said = true, now, said
 	if !slices.Contains(l.peers, id) {
 		l.peers = append(l.peers, id)
 	}
@@ -55,6 +57,19 @@ func (l *links) opened(now Time, id wire.ID) {
 func (l *links) closed(id wire.ID) {
 	l.line(id).up = false
 	l.peers = slices.DeleteFunc(l.peers, func(p wire.ID) bool { return p == id })
+}
+
+// starting takes the incarnation in a ping or ack of id, and reports whether
+// id has had none for a while: it is about to join. A single one may be late.
+func (l *links) starting(now Time, id wire.ID, said wire.Incarnation) bool {
+	n := l.line(id)
+	switch {
+	case said != 0:
+		n.blank = 0
+	case n.blank == 0:
+		n.blank = max(now, 1)
+	}
+	return n.blank != 0 && now-n.blank >= Time(l.interval/2)
 }
 
 func (l *links) line(id wire.ID) *line {

@@ -297,6 +297,9 @@ func (r *Ring) received(now Time, e Received) {
 	case wire.Rows:
 		r.rows(now, e.From, m)
 	case wire.Find:
+		if m.For == wire.ForJoin && r.links.line(e.From).said > r.view.member(e.From).row.Incarnation {
+			r.view.joins(e.From)
+		}
 		r.route.asked(e.From, m, r.view, &r.join, &r.out)
 	case wire.Ask:
 		r.asked(now, e.From, m)
@@ -413,9 +416,9 @@ func (r *Ring) pinged(now Time, e Pinged) {
 	}
 	r.heard(now, e.From)
 	p := e.Ping
-	if p.Mine == 0 {
+	if r.links.starting(now, e.From, p.Mine) {
 		r.view.joins(e.From)
-	} else {
+	} else if p.Mine != 0 {
 		r.view.joined(e.From)
 	}
 	if p.Ack {
@@ -450,7 +453,7 @@ func (r *Ring) linkUp(now Time, e LinkUp) {
 	if !r.view.has(e.Peer) || e.Peer == r.view.self {
 		return
 	}
-	r.links.opened(now, e.Peer)
+	r.links.opened(now, e.Peer, e.Incarnation)
 	r.heard(now, e.Peer)
 	r.view.settle()
 	r.spread.everything(now, e.Peer, r.view, &r.out)
