@@ -1,0 +1,326 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// content stands in for the bytes of a file: two with the same number and
+// size are the same bytes.
+type content struct {
+	number uint64
+	size   int64
+}
+
+// blocks stands in for the hash of the block list.
+func (c content) blocks() wire.Sum {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], c.number)
+	binary.BigEndian.PutUint64(b[8:], uint64(c.size))
+	return sha256.Sum256(b[:])
+}
+
+// Implementation constants of transfers.
+const (
+	slice        = 100 * time.Millisecond // how often a transfer looks about
+	stallTimeout = 15 * time.Second       // no byte has moved
+)
+
+// stream moves size bytes from one process to another over a transfer link
+// and then says whether they have all arrived. It ends early when either
+// process dies, and when no byte moves for too long.
+func (w *World) stream(from, to *process, size int64, done func(ok bool)) {
+	left := 3*w.flight() + time.Duration(float64(size)/float64(w.Config.Net.Rate)*float64(time.Second))
+	if w.Config.Net.Loss > 0 {
+		left = time.Duration(float64(left)*(1+4*w.Config.Net.Loss)) + w.segment()
+	}
+	stalled := time.Duration(0)
+	end := func(ok bool) {
+		if ok {
+			w.Count.Streams++
+		} else {
+			w.Count.Torn++
+		}
+		done(ok)
+	}
+	var look func()
+	look = func() {
+		silent := w.blocked(from.id, to.id) || from.paused || to.paused ||
+			from.dead && from.host.dark || to.dead && to.host.dark
+		switch {
+		case silent && stalled >= stallTimeout:
+			end(false)
+		case silent:
+			stalled += slice
+			w.after(slice, look)
+		case from.dead || to.dead:
+			end(false)
+		case left <= 0:
+			end(true)
+		default:
+			stalled = 0
+			d := min(left, slice)
+			left -= d
+			w.after(d, look)
+		}
+	}
+	w.after(0, look)
+}
+
+// reach returns the process of a member that answers a dial of p, or calls
+// fail when the dial has failed.
+func (p *process) reach(id wire.ID, fail func()) *process {
+	h := p.world.byID[id]
+	wait := 2 * p.world.flight()
+	switch {
+	case h == nil || h.dark || p.world.blocked(p.id, id):
+		wait = dialTimeout
+	case h.process != nil && h.knows(p.id) && p.host.knows(id):
+		return h.process
+	}
+	p.world.at(p.world.now+ring.Time(wait), p, fail)
+	return nil
+}
+
+// upload sends the bytes of a put to all targets at once.
+func (p *process) upload(u ring.Upload) {
+	op := p.ops[u.Op]
+	m := p.seal(op, u)
+	w := p.world
+	reading := time.Duration(float64(op.content.size) / float64(w.Config.Net.Rate) * float64(time.Second))
+	w.at(w.now+ring.Time(reading), p, func() {
+		op.Manifest = m
+		p.step(ring.Sealed{Op: u.Op, Manifest: m}, "")
+		for _, to := range u.To {
+			p.uploadTo(op, to, u.Holders, m)
+		}
+	})
+}
+
+// seal makes the manifest that describes the bytes of a put; the same bytes
+// again are the same version.
+func (p *process) seal(op *Op, u ring.Upload) wire.Manifest {
+	blocks := op.content.blocks()
+	if prior := u.Prior; prior != nil && prior.Blocks == blocks && prior.Flags&wire.Tombstone == 0 {
+		return *prior
+	}
+	m := wire.Manifest{
+		Name:    op.Name,
+		Version: u.Version,
+		Writer:  p.id,
+		Signer:  p.id,
+		Mode:    0o644,
+		Mtime:   p.world.wall(),
+		Size:    uint64(op.content.size),
+		Blocks:  blocks,
+	}
+	m.Sig = sign(p.id, m.SignedBytes(ringName, nil))
+	return m
+}
+
+// wall is the wall clock of everybody, in Unix nanoseconds.
+func (w *World) wall() int64 { return 1_700_000_000_000_000_000 + int64(w.now) }
+
+// uploadTo brings the bytes to one target and reports how that ended.
+func (p *process) uploadTo(op *Op, to wire.ID, holders []wire.ID, m wire.Manifest) {
+	w := p.world
+	ended := false
+	report := func(ack wire.PutAck) {
+		if ended {
+			return
+		}
+		ended = true
+		if rows := p.verified(wire.Rows{Rows: ack.Rows, Votes: ack.Votes}); len(rows.Rows)+len(rows.Votes) > 0 {
+			p.step(ring.Received{From: to, Msg: rows}, "")
+		}
+		kept := ack.Code == wire.CodeNotOwner
+		p.step(ring.Uploaded{Op: op.ID, Peer: to, Code: ack.Code, Kept: kept}, "")
+	}
+	lost := func() { report(wire.PutAck{Code: wire.CodeBusy}) }
+	if to == p.id {
+		p.commit(p, holders, m, report)
+		return
+	}
+	q := p.reach(to, lost)
+	if q == nil {
+		return
+	}
+	w.stream(p, q, op.content.size, func(ok bool) {
+		if !ok {
+			w.at(w.now, p, lost)
+			return
+		}
+		w.at(w.now, q, func() {
+			q.commit(p, holders, m, func(ack wire.PutAck) { q.sendAck(p, ack, report) })
+		})
+		w.await(p, q, &ended, lost)
+	})
+}
+
+// await calls lost if q dies before it has answered.
+func (w *World) await(p, q *process, answered *bool, lost func()) {
+	deadline := w.now + ring.Time(2*stallTimeout)
+	var look func()
+	look = func() {
+		switch {
+		case *answered:
+		case q.dead && !q.host.dark || w.now >= deadline:
+			lost()
+		default:
+			w.at(w.now+ring.Time(slice), p, look)
+		}
+	}
+	w.at(w.now, p, look)
+}
+
+// commit puts an upload of from on the disk and asks the ring what to answer.
+func (p *process) commit(from *process, holders []wire.ID, m wire.Manifest, ack func(wire.PutAck)) {
+	p.written(func() {
+		code := p.store(m, m.Blocks)
+		p.world.serves++
+		serve := p.world.serves
+		p.serves[serve] = ack
+		p.step(ring.PutStored{
+			Serve:   serve,
+			From:    from.id,
+			Name:    m.Name,
+			Version: p.world.version(m),
+			Holders: slices.Clone(holders),
+			Roster:  from.host.roster.Digest,
+			Code:    code,
+		}, "")
+	})
+}
+
+// store has a version on the disk, synced, or says why not.
+func (p *process) store(m wire.Manifest, blocks wire.Sum) wire.Code {
+	switch p.host.disk.state {
+	case wire.Full:
+		return wire.CodeFull
+	case wire.Stuck:
+		return wire.CodeStuck
+	}
+	if blocks != m.Blocks {
+		return wire.CodeInvalid
+	}
+	v := p.world.version(m)
+	p.synced[v] = true
+	if !p.host.lies.Forgets {
+		p.host.disk.files[v] = file{manifest: m, blocks: blocks}
+	}
+	return wire.CodeOK
+}
+
+// reply answers an upload as the ring decided.
+func (p *process) reply(a ring.PutReply) {
+	ack, ok := p.serves[a.Serve]
+	if !ok {
+		panic("sim: the ring answers an upload that nobody made")
+	}
+	delete(p.serves, a.Serve)
+	p.world.at(p.world.now, p, func() { ack(wire.PutAck{Code: a.Code, Rows: a.Rows, Votes: a.Votes}) })
+}
+
+// sendAck carries the end of an upload back over the transfer link.
+func (p *process) sendAck(to *process, ack wire.PutAck, report func(wire.PutAck)) {
+	w := p.world
+	m, err := wire.Parse(wire.TypePutAck, ack.Append(nil))
+	if err != nil {
+		panic("sim: the ring sends what does not parse: " + err.Error())
+	}
+	if w.blocked(p.id, to.id) {
+		return
+	}
+	w.at(w.now+ring.Time(w.segment()), to, func() { report(m.(wire.PutAck)) })
+}
+
+// pull has a version on this disk, from another peer's if need be.
+func (p *process) pull(a ring.Pull) {
+	v := p.world.version(a.Manifest)
+	report := func(code wire.Code) { p.step(ring.Pulled{Version: v, Code: code}, "") }
+	f, have := p.host.disk.files[v]
+	switch {
+	case p.synced[v] && have:
+		p.world.at(p.world.now, p, func() { report(wire.CodeOK) })
+	case have && f.blocks == a.Manifest.Blocks, a.Manifest.Flags&wire.Tombstone != 0:
+		p.written(func() { report(p.store(a.Manifest, a.Manifest.Blocks)) })
+	default:
+		p.read(a.From, a.Manifest, func(from *process, got wire.Sum, code wire.Code) {
+			if code != wire.CodeOK {
+				report(code)
+				return
+			}
+			p.written(func() { report(p.store(a.Manifest, got)) })
+		})
+	}
+}
+
+// read brings the bytes of a version from another peer's disk; done gets
+// their hash, which the caller compares.
+func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got wire.Sum, code wire.Code)) {
+	w := p.world
+	v := w.version(m)
+	q := p.reach(id, func() { done(nil, wire.Sum{}, wire.CodeBusy) })
+	if q == nil {
+		return
+	}
+	w.at(w.now+ring.Time(w.segment()), q, func() {
+		f, ok := q.host.disk.files[v]
+		if !ok || q.host.lies.Denies {
+			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, wire.Sum{}, wire.CodeNotFound) })
+			return
+		}
+		if q.host.lies.Corrupts {
+			f.blocks = wire.Sum{1}
+		}
+		q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sending}, "")
+		w.stream(q, p, int64(m.Size), func(ok bool) {
+			if !ok {
+				w.at(w.now, p, func() { done(q, wire.Sum{}, wire.CodeBusy) })
+				return
+			}
+			w.at(w.now, q, func() { q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sent}, "") })
+			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, f.blocks, wire.CodeOK) })
+		})
+	})
+	w.await(p, q, new(bool), func() {})
+}
+
+// fetch brings a version to the user: from the first source that has the
+// right bytes.
+func (p *process) fetch(op *Op, a ring.Fetch) {
+	op.Manifest, op.OneAnswer, op.AlsoBy = a.Manifest, a.OneAnswer, a.AlsoBy
+	p.world.at(p.world.now, p, func() { p.fetchFrom(op, a.Manifest, a.Sources) })
+}
+
+func (p *process) fetchFrom(op *Op, m wire.Manifest, sources []wire.ID) {
+	if len(sources) == 0 {
+		p.finish(op, ring.Unavailable)
+		return
+	}
+	id, rest := sources[0], sources[1:]
+	if id == p.id {
+		if p.host.Holds(p.world.version(m)) {
+			op.Source = p.id
+			p.finish(op, ring.Succeeded)
+			return
+		}
+		p.fetchFrom(op, m, rest)
+		return
+	}
+	p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Receiving}, "")
+	p.read(id, m, func(_ *process, got wire.Sum, code wire.Code) {
+		if code != wire.CodeOK || got != m.Blocks {
+			p.fetchFrom(op, m, rest)
+			return
+		}
+		p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Got}, "")
+		op.Source = id
+		p.finish(op, ring.Succeeded)
+	})
+}

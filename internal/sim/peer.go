@@ -1,0 +1,481 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Host is the machine of one member: its disk, and its process if one runs.
+type Host struct {
+	ID      wire.ID
+	Notices []Noticed // of all its processes, oldest first
+	Failed  error     // why the last process that ended by itself did
+
+	world   *World
+	roster  ring.Roster
+	disk    disk
+	process *process  // nil: none runs
+	started int       // processes so far
+	retired bool      // down for good, by a plan
+	wiped   ring.Time // when its disk was lost last
+	dark    bool      // without power: not even its kernel answers
+	lies    Lies
+}
+
+// Noticed is a notice and when it came.
+type Noticed struct {
+	At ring.Time
+	ring.Notice
+}
+
+// Lies are what a malicious member does beside following the rules.
+type Lies struct {
+	Denies   bool // says that it holds nothing
+	Corrupts bool // serves other bytes
+	Forgets  bool // acknowledges what it does not store
+	Detours  bool // sends whoever asks the way to Next
+	Next     wire.ID
+}
+
+// about returns what a liar says instead of m.
+func (l Lies) about(m wire.Message) wire.Message {
+	if !l.Detours {
+		return m
+	}
+	switch m := m.(type) {
+	case wire.Here:
+		return wire.Ask{Req: m.Req, Next: l.Next}
+	case wire.Ask:
+		return wire.Ask{Req: m.Req, Next: l.Next}
+	}
+	return m
+}
+
+// process is one run of a peer.
+type process struct {
+	id      wire.ID
+	number  int // of the host's processes
+	world   *World
+	host    *Host
+	ring    *ring.Ring
+	wake    ring.Time // when the next tick is due; never: none is
+	ticked  ring.Time // the newest tick
+	spins   int       // ticks in a row at that instant
+	busy    bool
+	dead    bool
+	leaving bool // for good
+	paused  bool
+	resumed ring.Time // from the last pause
+	inbox   []func()  // what came while it was paused
+	actions []ring.Action
+
+	ends    map[wire.ID]*end
+	dropped map[wire.ID]uint64 // number of the newest dial when a link was dropped
+	pings   map[wire.ID]pings
+
+	synced map[ring.Version]bool // by this run
+	serves map[uint64]func(wire.PutAck)
+	ops    map[ring.Op]*Op
+	lastOp ring.Op
+}
+
+const (
+	never   = ring.Time(-1)        // no tick is due
+	forever = ring.Time(1<<63 - 1) // the ring needs none
+)
+
+// Start runs a peer; contact, if given, is whom it asks first.
+func (w *World) Start(id wire.ID, contact ...wire.ID) {
+	h := w.byID[id]
+	if h.process != nil {
+		panic(fmt.Sprintf("sim: peer %v runs already", id))
+	}
+	w.logf("[%v] starts", id)
+	h.dark = false
+	h.started++
+	p := &process{
+		id: id, number: h.started, world: w, host: h, wake: never,
+		ends:    make(map[wire.ID]*end),
+		dropped: make(map[wire.ID]uint64),
+		pings:   make(map[wire.ID]pings),
+		synced:  make(map[ring.Version]bool),
+		serves:  make(map[uint64]func(wire.PutAck)),
+		ops:     make(map[ring.Op]*Op),
+	}
+	c := ring.Config{
+		Self:        id,
+		Roster:      h.roster,
+		Store:       h.disk.store,
+		Incarnation: h.disk.incarnation,
+		Saved:       slices.Clone(h.disk.rows),
+		Disk:        h.disk.state,
+		Sign:        func(msg []byte) wire.Sig { return sign(id, msg) },
+	}
+	if len(contact) > 0 {
+		c.Contact, c.HasContact = contact[0], true
+	}
+	p.ring = ring.New(c)
+	h.process = p
+	w.at(w.now, p, func() { p.step(ring.Tick{}, "") })
+}
+
+// StartAll runs every member of ids, or everybody.
+func (w *World) StartAll(ids ...wire.ID) {
+	if len(ids) == 0 {
+		for _, h := range w.hosts {
+			ids = append(ids, h.ID)
+		}
+	}
+	for _, id := range ids {
+		w.Start(id)
+	}
+}
+
+// Kill ends a process at once; its kernel closes its links.
+func (w *World) Kill(id wire.ID) {
+	w.logf("[%v] killed", id)
+	w.end(w.byID[id])
+}
+
+// Crash takes the power away: nobody is told anything.
+func (w *World) Crash(id wire.ID) {
+	w.logf("[%v] loses power", id)
+	w.byID[id].dark = true
+	w.end(w.byID[id])
+}
+
+func (w *World) end(h *Host) {
+	p := h.process
+	if p == nil {
+		return
+	}
+	p.dead = true
+	h.process = nil
+	for _, op := range p.ops {
+		op.Lost = true
+	}
+	if h.dark {
+		return
+	}
+	for _, id := range sortedKeys(p.ends) {
+		if e := p.ends[id]; e.up {
+			w.at(e.last, nil, func() { w.fin(p, e.remote, w.links) })
+		}
+	}
+}
+
+// Pause stops a process, as SIGSTOP does; Resume lets it go on with what has
+// come meanwhile.
+func (w *World) Pause(id wire.ID) {
+	if p := w.byID[id].process; p != nil {
+		w.logf("[%v] paused", id)
+		p.paused = true
+	}
+}
+
+// Resume ends a Pause.
+func (w *World) Resume(id wire.ID) {
+	p := w.byID[id].process
+	if p == nil || !p.paused {
+		return
+	}
+	w.logf("[%v] resumed", id)
+	p.paused, p.resumed = false, w.now
+	for _, do := range p.inbox {
+		w.at(w.now, p, do)
+	}
+	p.inbox = nil
+}
+
+// SetDisk makes the disk of a member full, stuck, or well again (Active).
+func (w *World) SetDisk(id wire.ID, state wire.State) {
+	h := w.byID[id]
+	h.disk.state = state
+	if p := h.process; p != nil {
+		w.at(w.now, p, func() { p.step(ring.DiskChanged{State: state}, "") })
+	}
+}
+
+// Wipe empties the disk of a member that does not run.
+func (w *World) Wipe(id wire.ID) {
+	w.logf("[%v] loses its disk", id)
+	h := w.byID[id]
+	h.wiped = w.now
+	h.disk.wipe(w.storeID())
+}
+
+// SetLies makes a member malicious.
+func (w *World) SetLies(id wire.ID, lies Lies) { w.byID[id].lies = lies }
+
+// SetRoster gives a host, running or not, another roster.
+func (w *World) SetRoster(id wire.ID, serial uint64, members []ring.Member) {
+	h := w.byID[id]
+	h.roster = w.roster(members, serial)
+	if p := h.process; p != nil {
+		r := h.roster
+		w.at(w.now, p, func() { p.step(ring.RosterChanged{Roster: r}, "") })
+	}
+}
+
+// Stop asks a process to end, as SIGTERM does.
+func (w *World) Stop(id wire.ID) {
+	if p := w.byID[id].process; p != nil {
+		w.at(w.now, p, func() { p.step(ring.Stop{}, "") })
+	}
+}
+
+// Inject has one member say something to another over their link, whatever
+// its own ring thinks of it: what a liar does. It dials if it must.
+func (w *World) Inject(from, to wire.ID, m wire.Message) {
+	p := w.byID[from].process
+	w.at(w.now, p, func() { p.send(to, m) })
+}
+
+// Runs says whether the member's process runs, paused or not.
+func (h *Host) Runs() bool { return h.process != nil }
+
+// Status is that of the ring of a host that runs.
+func (h *Host) Status() ring.Status { return h.process.ring.Status() }
+
+// Holds says whether the host's disk has this version, with the right bytes.
+func (h *Host) Holds(v ring.Version) bool {
+	f, ok := h.disk.files[v]
+	return ok && f.blocks == f.manifest.Blocks
+}
+
+// knows says whether a member is in the host's roster.
+func (h *Host) knows(id wire.ID) bool {
+	return slices.ContainsFunc(h.roster.Members, func(m ring.Member) bool { return m.ID == id })
+}
+
+// step gives the ring one event and does what it asks for. body, if any, is
+// what the event came as.
+func (p *process) step(ev ring.Event, body string) {
+	if p.dead {
+		return
+	}
+	if p.busy {
+		panic("sim: internal error: a step within a step")
+	}
+	w := p.world
+	w.Count.Steps++
+	if body == "" {
+		body = fmt.Sprintf("%T%v", ev, ev)
+	}
+	w.notef(p.id, body)
+	if w.Config.Log != nil {
+		w.logf("[%v] <- %s", p.id, brief(ev))
+	}
+	p.busy = true
+	p.actions = p.ring.Step(w.now, ev, p.actions[:0])
+	for _, a := range p.actions {
+		if w.Config.Log != nil {
+			w.logf("[%v]    -> %s", p.id, brief(a))
+		}
+		p.act(a)
+	}
+	p.busy = false
+	p.arm()
+}
+
+// brief is an event or action for the log, without hashes and signatures.
+func brief(v any) string {
+	return long.ReplaceAllString(fmt.Sprintf("%T%+v", v, v), "[..]")
+}
+
+var long = regexp.MustCompile(`\[[0-9]+( [0-9]+){7,}\]`)
+
+// arm sees to it that the ring gets its next tick.
+func (p *process) arm() {
+	next := p.ring.Next()
+	if next == p.wake {
+		return
+	}
+	p.wake = next
+	if next == forever {
+		return
+	}
+	p.world.at(next, p, func() {
+		if p.wake != next {
+			return
+		}
+		p.wake = never
+		if p.spins++; p.ticked != p.world.now {
+			p.ticked, p.spins = p.world.now, 0
+		}
+		if p.spins > 1000 {
+			panic(fmt.Sprintf("sim: the ring of %v is always due: at %v it is %v", p.id, span(p.world.now), span(next)))
+		}
+		p.step(ring.Tick{}, "")
+	})
+}
+
+// act does one action, as a node would. Nothing in it calls step: all answers
+// come by the heap.
+func (p *process) act(a ring.Action) {
+	w := p.world
+	switch a := a.(type) {
+	case ring.Send:
+		p.send(a.To, p.host.lies.about(a.Msg))
+	case ring.SendPing:
+		p.sendPing(a.To, a.Ping)
+	case ring.Dial:
+		p.dial(a.Peer)
+	case ring.Hangup:
+		p.hangup(a.Peer)
+	case ring.Persist:
+		p.written(func() {
+			p.host.disk.incarnation = max(p.host.disk.incarnation, a.Incarnation)
+			p.step(ring.Persisted{Incarnation: a.Incarnation}, "")
+		})
+	case ring.SaveView:
+		p.written(func() { p.host.disk.rows = a.Rows })
+	case ring.Answer:
+		p.written(func() { p.lookUp(a) })
+	case ring.SendOffer:
+		p.written(func() { p.offer(a) })
+	case ring.Scan:
+		p.written(func() { p.step(p.host.disk.scan(a), "") })
+	case ring.Upload:
+		p.upload(a)
+	case ring.Fetch:
+		p.fetch(p.ops[a.Op], a)
+	case ring.Pull:
+		p.pull(a)
+	case ring.PutReply:
+		p.reply(a)
+	case ring.Notify:
+		w.notef(p.id, fmt.Sprint(a.Notice))
+		p.host.Notices = append(p.host.Notices, Noticed{w.now, a.Notice})
+	case ring.Done:
+		w.notef(p.id, fmt.Sprint(a.Op, a.Result.Outcome))
+		p.done(p.ops[a.Op], a.Result)
+	case ring.Exit:
+		w.logf("[%v] exits: %v", p.id, a.Err)
+		w.at(w.now, p, func() { p.host.Failed = a.Err; w.end(p.host) })
+	default:
+		panic(fmt.Sprintf("sim: internal error: no case for %T", a))
+	}
+}
+
+// diskTime is how long a disk may take for what the ring asks of it.
+const diskTime = 5 * time.Millisecond
+
+// written calls do when the disk has done its work, unless the process dies
+// first.
+func (p *process) written(do func()) {
+	p.world.at(p.world.now+ring.Time(p.world.upTo(diskTime)), p, do)
+}
+
+// lookUp answers a Look, or this peer's own question.
+func (p *process) lookUp(a ring.Answer) {
+	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
+	if !p.host.lies.Denies {
+		found.Manifests = p.host.disk.newest(a.Name)
+	}
+	if a.To == p.id {
+		p.step(ring.Received{From: p.id, Msg: found}, "")
+		return
+	}
+	p.send(a.To, found)
+}
+
+// offer sends the manifest of a version that the ring wants elsewhere.
+func (p *process) offer(a ring.SendOffer) {
+	f, ok := p.host.disk.files[a.Version]
+	if !ok {
+		none := wire.Confirmed{Req: a.Req, Code: wire.CodeNotFound}
+		p.step(ring.Received{From: a.To, Msg: none}, "")
+		return
+	}
+	p.send(a.To, wire.Offer{Req: a.Req, Source: p.id, Manifest: f.manifest})
+}
+
+// deliver verifies what is signed in a message and gives the rest to the ring.
+func (p *process) deliver(from wire.ID, m wire.Message, body []byte) {
+	switch msg := m.(type) {
+	case wire.Rows:
+		m = p.verified(msg)
+	case wire.Found:
+		msg.Manifests = slices.DeleteFunc(msg.Manifests, func(f wire.Manifest) bool { return !p.genuine(f) })
+		m = msg
+	case wire.Offer:
+		if !p.genuine(msg.Manifest) {
+			p.send(from, wire.Confirmed{Req: msg.Req, Code: wire.CodeInvalid})
+			return
+		}
+	}
+	p.step(ring.Received{From: from, Msg: m}, string(body))
+}
+
+// verified returns the rows and votes whose signatures are right and whose
+// signers are in the roster.
+func (p *process) verified(m wire.Rows) wire.Rows {
+	var good wire.Rows
+	for _, r := range m.Rows {
+		if p.signedBy(r.ID, r.SignedBytes(ringName, p.world.buf[:0]), r.Sig) {
+			good.Rows = append(good.Rows, r)
+		}
+	}
+	for _, v := range m.Votes {
+		if p.signedBy(v.Observer, v.SignedBytes(ringName, p.world.buf[:0]), v.Sig) {
+			good.Votes = append(good.Votes, v)
+		}
+	}
+	return good
+}
+
+// genuine says whether a manifest is what its writer signed.
+func (p *process) genuine(m wire.Manifest) bool {
+	return p.signedBy(m.Signer, m.SignedBytes(ringName, p.world.buf[:0]), m.Sig) && m.Signer == m.Writer
+}
+
+func (p *process) signedBy(id wire.ID, msg []byte, sig wire.Sig) bool {
+	p.world.buf = msg
+	if p.host.knows(id) && sign(id, msg) == sig {
+		return true
+	}
+	p.world.Count.Forged++
+	return false
+}
+
+// sign stands in for Ed25519: nobody in this world can make another's.
+func sign(id wire.ID, msg []byte) (sig wire.Sig) {
+	h := sha256.New()
+	var key [18]byte
+	copy(key[:], "key of a member:")
+	binary.BigEndian.PutUint16(key[16:], uint16(id))
+	h.Write(key[:])
+	h.Write(msg)
+	h.Sum(sig[:0])
+	return sig
+}
+
+// Sign signs as the member of that id: for tests of liars, whose own
+// signatures are right.
+func Sign(id wire.ID, r wire.Row) wire.Row {
+	r.Sig = sign(id, r.SignedBytes(ringName, nil))
+	return r
+}
+
+// SignVote is Sign for a vote.
+func SignVote(id wire.ID, v wire.Vote) wire.Vote {
+	v.Sig = sign(id, v.SignedBytes(ringName, nil))
+	return v
+}
+
+func sortedKeys[V any](m map[wire.ID]V) []wire.ID {
+	keys := make([]wire.ID, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

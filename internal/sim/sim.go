@@ -1,0 +1,339 @@
+// Package sim is a seeded world for the ring: one thread, one virtual clock,
+// one heap of events. In it run several real [ring.Ring]s, and every message
+// between them is appended and parsed by package wire. [New] makes a world,
+// [World.Start] starts peers in it, [World.Run] lets time pass.
+//
+// What is stood in for: links, handshakes and signatures by keyed stubs with
+// the same rules (net.go), a peer's folder by what would be on its disk after
+// a crash (disk.go), the bytes of files by their size and hash (move.go).
+// Everything random comes from the seed, so the same seed and the same calls
+// give the same run to the last bit ([World.Trace]).
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// Config describes a world. Zero values are taken as they are, unless a
+// default is named.
+type Config struct {
+	Seed    uint64
+	Members []ring.Member // the roster that everybody has at first
+
+	Space     wire.Space    // default wire.Space8
+	Copies    int           // default 3
+	Observers int           // default 3
+	Interval  time.Duration // default 1 s
+	Walk      bool
+	Shortcuts bool
+
+	Net Net
+	Log func(line string) // nil: none
+}
+
+// Classic is the world of the seed: seven peers of a ring of 256 that ping
+// two successors every 3 s and walk.
+func Classic(seed uint64) Config {
+	return Config{
+		Seed:      seed,
+		Members:   Numbered(2, 4, 5, 8, 9, 14, 15, 19),
+		Space:     wire.Space8,
+		Copies:    3,
+		Observers: 2,
+		Interval:  3 * time.Second,
+		Walk:      true,
+		Net:       Net{Delay: 2 * time.Millisecond, Jitter: time.Millisecond},
+	}
+}
+
+// Numbered returns members whose positions are their ids.
+func Numbered(ids ...wire.ID) []ring.Member {
+	members := make([]ring.Member, len(ids))
+	for i, id := range ids {
+		members[i] = ring.Member{ID: id, Pos: wire.Pos(id)}
+	}
+	return members
+}
+
+// World is the whole of it. It belongs to one goroutine.
+type World struct {
+	Config Config
+	Count  Counters
+
+	now    ring.Time
+	queue  queue
+	seq    uint64 // of events, for order at the same instant
+	links  uint64 // numbers given to dials
+	serves uint64 // numbers given to uploads at their targets
+	rand   *rand.Rand
+	hosts  []*Host // by id
+	byID   map[wire.ID]*Host
+	cuts   map[[2]wire.ID]bool // from, to
+	trace  uint64
+	ops    []*Op
+	open   []*Op   // those that may not have ended
+	broken []error // invariants that did not hold, oldest first
+	buf    []byte  // scratch of encoders
+}
+
+// Counters say what happened in a world, so that a test can prove that it
+// tested something.
+type Counters struct {
+	Events    int // taken from the heap
+	Steps     int // calls of ring.Step
+	Datagrams int // sent
+	Lost      int // datagrams that the network lost
+	Doubled   int // datagrams that the network delivered twice
+	Unsealed  int // pings without a session, at the sender or the receiver
+	Messages  int // delivered over links
+	Forged    int // rows, votes and manifests whose signature was wrong
+	Broken    int // links that fell
+	Streams   int // transfers that ended well
+	Torn      int // transfers that did not
+	Acked     int // puts and removes that ended in Succeeded
+	Fetched   int // gets that brought the bytes
+}
+
+// New returns a world in which every member has an empty disk
+// and nobody runs.
+func New(c Config) *World {
+	if c.Space == 0 {
+		c.Space = wire.Space8
+	}
+	if c.Copies == 0 {
+		c.Copies = 3
+	}
+	if c.Observers == 0 {
+		c.Observers = 3
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Second
+	}
+	if c.Net.Rate == 0 {
+		c.Net.Rate = 100 << 20
+	}
+	w := &World{
+		Config: c,
+		rand:   rand.New(rand.NewPCG(c.Seed, 0x7365637572657065)),
+		byID:   make(map[wire.ID]*Host),
+		cuts:   make(map[[2]wire.ID]bool),
+		now:    ring.Time(time.Second), // 0 is never
+		trace:  fnvOffset,
+	}
+	for _, m := range c.Members {
+		h := &Host{ID: m.ID, world: w, roster: w.roster(c.Members, 1)}
+		h.disk.wipe(w.storeID())
+		w.hosts = append(w.hosts, h)
+		w.byID[m.ID] = h
+	}
+	slices.SortFunc(w.hosts, func(a, b *Host) int { return int(a.ID) - int(b.ID) })
+	return w
+}
+
+// roster is what the ring gets to know of a roster with these members.
+func (w *World) roster(members []ring.Member, serial uint64) ring.Roster {
+	h := fnv.New64a()
+	fmt.Fprint(h, serial, members)
+	r := ring.Roster{
+		Ring:      ringName,
+		Space:     w.Config.Space,
+		Members:   slices.Clone(members),
+		Copies:    w.Config.Copies,
+		Observers: w.Config.Observers,
+		Interval:  w.Config.Interval,
+		Serial:    serial,
+		Walk:      w.Config.Walk,
+		Shortcuts: w.Config.Shortcuts,
+	}
+	binary.BigEndian.PutUint64(r.Digest[:], h.Sum64())
+	return r
+}
+
+const ringName = "sim"
+
+// Now is the virtual instant.
+func (w *World) Now() ring.Time { return w.now }
+
+// Host returns the machine of a member of the first roster.
+func (w *World) Host(id wire.ID) *Host { return w.byID[id] }
+
+// Hosts returns all machines, by id.
+func (w *World) Hosts() []*Host { return w.hosts }
+
+// Trace is a hash over every event and action so far.
+func (w *World) Trace() uint64 { return w.trace }
+
+// Run lets d pass.
+func (w *World) Run(d time.Duration) {
+	w.RunUntil(d, func() bool { return false })
+}
+
+// RunUntil lets time pass until cond holds, but no longer than limit, and
+// says whether it holds. cond is asked after every event.
+func (w *World) RunUntil(limit time.Duration, cond func() bool) bool {
+	end := w.now + ring.Time(limit)
+	for {
+		if cond() {
+			return true
+		}
+		if len(w.queue) == 0 || w.queue[0].at > end {
+			w.now = end
+			return cond()
+		}
+		w.next()
+	}
+}
+
+// next takes one event from the heap.
+func (w *World) next() {
+	e := w.queue.pop()
+	w.now = e.at
+	w.Count.Events++
+	switch p := e.process; {
+	case p == nil:
+		e.do()
+	case p.dead:
+	case p.paused:
+		p.inbox = append(p.inbox, e.do)
+	default:
+		e.do()
+	}
+}
+
+// after calls do when d has passed.
+func (w *World) after(d time.Duration, do func()) { w.at(w.now+ring.Time(d), nil, do) }
+
+// at calls do at an instant, unless p, if given, has died; while p is paused
+// it waits.
+func (w *World) at(t ring.Time, p *process, do func()) {
+	w.seq++
+	w.queue.push(entry{at: max(t, w.now), seq: w.seq, process: p, do: do})
+}
+
+// chance is true with probability p.
+func (w *World) chance(p float64) bool { return p > 0 && w.rand.Float64() < p }
+
+// span is the time since the start, or between two instants.
+func span(t ring.Time) time.Duration { return time.Duration(t) }
+
+// upTo returns a duration of 0 to d.
+func (w *World) upTo(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(w.rand.Int64N(int64(d) + 1))
+}
+
+func (w *World) storeID() (id wire.StoreID) {
+	binary.BigEndian.PutUint64(id[:8], w.rand.Uint64())
+	binary.BigEndian.PutUint64(id[8:], w.rand.Uint64())
+	return id
+}
+
+// logf writes a line of the log, if there is one.
+func (w *World) logf(format string, args ...any) {
+	if w.Config.Log != nil {
+		w.Config.Log(fmt.Sprintf("%9.3fs ", span(w.now).Seconds()) + fmt.Sprintf(format, args...))
+	}
+}
+
+// violate records that an invariant does not hold.
+func (w *World) violate(format string, args ...any) {
+	err := fmt.Errorf("at %v: "+format, append([]any{span(w.now)}, args...)...)
+	w.logf("VIOLATION %v", err)
+	w.broken = append(w.broken, err)
+}
+
+// Violations returns the invariants that did not hold so far.
+func (w *World) Violations() []error { return w.broken }
+
+// FNV-1a, 64 bits.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// note adds bytes to the trace.
+func (w *World) note(b []byte) {
+	h := w.trace
+	for _, c := range b {
+		h = (h ^ uint64(c)) * fnvPrime
+	}
+	w.trace = h
+}
+
+// notef adds what happened at a peer to the trace, and its instant.
+func (w *World) notef(id wire.ID, what string) {
+	var b [10]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(w.now))
+	binary.BigEndian.PutUint16(b[8:], uint16(id))
+	w.note(b[:])
+	w.note([]byte(what))
+}
+
+// entry is one event of the heap. With a process it is that one's, and ends
+// with it.
+type entry struct {
+	at      ring.Time
+	seq     uint64
+	process *process
+	do      func()
+}
+
+func (e entry) before(o entry) bool {
+	return e.at < o.at || e.at == o.at && e.seq < o.seq
+}
+
+// queue is a binary heap by instant, then by order of entry.
+type queue []entry
+
+func (q *queue) push(e entry) {
+	h := append(*q, e)
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !e.before(h[up]) {
+			break
+		}
+		h[i] = h[up]
+		i = up
+	}
+	h[i] = e
+	*q = h
+}
+
+func (q *queue) pop() entry {
+	h := *q
+	first, last := h[0], h[len(h)-1]
+	h[len(h)-1] = entry{}
+	h = h[:len(h)-1]
+	*q = h
+	if len(h) == 0 {
+		return first
+	}
+	i := 0
+	for {
+		down := 2*i + 1
+		if down >= len(h) {
+			break
+		}
+		if down+1 < len(h) && h[down+1].before(h[down]) {
+			down++
+		}
+		if !h[down].before(last) {
+			break
+		}
+		h[i] = h[down]
+		i = down
+	}
+	h[i] = last
+	return first
+}
