@@ -59,7 +59,8 @@ const inputQueue = 256
 type Node struct {
 	config Config
 	self   wire.ID
-	log    *slog.Logger
+	log    *slog.Logger // goes through lines
+	lines  queued
 	began  time.Time
 
 	disk      *disk
@@ -150,13 +151,14 @@ func open(c Config, fsys store.FS) (*Node, error) {
 }
 
 func newNode(c Config, b *book) *Node {
-	n := &Node{config: c, self: b.self.ID, log: c.Logger, began: time.Now()}
+	n := &Node{config: c, self: b.self.ID, lines: newQueued(c.Logger.Handler()), began: time.Now()}
+	n.log = slog.New(n.lines)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.pings = crypto.NewPingTable()
 	n.members = &members{pings: n.pings, links: make(map[*crypto.Conn]struct{})}
 	n.members.current.Store(b)
 	n.verify = newVerifier()
-	n.refused = newRefusals(c.Logger)
+	n.refused = newRefusals(n.log)
 	n.addresses = newAddresses(n.ctx, &n.work)
 	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
 	n.dials = make(chan struct{}, maxDials)
@@ -266,6 +268,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.work.Go(n.accept)
 		n.work.Go(n.readPings)
 		n.work.Go(n.writePings)
+		n.work.Go(func() { n.lines.write(n.ctx) })
 		n.work.Go(n.writeState)
 		n.work.Go(n.watchDisk)
 		for range jobWorkers {
@@ -317,6 +320,7 @@ func (n *Node) release() error {
 	n.uploads.close()
 	n.watchers.close()
 	n.work.Wait()
+	n.lines.write(n.ctx) // what was said last
 	return n.disk.Close()
 }
 

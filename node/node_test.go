@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"runtime/pprof"
 	"strings"
@@ -202,7 +203,7 @@ func (w *world) index(name string) int {
 func TestSourceDiesInMidFile(t *testing.T) {
 	w := newWorld(t, 4, "copies=2")
 	w.startAll()
-	data := bytesOf(3, 20<<20+5)
+	data := bytesOf(3, 8<<20+5)
 	put(t, w.nodes[0], "large", data)
 	n, _ := outsider(t, w, "large")
 	f, err := n.Get(t.Context(), "large", GetOptions{})
@@ -317,16 +318,6 @@ func TestFullDiskIsStoodInFor(t *testing.T) {
 	w := newWorld(t, 3, "copies=2")
 	w.disks[1].Capacity = 64 << 20
 	w.startAll()
-	fill := func(names ...string) (copies []string) {
-		for _, name := range names {
-			r := put(t, w.nodes[0], name, bytesOf(7, 4<<20))
-			if len(r.Copies) != 2 {
-				t.Errorf("Put(%q) = %+v, want 2 copies", name, r)
-			}
-			copies = append(copies, r.Copies...)
-		}
-		return copies
-	}
 	// The disk fills under it: writes fail from here.
 	w.disks[1].Fail = func(c simdisk.Call) error {
 		if c.Op == "WriteAt" || c.Op == "Create" {
@@ -334,11 +325,14 @@ func TestFullDiskIsStoodInFor(t *testing.T) {
 		}
 		return nil
 	}
-	fill("a", "b", "c")
+	// Until the others know, n1 is still asked, and refuses.
+	for _, name := range []string{"a", "b", "c"} {
+		put(t, w.nodes[0], name, bytesOf(7, 4<<20))
+	}
 	until(t, "n1 to say that it is full", func() bool { return status(t, w.nodes[0]).Peers[1].State == "full" })
-	for _, id := range fill("d", "e", "f") {
-		if id == "n1" {
-			t.Error("n1 took a write with a full disk")
+	for _, name := range []string{"d", "e", "f"} {
+		if r := put(t, w.nodes[0], name, bytesOf(7, 4<<20)); strings.Join(r.Copies, " ") != "n0 n2" && strings.Join(r.Copies, " ") != "n2 n0" {
+			t.Errorf("Put(%q) = %+v, want copies at n0 and n2", name, r)
 		}
 	}
 	if got, _ := get(t, w.nodes[1], "d"); !bytes.Equal(got, bytesOf(7, 4<<20)) {
@@ -453,3 +447,59 @@ func TestPutFailsCleanly(t *testing.T) {
 type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+// TestCloseInTheMiddle closes a node whose user reads and writes: Close waits
+// for nobody's pipe, and both users get an error.
+func TestCloseInTheMiddle(t *testing.T) {
+	w := newWorld(t, 2, "copies=2")
+	w.startAll()
+	put(t, w.nodes[0], "f", bytesOf(1, 4<<20))
+	r, feed := io.Pipe()
+	errs := make(chan error, 2)
+	go func() {
+		_, err := w.nodes[0].Put(t.Context(), "g", r, PutOptions{Size: -1})
+		errs <- err
+	}()
+	if _, err := feed.Write(bytesOf(2, 2<<20)); err != nil {
+		t.Fatal(err)
+	}
+	out, drain := io.Pipe()
+	f, err := w.nodes[0].Get(t.Context(), "f", GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := f.WriteTo(drain)
+		errs <- err
+	}()
+	if _, err := io.ReadFull(out, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	w.stop(0)
+	feed.Close()
+	out.Close()
+	for range 2 {
+		if err := <-errs; err == nil {
+			t.Error("an operation ended without an error")
+		}
+	}
+	names, err := w.disks[0].Mount().List("tmp")
+	if err != nil || len(names) != 0 {
+		t.Errorf("left in tmp: %v, %v", names, err)
+	}
+}
+
+func TestLoggerThatStandsStillStopsNothing(t *testing.T) {
+	w := newWorld(t, 2, "copies=2")
+	block := make(chan struct{})
+	stuck := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		<-block
+		return len(p), nil
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for i := range w.nodes {
+		w.start(i, func(c *Config) { c.Logger = stuck })
+	}
+	w.whole(w.nodes...)
+	put(t, w.nodes[0], "f", []byte("x"))
+	close(block)
+}

@@ -197,7 +197,7 @@ func TestSlowBodyIsSentInSeveralSegments(t *testing.T) {
 }
 
 func TestIdleTransferLinksEnd(t *testing.T) {
-	inBubble(t, 2, 2, "copies=1", func(b *bubble) {
+	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
 		t := b.t
 		transfers := func() (count int) {
 			for _, n := range b.nodes {
