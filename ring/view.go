@@ -437,12 +437,13 @@ func (v *view) targets(k wire.Pos) []wire.ID {
 	return ids
 }
 
-// neighbours returns the other home holders that share a range with this
-// peer: copies-1 on either side.
+// neighbours returns those who may hold what belongs to this peer, the other
+// home holders of its ranges and the next one, which was home before it came
+// or stood in for it: copies on either side.
 func (v *view) neighbours() []wire.ID {
 	var ids []wire.ID
 	for _, step := range []int{1, len(v.members) - 1} {
-		n := v.copies - 1
+		n := v.copies
 		for j, i := 1, (v.me+step)%len(v.members); j < len(v.members) && n > 0; j, i = j+1, (i+step)%len(v.members) {
 			if m := &v.members[i]; m.home() {
 				n--
