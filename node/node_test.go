@@ -419,6 +419,9 @@ func TestPutFailsCleanly(t *testing.T) {
 		opt  PutOptions
 	}{
 		{"a body that fails", "x", io.MultiReader(bytes.NewReader(bytesOf(6, 1<<20)), errReader{boom}), PutOptions{Size: -1}},
+		{"a body that is cut off", "x", io.MultiReader(strings.NewReader("12"), errReader{io.ErrUnexpectedEOF}), PutOptions{Size: -1}},
+		{"a body cut off after whole chunks", "x", io.MultiReader(bytes.NewReader(bytesOf(6, 2*chunkSize)), errReader{io.ErrUnexpectedEOF}), PutOptions{Size: -1}},
+		{"a body that gives nothing", "x", errReader{nil}, PutOptions{Size: -1}},
 		{"fewer bytes than announced", "x", strings.NewReader("123"), PutOptions{Size: 4}},
 		{"more bytes than announced", "x", strings.NewReader("12345"), PutOptions{Size: 4}},
 		{"a bad name", "../x", strings.NewReader("1"), PutOptions{Size: -1}},

@@ -109,8 +109,8 @@ func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64
 		if c == nil {
 			c = &chunk{data: make([]byte, chunkSize)}
 		}
-		n, err := io.ReadFull(body, c.data[:chunkSize])
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		n, err := fill(c.data[:chunkSize], body)
+		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("reading the bytes to put: %w", err)
 		}
 		c.data = c.data[:n]
@@ -135,6 +135,27 @@ func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64
 			return hash, nil
 		}
 	}
+}
+
+// maxEmptyReads is how often in a row a body may give no byte and no error.
+const maxEmptyReads = 100
+
+// fill reads until p is full or body ends, which io.EOF alone says: a body
+// that was cut off (io.ErrUnexpectedEOF) must not become a shorter file, so
+// this is not io.ReadFull.
+func fill(p []byte, body io.Reader) (n int, err error) {
+	for empty := 0; n < len(p) && err == nil; {
+		var k int
+		k, err = body.Read(p[n:])
+		n += k
+		if empty++; k > 0 {
+			empty = 0
+		}
+		if empty == maxEmptyReads {
+			return n, io.ErrNoProgress
+		}
+	}
+	return n, err
 }
 
 // finish ends the targets, with the manifest or, if it is nil, without a
