@@ -217,6 +217,22 @@ func (r *Roster) Remove(id wire.ID) error {
 	return nil
 }
 
+// Revoke takes the member with that id out of the ring and keeps its key, so
+// that what it wrote stays valid, and its id, so that nobody else gets it.
+func (r *Roster) Revoke(id wire.ID) error {
+	m, ok := r.ByID(id)
+	if !ok {
+		return fmt.Errorf("revoking peer %d: the roster has no such member", id)
+	}
+	if err := r.Remove(id); err != nil {
+		return err
+	}
+	v := Revoked{ID: m.ID, Name: m.Name, Key: m.Key}
+	i, _ := slices.BinarySearchFunc(r.Revoked, v, byRevokedID)
+	r.Revoked = slices.Insert(r.Revoked, i, v)
+	return nil
+}
+
 // Validate returns everything for which the roster would be refused as a file,
 // and what only a program can do wrong: lists out of order, positions that are
 // not the computed ones.

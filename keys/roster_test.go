@@ -503,3 +503,36 @@ func TestValidateSeesWhatAProgramDidWrong(t *testing.T) {
 		}
 	}
 }
+
+// Revoke keeps the key and the id of who goes, and the result is a roster that
+// can be written and read.
+func TestRevoke(t *testing.T) {
+	r := mustParse(t, fullRoster(t))
+	gone := r.Members[1]
+	if err := r.Revoke(gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseRoster(r.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := again.ByID(gone.ID); ok {
+		t.Error("the revoked peer is still a member")
+	}
+	kept := false
+	for _, v := range again.Revoked {
+		kept = kept || v.ID == gone.ID && v.Key == gone.Key && v.Name == gone.Name
+	}
+	if !kept {
+		t.Errorf("the revoke lines are %v, want one of %v", again.Revoked, gone.ID)
+	}
+	if id, ok := again.NextID(); !ok || id == gone.ID {
+		t.Errorf("the next id is %v, that of the revoked peer", id)
+	}
+	if err := r.Revoke(gone.ID); err == nil {
+		t.Error("a peer was revoked twice")
+	}
+}

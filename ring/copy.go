@@ -21,6 +21,11 @@ const (
 	// scanLimit is how many versions a Scan brings.
 	scanLimit = 64
 
+	// offerWait is how long an offer may go without an answer: a peer that
+	// never gives one must not keep the others from being settled. A pull that
+	// takes longer goes on, and the next pass finds what it brought.
+	offerWait = Time(time.Minute)
+
 	// maxRecheck is how many fresh puts are remembered until they are checked;
 	// beyond, everything is.
 	maxRecheck = 1024
@@ -143,6 +148,11 @@ func (c *copier) step(now Time, v *view, o *outbox) {
 		c.pass = &pass{stamps: stampsOf(v), more: true}
 		c.advance(now, v, o)
 	}
+	if p := c.pass; p != nil && len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
+		c.fail(p.offers[0].peer)
+		p.offers = p.offers[1:]
+		c.advance(now, v, o)
+	}
 	for len(c.recheck) > 0 && now >= c.recheck[0].due {
 		c.check(c.recheck[0].version, v, o)
 		c.recheck = c.recheck[1:]
@@ -158,7 +168,7 @@ func gives(v *view) bool { return v.inRing() || v.members[v.me].row.State == wir
 func (c *copier) advance(now Time, v *view, o *outbox) {
 	p := c.pass
 	for len(p.batch) > 0 && len(p.offers) < window {
-		c.give(p.batch[0], v, o)
+		c.give(now, p.batch[0], v, o)
 		p.batch = p.batch[1:]
 	}
 	switch {
@@ -186,7 +196,7 @@ func (c *copier) scanned(now Time, e Scanned, v *view, o *outbox) {
 }
 
 // give offers one version to each home holder that may lack it.
-func (c *copier) give(x Version, v *view, o *outbox) {
+func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 	p := c.pass
 	within := false
 	for _, i := range homes(v, p.stamps, x.Key) {
@@ -203,13 +213,13 @@ func (c *copier) give(x Version, v *view, o *outbox) {
 			slices.Contains(homes(v, c.stamps, x.Key), i) {
 			continue
 		}
-		c.offer(m.id, x, o)
+		c.offer(now, m.id, x, o)
 	}
 	p.skipped = p.skipped || !within
 }
 
-func (c *copier) offer(to wire.ID, x Version, o *outbox) {
-	f := offered{peer: to, req: o.number(), version: x}
+func (c *copier) offer(now Time, to wire.ID, x Version, o *outbox) {
+	f := offered{peer: to, req: o.number(), version: x, at: now}
 	c.pass.offers = append(c.pass.offers, f)
 	o.do(SendOffer{To: to, Req: f.req, Version: x})
 }
@@ -257,7 +267,8 @@ func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o 
 		return
 	}
 	c.pass.offers = slices.Delete(c.pass.offers, i, i+1)
-	if m.Code != wire.CodeOK {
+	// Forbidden is final: who wrote this version is not in its roster.
+	if m.Code != wire.CodeOK && m.Code != wire.CodeForbidden {
 		c.fail(from)
 	}
 	c.advance(now, v, o)
@@ -423,6 +434,9 @@ func (c *copier) next(v *view) Time {
 	}
 	if c.wanted && c.pass == nil {
 		t = c.due
+	}
+	if c.pass != nil && len(c.pass.offers) > 0 {
+		t = min(t, c.pass.offers[0].at+offerWait)
 	}
 	if len(c.recheck) > 0 {
 		t = min(t, c.recheck[0].due)

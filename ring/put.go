@@ -37,6 +37,7 @@ type offered struct {
 	peer    wire.ID
 	req     uint32
 	version Version // for the copier
+	at      Time    // for the copier: when it was made
 }
 
 func (p *put) begin(now Time, v *view, rt route, o *outbox) {
@@ -82,6 +83,10 @@ func (p *put) place(v *view, w *own, o *outbox) {
 	var others []wire.Manifest
 	version := uint64(1)
 	for i, m := range newest {
+		if m.Version == wire.MaxVersion { // there is no next one
+			p.finish(Result{Outcome: Taken, By: m.Writer}, v, o)
+			return
+		}
 		version = max(version, m.Version+1)
 		if m.Flags&wire.Tombstone != 0 {
 			continue

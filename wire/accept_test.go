@@ -17,7 +17,7 @@ import (
 var rules = map[string]string{
 	"row":      "2 8 1-7 16 64",
 	"vote":     "2 2 8 1-2 8 64",
-	"manifest": "name 8 2 2 0-0 mode 8 8 <=4503599627370496 nonzero 64 | name 8 2 2 1-1 mode 8 8 <=0 zero 64",
+	"manifest": "name version 2 2 0-0 mode 8 8 <=4503599627370496 nonzero 64 | name version 2 2 1-1 mode 8 8 <=0 zero 64",
 	"size":     "<=4503599627370496 | unknown",
 
 	"16": "256*row 256*vote",
@@ -107,6 +107,8 @@ func matchField(field string, b []byte) int {
 		return is(2, 2 <= number(2) && number(2) <= 11)
 	case "few":
 		return is(2, number(2) <= 2000)
+	case "version":
+		return is(8, 1 <= number(8) && number(8) <= 1<<62)
 	case "unknown":
 		return is(8, number(8) == 0xffffffffffffffff)
 	case "zero":

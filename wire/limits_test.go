@@ -171,6 +171,8 @@ func numberLimits(t testing.TB) []sample {
 	add("Get", 40, 8, false, MaxSize+1, 1<<64-1)
 	add("Get", 48, 8, true, 0, MaxSegment-1, MaxSegment)
 	add("Get", 48, 8, false, MaxSegment+1, 1<<64-1)
+	add("Manifest", name, 8, true, 1, MaxVersion-1, MaxVersion)
+	add("Manifest", name, 8, false, 0, MaxVersion+1, 1<<64-1)
 	add("Manifest", name+12, 1, false, 1, 2, 3, 0x80)
 	add("Manifest", name+13, 2, true, 0, 0o776, 0o777)
 	add("Manifest", name+13, 2, false, 0o1000, 0xffff)

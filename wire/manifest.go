@@ -115,6 +115,8 @@ func (d *decoder) manifest() Manifest {
 	}
 	removed := m.Flags&Tombstone != 0
 	switch {
+	case m.Version == 0 || m.Version > MaxVersion:
+		d.refuse(fmt.Errorf("version is %d, not 1 to %d", m.Version, uint64(MaxVersion)))
 	case m.Mode > MaxMode:
 		d.refuse(fmt.Errorf("mode is %#o, at most %#o", m.Mode, MaxMode))
 	case removed && m.Size != 0:

@@ -20,6 +20,7 @@ const (
 	MaxSegment   = 64 << 20 // bytes that one Put or Get moves
 	BlockSize    = 1 << 20  // bytes of a block
 	MaxSize      = 1 << 52  // bytes of a file: the index of a block has 32 bits
+	MaxVersion   = 1 << 62  // of a manifest: a next one can be counted
 	MaxMode      = 0o777    // mode of a file: no setuid bit comes from another machine
 )
 

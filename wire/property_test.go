@@ -199,7 +199,7 @@ func (g generator) vote() Vote {
 
 func (g generator) manifest() Manifest {
 	m := Manifest{
-		Name: g.name(), Version: g.Uint64(), Writer: ID(g.Uint32()), Signer: ID(g.Uint32()),
+		Name: g.name(), Version: 1 + g.Uint64N(MaxVersion), Writer: ID(g.Uint32()), Signer: ID(g.Uint32()),
 		Mode: uint16(g.IntN(MaxMode + 1)), Mtime: int64(g.Uint64()), Expires: int64(g.Uint64()),
 	}
 	if g.IntN(4) == 0 {

@@ -46,7 +46,7 @@ func (a *app) loadRoster() (*keys.Roster, error) {
 func rosterInitCommand(a *app) *cobra.Command {
 	var space uint8
 	var copies, observers int
-	var interval, grace time.Duration
+	var interval time.Duration
 	var route string
 	cmd := &cobra.Command{
 		Use:   "init RING [NAME KEY HOST:PORT]...",
@@ -63,7 +63,7 @@ func rosterInitCommand(a *app) *cobra.Command {
 				return &fault{code: exitUsage, err: err}
 			}
 			roster.Space, roster.Copies, roster.Observers = wire.Space(space), copies, observers
-			roster.Interval, roster.Grace = interval, grace
+			roster.Interval = interval
 			if roster.Route, err = parseRoute(route); err != nil {
 				return err
 			}
@@ -81,7 +81,6 @@ func rosterInitCommand(a *app) *cobra.Command {
 	flags.IntVar(&copies, "copies", keys.DefaultCopies, "how many peers hold each file")
 	flags.IntVar(&observers, "observers", keys.DefaultObservers, "how many peers watch each peer")
 	flags.DurationVar(&interval, "interval", keys.DefaultInterval, "time between pings")
-	flags.DurationVar(&grace, "grace", keys.DefaultGrace, "how long a silent peer is waited for before its files are copied")
 	flags.StringVar(&route, "route", keys.Hop.String(), "hop: ask the holders; walk: ask successor by successor")
 	return cmd
 }
@@ -222,9 +221,10 @@ func rosterRmCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a member",
-		Long: `Rm takes a member's line out of the roster. Where the new roster is loaded that
+		Long: `Rm makes a member's line a revoke line. Where the new roster is loaded that
 member is cut off at once; what only it holds is lost to the ring. So let it
-leave first: securepeer leave, on its machine.`,
+leave first: securepeer leave, on its machine. The files that it wrote stay
+valid, which is what its key in the revoke line is for.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeMember,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -236,7 +236,7 @@ leave first: securepeer leave, on its machine.`,
 			if err != nil {
 				return err
 			}
-			if err := roster.Remove(m.ID); err != nil {
+			if err := roster.Revoke(m.ID); err != nil {
 				return err
 			}
 			return a.writeRoster(roster)

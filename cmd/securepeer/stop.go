@@ -7,8 +7,8 @@ func stopCommand(a *app) *cobra.Command {
 		Use:   "stop",
 		Short: "Stop this machine's peer; its files stay",
 		Long: `Stop ends the peer and tells the others. Its files stay on its disk, and the
-others wait for it, for the grace time of the roster, before they make new
-copies. It returns when the peer has ended.`,
+others go on without it; what they store meanwhile it is given when it comes
+back. It returns when the peer has ended.`,
 		GroupID: groupPeer,
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.client().Stop(cmd.Context()) },
