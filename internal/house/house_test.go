@@ -125,6 +125,27 @@ func goFiles(t *testing.T, f func(path string, src []byte)) {
 	}
 }
 
+// TestRingAndWireArePure: what imports do not show. Time and chance are
+// arguments, and nobody waits.
+func TestRingAndWireArePure(t *testing.T) {
+	impure := regexp.MustCompile(`\btime\.(?:Now|Since|Until|After|AfterFunc|Sleep|Tick|NewTimer|NewTicker)\b|(?m:^\s*go )|\bchan\b|\bselect \{`)
+	comment := regexp.MustCompile(`//.*`)
+	for _, p := range packages(t) {
+		if name := room(p.ImportPath); name != "ring" && name != "wire" {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			src, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := impure.FindString(comment.ReplaceAllString(string(src), "")); found != "" {
+				t.Errorf("%s of %s has %q", file, p.ImportPath, found)
+			}
+		}
+	}
+}
+
 // TestNoiseHasOneFile: a HandshakeState is easy to misuse, so one file names
 // it, and the library it is from.
 func TestNoiseHasOneFile(t *testing.T) {
