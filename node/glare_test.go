@@ -15,6 +15,7 @@ import (
 // listings, which the node itself sends over the ring link: every question
 // must be answered, and in the end one link carries.
 func TestTwoWhoDialAtOnceKeepOneLink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	w.startAll()
 	put(t, w.nodes[0], "f", []byte("f"))
@@ -61,6 +62,7 @@ func (w *world) oneLink() {
 // hand while the first carries: what was sent on either arrives, in the order
 // of its link.
 func TestBothDialledLinksAreReadToTheirEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "")
 	n := w.start(0)
 	<-n.Ready()

@@ -17,6 +17,7 @@ import (
 // TestStrangersGetNoByte sends what scanners and impostors send: nothing comes
 // back, and the ring stands as before.
 func TestStrangersGetNoByte(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	w.startAll()
 	before := status(t, w.nodes[0])
@@ -142,6 +143,7 @@ func (in *insider) send(c *crypto.Conn, m wire.Message) {
 // TestMemberCannotSpeakForAnother: member 2 says of itself, of 1 and of names
 // what only others may say. Nothing changes, and each is counted.
 func TestMemberCannotSpeakForAnother(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, "copies=2")
 	w.start(0)
 	w.start(1)
@@ -216,6 +218,7 @@ func (in *insider) upload(m wire.Manifest) wire.Code {
 
 // TestWrongMessagesEndALink: what does not belong on a link, or is no message.
 func TestWrongMessagesEndALink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "")
 	<-w.start(0).Ready()
 	in := newInsider(t, w, 1)
@@ -252,6 +255,7 @@ func TestWrongMessagesEndALink(t *testing.T) {
 // TestRequestsOutOfRange: what a member asks for that is not there gets a Fail
 // and the link goes on.
 func TestRequestsOutOfRange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=1")
 	n := w.start(0)
 	<-n.Ready()
@@ -291,5 +295,38 @@ func TestRequestsOutOfRange(t *testing.T) {
 	msg, err := readMessage(c)
 	if ack, ok := msg.(wire.PutAck); err != nil || !ok || ack.Code != wire.CodeInvalid {
 		t.Errorf("Put from the middle: %+v, %v", msg, err)
+	}
+}
+
+// TestMemberCannotOpenLinksWithoutEnd: the dialler finds its link closed.
+func TestMemberCannotOpenLinksWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for kind, most := range map[crypto.Kind]int{crypto.Ring: maxAcceptedRing, crypto.Transfer: maxAcceptedTransfer} {
+		w := newWorld(t, 2, "")
+		n := w.start(0)
+		<-n.Ready()
+		in := newInsider(t, w, 1)
+		for range most + 4 {
+			in.dial(kind)
+		}
+		until(t, "the surplus to be refused", func() bool {
+			n.members.mu.Lock()
+			defer n.members.mu.Unlock()
+			return n.members.accepted[accepted{in.secret.Public().Noise, kind}] <= most && len(n.members.links) <= most
+		})
+		closed := 0
+		for _, c := range in.conns {
+			c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			var err error
+			for err == nil {
+				_, _, err = c.ReadRecord()
+			}
+			if errTimeout(err) != err {
+				closed++
+			}
+		}
+		if closed < 4 {
+			t.Errorf("%d of %d links of kind %d were closed, want 4 or more", closed, most+4, kind)
+		}
 	}
 }

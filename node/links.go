@@ -67,7 +67,7 @@ type pair struct {
 	dialed  time.Time    // when the last dial began
 	problem string       // why the last dial failed
 	digest  wire.Digest8 // of the roster that the member works by
-	heard   bool         // serial and digest are known
+	heard   bool         // digest is known
 }
 
 // links is the loop's table of ring links; nobody else touches it.
@@ -200,6 +200,7 @@ func (l *links) fate(p *pair, k *link, fate crypto.Fate) {
 		k.finish()
 	case crypto.Shut:
 		k.conn.Close() // its reader ends with this and reports
+		k.finish()
 	}
 	if !slices.Contains(p.others, k) {
 		p.others = append(p.others, k)

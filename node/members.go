@@ -97,15 +97,36 @@ type members struct {
 	current atomic.Pointer[book]
 	pings   *crypto.PingTable
 
-	mu     sync.Mutex
-	links  map[*crypto.Conn]struct{}
-	closed bool
+	mu       sync.Mutex
+	links    map[*crypto.Conn]struct{}
+	accepted map[accepted]int
+	closed   bool
 }
+
+// accepted counts the links of one kind that one member has dialled.
+type accepted struct {
+	noise [32]byte
+	kind  crypto.Kind
+}
+
+// What one member may have open here. It dials one ring link and maxTransfers
+// others; twice that and more is for links that are on their way out.
+const (
+	maxAcceptedRing     = 4
+	maxAcceptedTransfer = 2 * maxTransfers
+)
 
 var (
 	errDropped = errors.New("not a member of the roster any more")
 	errClosing = errors.New("this peer is closing")
+	errTooMany = errors.New("member has too many links open")
 )
+
+func newMembers(b *book, pings *crypto.PingTable) *members {
+	m := &members{pings: pings, links: make(map[*crypto.Conn]struct{}), accepted: make(map[accepted]int)}
+	m.current.Store(b)
+	return m
+}
 
 // book is the roster of now.
 func (m *members) book() *book { return m.current.Load() }
@@ -126,6 +147,13 @@ func (m *members) publish(c *crypto.Conn) error {
 	if member, ok := m.book().member(c.Peer().Noise); !ok || member.Key != c.Peer() {
 		return errDropped
 	}
+	if !c.Session().Initiator {
+		k := accepted{c.Peer().Noise, c.Kind()}
+		if c.Kind() == crypto.Ring && m.accepted[k] >= maxAcceptedRing || m.accepted[k] >= maxAcceptedTransfer {
+			return errTooMany
+		}
+		m.accepted[k]++
+	}
 	m.links[c] = struct{}{}
 	return nil
 }
@@ -134,7 +162,17 @@ func (m *members) publish(c *crypto.Conn) error {
 func (m *members) forget(c *crypto.Conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if _, ok := m.links[c]; !ok {
+		return
+	}
 	delete(m.links, c)
+	if c.Session().Initiator {
+		return
+	}
+	k := accepted{c.Peer().Noise, c.Kind()}
+	if m.accepted[k]--; m.accepted[k] == 0 {
+		delete(m.accepted, k)
+	}
 }
 
 // replace makes next the law, and ends the links and ping sessions of members

@@ -155,8 +155,7 @@ func newNode(c Config, b *book) *Node {
 	n.log = slog.New(n.lines)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.pings = crypto.NewPingTable()
-	n.members = &members{pings: n.pings, links: make(map[*crypto.Conn]struct{})}
-	n.members.current.Store(b)
+	n.members = newMembers(b, n.pings)
 	n.verify = newVerifier()
 	n.refused = newRefusals(n.log)
 	n.addresses = newAddresses(n.ctx, &n.work)

@@ -42,6 +42,7 @@ func leaks() bool {
 }
 
 func TestThreePeersKeepAFileWhenOneDies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, "copies=2")
 	w.startAll()
 	files := map[string][]byte{"empty": {}, "small": []byte("hello"), "dir/odd": bytesOf(1, 3<<20+17)}
@@ -81,6 +82,7 @@ func TestThreePeersKeepAFileWhenOneDies(t *testing.T) {
 }
 
 func TestOnePeerAloneStoresDegraded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	n := w.start(0)
 	<-n.Ready()
@@ -96,6 +98,7 @@ func TestOnePeerAloneStoresDegraded(t *testing.T) {
 }
 
 func TestAddAFourthByReload(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, "copies=3")
 	fourth := w.roster.Members[3]
 	three := *w.roster
@@ -143,6 +146,7 @@ func TestAddAFourthByReload(t *testing.T) {
 }
 
 func TestReloadRefusesWhatIsNotThisRing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "")
 	n := w.start(0)
 	<-n.Ready()
@@ -201,9 +205,10 @@ func (w *world) index(name string) int {
 }
 
 func TestSourceDiesInMidFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, "copies=2")
 	w.startAll()
-	data := bytesOf(3, 8<<20+5)
+	data := bytesOf(3, 20<<20+5)
 	put(t, w.nodes[0], "large", data)
 	n, _ := outsider(t, w, "large")
 	f, err := n.Get(t.Context(), "large", GetOptions{})
@@ -252,6 +257,7 @@ func (w *world) damage(i int, name string, at int) {
 }
 
 func TestLyingHolderIsCaughtAndLeft(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4, "copies=2")
 	w.startAll()
 	data := bytesOf(4, 6<<20)
@@ -295,6 +301,7 @@ func TestLyingHolderIsCaughtAndLeft(t *testing.T) {
 }
 
 func TestOwnDamagedCopyIsHealed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	w.startAll()
 	data := bytesOf(5, 2<<20)
@@ -315,6 +322,7 @@ func TestOwnDamagedCopyIsHealed(t *testing.T) {
 }
 
 func TestFullDiskIsStoodInFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, "copies=2")
 	w.disks[1].Capacity = 64 << 20
 	w.startAll()
@@ -341,6 +349,7 @@ func TestFullDiskIsStoodInFor(t *testing.T) {
 }
 
 func TestStopAndStartAgainKeepsFiles(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, "copies=3")
 	w.startAll()
 	put(t, w.nodes[0], "kept", []byte("kept"))
@@ -356,6 +365,7 @@ func TestStopAndStartAgainKeepsFiles(t *testing.T) {
 }
 
 func TestLeaveGivesEverythingAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3, "copies=1")
 	w.startAll()
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
@@ -378,6 +388,7 @@ func TestLeaveGivesEverythingAway(t *testing.T) {
 }
 
 func TestSameBytesAreTheSameVersion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	w.startAll()
 	first := put(t, w.nodes[0], "x", []byte("1"))
@@ -409,6 +420,7 @@ func TestSameBytesAreTheSameVersion(t *testing.T) {
 }
 
 func TestPutFailsCleanly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	w.startAll()
 	boom := errors.New("boom")
@@ -454,6 +466,7 @@ func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 // TestCloseInTheMiddle closes a node whose user reads and writes: Close waits
 // for nobody's pipe, and both users get an error.
 func TestCloseInTheMiddle(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	w.startAll()
 	put(t, w.nodes[0], "f", bytesOf(1, 4<<20))
@@ -493,6 +506,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 }
 
 func TestLoggerThatStandsStillStopsNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "copies=2")
 	block := make(chan struct{})
 	stuck := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {

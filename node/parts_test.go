@@ -293,6 +293,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, "")
 	w.plugs[0].used = true
 	p := w.plugs[0]
