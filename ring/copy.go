@@ -388,25 +388,22 @@ func (c *copier) offered(from wire.ID, m wire.Offer, v *view, o *outbox) {
 	}
 }
 
-// mayTake says whether this peer takes a version of key k: as a home holder
-// or stand-in in its own view.
+// mayTake says whether this peer takes a version of key k: as one of those
+// near enough to be a stand-in. Who offers may know of a loss that this peer
+// has not heard of.
 func mayTake(k wire.Pos, v *view) wire.Code {
-	if !v.inRing() {
+	me := &v.members[v.me]
+	switch {
+	case !me.inRing:
 		return wire.CodeNotInRing
+	case !slices.Contains(v.successors(k-1, 2*v.copies+2, nobody, nil), v.self):
+		return wire.CodeNotOwner
+	case me.row.State == wire.Full:
+		return wire.CodeFull
+	case me.row.State == wire.Stuck:
+		return wire.CodeStuck
 	}
-	for _, h := range v.holders(k, nil) {
-		if h.id != v.self {
-			continue
-		}
-		switch v.members[v.me].row.State {
-		case wire.Full:
-			return wire.CodeFull
-		case wire.Stuck:
-			return wire.CodeStuck
-		}
-		return wire.CodeOK
-	}
-	return wire.CodeNotOwner
+	return wire.CodeOK
 }
 
 // pulled answers who waited for a version, and begins the next pull.

@@ -29,6 +29,7 @@ type put struct {
 	kept      []wire.ID // have the bytes, but did not take the place
 	offers    []offered // to make up for those that were lost
 	tried     []wire.ID // were offered it
+	cannot    []wire.ID // did not take it: full, stuck, or lost on the way
 	over      bool
 }
 
@@ -151,6 +152,8 @@ func (p *put) uploaded(e Uploaded) {
 		p.ok = append(p.ok, e.Peer)
 	case e.Kept:
 		p.kept = append(p.kept, e.Peer)
+	default:
+		p.cannot = append(p.cannot, e.Peer)
 	}
 }
 
@@ -162,7 +165,10 @@ func (p *put) confirmed(from wire.ID, c wire.Confirmed) bool {
 		return false
 	}
 	p.offers = slices.Delete(p.offers, i, i+1)
-	if c.Code == wire.CodeOK && !slices.Contains(p.ok, from) {
+	switch {
+	case c.Code != wire.CodeOK:
+		p.cannot = append(p.cannot, from)
+	case !slices.Contains(p.ok, from):
 		p.ok = append(p.ok, from)
 	}
 	return true
@@ -170,15 +176,20 @@ func (p *put) confirmed(from wire.ID, c wire.Confirmed) bool {
 
 // lost notes that the link with peer fell: an offer on it is not answered.
 func (p *put) lost(peer wire.ID) {
+	n := len(p.offers)
 	p.offers = slices.DeleteFunc(p.offers, func(f offered) bool { return f.peer == peer })
+	if len(p.offers) < n {
+		p.cannot = append(p.cannot, peer)
+	}
 }
 
 // complete makes up for lost holders, or ends the put: whoever should have
 // the version in the view of now and has not is offered it, by those that
-// have it. The bytes are never asked of the user twice.
+// have it; who did not take it is stood in for, whatever the view still says
+// of it. The bytes are never asked of the user twice.
 func (p *put) complete(v *view, o *outbox) {
 	sources := slices.Concat(p.ok, p.kept)
-	want := v.targets(p.key)
+	want := v.targets(p.key, p.cannot...)
 	if len(sources) > 0 || p.remove {
 		for _, id := range want {
 			if slices.Contains(p.ok, id) || slices.Contains(p.tried, id) || len(p.tried) == tries {

@@ -39,6 +39,12 @@ func (m *member) usable() bool {
 	return m.inRing && m.row.State != wire.Full && m.row.State != wire.Stuck
 }
 
+// usable reports whether writes go to id.
+func (v *view) usable(id wire.ID) bool {
+	m := v.member(id)
+	return m != nil && m.usable()
+}
+
 // view is all rows and votes that this peer knows, and the ring that follows
 // from them. Only this file changes it. Invariant: between two steps the
 // derived fields agree with the rows, votes and beliefs.
@@ -403,19 +409,21 @@ type holder struct {
 }
 
 // holders appends the home holders of k and, for each that takes no writes, a
-// stand-in: the next peers after them that do.
-func (v *view) holders(k wire.Pos, dst []holder) []holder {
+// stand-in: the next peers after them that do. Who is in cannot takes none,
+// whatever its row says.
+func (v *view) holders(k wire.Pos, dst []holder, cannot ...wire.ID) []holder {
 	homes, lacking := 0, 0
 	for j, i := 0, at(v.members, k); j < len(v.members); j, i = j+1, (i+1)%len(v.members) {
 		m := &v.members[i]
 		switch {
 		case homes < v.copies && m.home():
 			homes++
-			if !m.usable() {
+			use := m.usable() && !slices.Contains(cannot, m.id)
+			if !use {
 				lacking++
 			}
-			dst = append(dst, holder{m.id, true, m.inRing, m.usable()})
-		case homes >= v.copies && lacking > 0 && m.usable():
+			dst = append(dst, holder{m.id, true, m.inRing, use})
+		case homes >= v.copies && lacking > 0 && m.usable() && !slices.Contains(cannot, m.id):
 			lacking--
 			dst = append(dst, holder{m.id, false, true, true})
 		case homes >= v.copies && lacking == 0:
@@ -426,10 +434,10 @@ func (v *view) holders(k wire.Pos, dst []holder) []holder {
 }
 
 // targets returns who gets the writes of k: usable home holders, then
-// stand-ins.
-func (v *view) targets(k wire.Pos) []wire.ID {
+// stand-ins; nobody in cannot.
+func (v *view) targets(k wire.Pos, cannot ...wire.ID) []wire.ID {
 	var ids []wire.ID
-	for _, h := range v.holders(k, nil) {
+	for _, h := range v.holders(k, nil, cannot...) {
 		if h.use {
 			ids = append(ids, h.id)
 		}
