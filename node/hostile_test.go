@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -314,19 +316,23 @@ func TestMemberCannotOpenLinksWithoutEnd(t *testing.T) {
 			defer n.members.mu.Unlock()
 			return n.members.accepted[accepted{in.secret.Public().Noise, kind}] <= most && len(n.members.links) <= most
 		})
-		closed := 0
+		var closed atomic.Int32
+		var reading sync.WaitGroup
 		for _, c := range in.conns {
-			c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-			var err error
-			for err == nil {
-				_, _, err = c.ReadRecord()
-			}
-			if errTimeout(err) != err {
-				closed++
-			}
+			c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+			reading.Go(func() {
+				var err error
+				for err == nil {
+					_, _, err = c.ReadRecord()
+				}
+				if errTimeout(err) != err {
+					closed.Add(1)
+				}
+			})
 		}
-		if closed < 4 {
-			t.Errorf("%d of %d links of kind %d were closed, want 4 or more", closed, most+4, kind)
+		reading.Wait()
+		if n := closed.Load(); n < 4 {
+			t.Errorf("%d of %d links of kind %d were closed, want 4 or more", n, most+4, kind)
 		}
 	}
 }
