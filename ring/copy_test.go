@@ -17,7 +17,7 @@ type world struct {
 // within returns peer 10, active in a ring with others.
 func within(t *testing.T, others ...wire.ID) *world {
 	t.Helper()
-	w := &world{Ring: New(config(10, append([]wire.ID{10}, others...)...))}
+	w := &world{Ring: New(config(10, append([]wire.ID{10}, others...)...)), now: Time(time.Second)}
 	w.step(Tick{})
 	w.step(Persisted{1})
 	n := wire.Rows{}

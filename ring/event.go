@@ -3,7 +3,8 @@ package ring
 import "securepeer/wire"
 
 // Time is an instant: nanoseconds since some start of the driver's, on a
-// clock that never goes back. The machine never asks what time it is.
+// clock that never goes back and is never 0, which stands for no instant. The
+// machine never asks what time it is.
 type Time int64
 
 // Op names one operation of this peer's user, chosen by the driver.

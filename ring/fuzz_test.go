@@ -158,7 +158,7 @@ func FuzzStep(f *testing.F) {
 		c := config(10, five...)
 		c.Roster.Walk, c.HasContact, c.Contact = g.IntN(2) == 0, g.IntN(2) == 0, g.id()
 		r := New(c)
-		now, due := Time(0), 0
+		now, due := Time(1), 0
 		for range events % 2000 {
 			var e Event
 			if next := r.Next(); next <= now && due < 20 {
