@@ -104,17 +104,14 @@ func knock(ctx context.Context, addr string, b []byte) (back int64, err error) {
 }
 
 // knockAll lets all strangers knock at once and returns the bytes that came
-// back.
-func knockAll(ctx context.Context, addr string, all []stranger) (back int64, err error) {
+// back to each.
+func knockAll(ctx context.Context, addr string, all []stranger) (back []int64, err error) {
 	var wait sync.WaitGroup
-	counts, errs := make([]int64, len(all)), make([]error, len(all))
+	back, errs := make([]int64, len(all)), make([]error, len(all))
 	for i, s := range all {
-		wait.Go(func() { counts[i], errs[i] = knock(ctx, addr, s.bytes) }) // ends within refusalTime
+		wait.Go(func() { back[i], errs[i] = knock(ctx, addr, s.bytes) }) // ends within refusalTime
 	}
 	wait.Wait()
-	for _, n := range counts {
-		back += n
-	}
 	return back, errors.Join(errs...)
 }
 

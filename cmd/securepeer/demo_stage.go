@@ -145,17 +145,25 @@ func (s *stage) start(a *actor, out io.Writer, command ...string) error {
 	cmd.Args[0] = os.Args[0]
 	cmd.Dir, cmd.Stdout, cmd.Stderr = a.dir, out, log
 	cmd.SysProcAttr = ownGroup()
+	a.listen.release()
+	if err := a.run(cmd); err != nil {
+		return fmt.Errorf("starting %s: %w", a.name(), err)
+	}
+	return nil
+}
+
+// run starts the peer's process.
+func (a *actor) run(cmd *exec.Cmd) error {
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
 	}
-	a.listen.release()
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting %s: %w", a.name(), err)
+		return err
 	}
 	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
 	a.process = p
-	go func() { // ends with the process, which close kills and waits for
+	go func() { // ends with the process, which kill ends and waits for
 		p.err = cmd.Wait()
 		close(p.done)
 	}()

@@ -38,6 +38,14 @@ type prop struct {
 	holds  []string // who has a copy
 }
 
+// label is the file's name, short enough for a line.
+func (p *prop) label() string {
+	if p.canary {
+		return p.file[:len("CANARY-xx")] + "..."
+	}
+	return p.file
+}
+
 // props are the sizes at which things go wrong, and one that takes a while.
 func props(canary string) []*prop {
 	return []*prop{
@@ -108,6 +116,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"What an eavesdropper saw", s.eavesdrop},
 	} {
 		s.printf("\n%s\n", scene.title)
+		s.flush() // an error here is found again at the end
 		if err := scene.play(ctx); err != nil {
 			return fmt.Errorf("%s: %w", strings.ToLower(scene.title), err)
 		}
@@ -236,7 +245,7 @@ func (s *story) store(ctx context.Context) error {
 		if len(result.Copies) >= keys.DefaultCopies && result.Size == p.size {
 			enough++
 		}
-		s.sayf("%-9s by %-5s on the disks of %-18s in %s", size(p.size), p.by.name(), names(result.Copies), span(time.Since(began)))
+		s.sayf("%-12s  %8s  by %-5s  on the disks of %-17s  in %s", p.label(), size(p.size), p.by.name(), names(result.Copies), span(time.Since(began)))
 	}
 	s.seen.add("files stored, each on 3 disks before put returns", s.allFiles(), fmt.Sprintf("%d files", enough))
 	return nil
@@ -267,27 +276,30 @@ func (s *story) kill(ctx context.Context) error {
 	return nil
 }
 
-// fetch gets each file through a peer that did not put it and, if there is
-// one, has no copy.
+// fetch gets each file through every peer but the one that put it.
 func (s *story) fetch(ctx context.Context) error {
-	same := 0
-	for i, p := range s.props {
-		live := s.stage.live()
-		reader := live[slices.IndexFunc(live, func(a *actor) bool { return a != p.by })]
-		for k := range live {
-			if a := live[(i+k)%len(live)]; a != p.by && !slices.Contains(p.holds, a.name()) {
-				reader = a
+	same, gets := 0, 0
+	for _, p := range s.props {
+		began := time.Now()
+		var readers, sources []string
+		for _, reader := range s.stage.live() {
+			if reader == p.by {
+				continue
+			}
+			from, err := s.compare(ctx, reader, p)
+			if err != nil {
+				return err
+			}
+			readers = append(readers, reader.name())
+			if !slices.Contains(sources, from) {
+				sources = append(sources, from)
 			}
 		}
-		began := time.Now()
-		from, err := s.compare(ctx, reader, p)
-		if err != nil {
-			return err
-		}
 		same++
-		s.sayf("%-9s at %-7s from %-7s the same bytes, in %s", size(p.size), reader.name(), from, span(time.Since(began)))
+		gets += len(readers)
+		s.sayf("%-12s  at %s, from %s: the same bytes  in %s", p.label(), names(readers), names(sources), span(time.Since(began)))
 	}
-	s.seen.add("everything fetched and compared byte for byte", s.allFiles(), fmt.Sprintf("%d files", same))
+	s.seen.add(fmt.Sprintf("everything fetched by all others, %d times, and compared", gets), s.allFiles(), fmt.Sprintf("%d files", same))
 	return nil
 }
 
@@ -366,8 +378,8 @@ func (s *story) forge(ctx context.Context) error {
 	if all == nil {
 		return err
 	}
-	s.seen.add("a member's join, leave, vote, offer, put for others", "5 refused", fmt.Sprintf("%d refused", refusals(all[0], liar)))
-	if err := s.unmoved(ctx, "the ring after that", live, before); err != nil {
+	s.seen.add("a member's join, leave, vote, offer, put in others' names", "5 refused", fmt.Sprintf("%d refused", refusals(all[0], liar)))
+	if err := s.unmoved(ctx, "the ring after these lies", live, before); err != nil {
 		return err
 	}
 	_, err = s.compare(ctx, target, file)
@@ -444,16 +456,22 @@ func (s *story) knock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.seen.add(fmt.Sprintf("a stranger knocks on TCP in %d ways", len(all)), "0 bytes back", fmt.Sprintf("%d bytes back", back))
-	sent, back, err := shout(target.member.Addr, datagram)
+	var answered int64
+	for i, n := range back {
+		if answered += n; n > 0 {
+			s.sayf("%s got %d bytes back", what[i], n)
+		}
+	}
+	s.seen.add(fmt.Sprintf("a stranger on TCP, in %d ways", len(all)), "0 bytes back", fmt.Sprintf("%d bytes back", answered))
+	sent, echoed, err := shout(target.member.Addr, datagram)
 	if err != nil {
 		return err
 	}
 	s.sayf("and over UDP: %d datagrams, random and recorded ones", sent)
-	s.seen.add(fmt.Sprintf("a stranger sends %d datagrams", sent), "0 bytes back", fmt.Sprintf("%d bytes back", back))
+	s.seen.add(fmt.Sprintf("a stranger on UDP, %d datagrams", sent), "0 bytes back", fmt.Sprintf("%d bytes back", echoed))
 	lines := target.logged() - logged
 	s.seen.judge("what the peer logs about it", fmt.Sprintf("at most %d lines", maxLogged), fmt.Sprintf("%d lines", lines), lines <= maxLogged)
-	return s.unmoved(ctx, "the ring after that", live, before)
+	return s.unmoved(ctx, "the ring after all that knocking", live, before)
 }
 
 // eavesdrop adds up what the relays saw, and shows that they would have seen

@@ -56,7 +56,7 @@ type relay struct {
 	closed   bool
 	conns    map[net.Conn]struct{}
 	flows    map[netip.AddrPort]*net.UDPConn
-	frame    []byte // the newest first frame that a dialler sent
+	frame    []byte // the newest first frame of a dialler that was answered
 	datagram []byte // the newest datagram of a ping's size
 }
 
@@ -144,13 +144,15 @@ func (r *relay) pass(dialler *net.TCPConn) {
 	}
 	defer r.forget(peer)
 	var both sync.WaitGroup
-	both.Go(func() { r.copy(peer, dialler, &recording{relay: r}) })
-	both.Go(func() { r.copy(dialler, peer, nil) })
+	rec := &recording{relay: r}
+	both.Go(func() { r.copy(peer, dialler, rec.asked) })
+	both.Go(func() { r.copy(dialler, peer, rec.answered) })
 	both.Wait()
 }
 
-// copy passes one direction on, with its end. If it breaks, both ends break.
-func (r *relay) copy(to, from *net.TCPConn, rec *recording) {
+// copy passes one direction on, with its end, and shows it to see. If it
+// breaks, both ends break.
+func (r *relay) copy(to, from *net.TCPConn, see func([]byte)) {
 	buf := make([]byte, relayBuffer)
 	s := scanner{needle: r.needle}
 	for {
@@ -158,7 +160,7 @@ func (r *relay) copy(to, from *net.TCPConn, rec *recording) {
 		if n > 0 {
 			r.tally.streamBytes.Add(int64(n))
 			r.tally.hits.Add(int64(s.scan(buf[:n])))
-			rec.add(buf[:n])
+			see(buf[:n])
 			if _, err := to.Write(buf[:n]); err != nil {
 				from.Close()
 				return
@@ -176,23 +178,27 @@ func (r *relay) copy(to, from *net.TCPConn, rec *recording) {
 	}
 }
 
-// recording keeps the first frame of a stream. A nil one keeps nothing.
+// recording keeps the first frame of a stream until it is answered: a peer
+// that has not seen it yet would take a copy for the first.
 type recording struct {
 	relay *relay
-	frame []byte
-	done  bool
+	frame []byte // guarded by the relay's lock
+	done  bool   // likewise
 }
 
-func (c *recording) add(p []byte) {
-	if c == nil || c.done {
-		return
-	}
+func (c *recording) asked(p []byte) {
+	c.relay.mu.Lock()
+	defer c.relay.mu.Unlock()
 	c.frame = append(c.frame, p[:min(len(p), crypto.Frame1Size-len(c.frame))]...)
-	if c.done = len(c.frame) == crypto.Frame1Size; c.done {
-		c.relay.mu.Lock()
+}
+
+func (c *recording) answered([]byte) {
+	c.relay.mu.Lock()
+	defer c.relay.mu.Unlock()
+	if !c.done && len(c.frame) == crypto.Frame1Size {
 		c.relay.frame = c.frame
-		c.relay.mu.Unlock()
 	}
+	c.done = true
 }
 
 // receive passes datagrams on to the peer, each source's from a socket of its
