@@ -103,8 +103,8 @@ func TestOfferWithoutAnswerHoldsUpNobodyElse(t *testing.T) {
 	}
 	var all []Action
 	for range 90 { // 20 is heard, or it would be held unreachable
-		w.step(Pinged{20, wire.Ping{Ack: true}})
-		w.step(Pinged{30, wire.Ping{Ack: true}})
+		w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1}})
+		w.step(Pinged{30, wire.Ping{Ack: true, Mine: 1}})
 		all = append(all, w.pass(time.Second)...)
 	}
 	if got := settledOf(all); !got[30] || got[20] {

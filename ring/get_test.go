@@ -87,7 +87,7 @@ func TestGetVerdict(t *testing.T) {
 				}
 			}
 			for _, id := range []wire.ID{20, 30, 40} {
-				w.step(Pinged{id, wire.Ping{Ack: true}})
+				w.step(Pinged{id, wire.Ping{Ack: true, Mine: 1}})
 			}
 			out = append(out, w.pass(500*time.Millisecond)...)
 		}
