@@ -25,10 +25,6 @@ const (
 	// never gives one must not keep the others from being settled. A pull that
 	// takes longer goes on, and the next pass finds what it brought.
 	offerWait = Time(time.Minute)
-
-	// maxRecheck is how many fresh puts are remembered until they are checked;
-	// beyond, everything is.
-	maxRecheck = 1024
 )
 
 // copier is the one loop that moves versions, for join, leave, return and
@@ -50,7 +46,7 @@ type copier struct {
 	pass    *pass
 	holding bool // the last pass found a version that nobody else in reach is home to
 
-	recheck []fresh
+	fresh   fresh
 	pulls   []pull
 	queue   []pull
 	settled map[wire.ID]wire.Incarnation // who gave this peer all, in which incarnation of it
@@ -75,12 +71,6 @@ type pass struct {
 	offers  []offered
 	failed  []wire.ID
 	skipped bool // a version had no home holder within reach but this peer
-}
-
-// fresh is a version that was just put here.
-type fresh struct {
-	version Version
-	due     Time
 }
 
 // pull is a version on its way here, and who offered it.
@@ -153,10 +143,7 @@ func (c *copier) step(now Time, v *view, o *outbox) {
 		p.offers = p.offers[1:]
 		c.advance(now, v, o)
 	}
-	for len(c.recheck) > 0 && now >= c.recheck[0].due {
-		c.check(c.recheck[0].version, v, o)
-		c.recheck = c.recheck[1:]
-	}
+	c.fresh.step(now, v, o)
 }
 
 // gives reports whether this peer offers what it holds: in the ring, and on
@@ -235,30 +222,16 @@ func homes(v *view, stamps []stamp, k wire.Pos) []int {
 	return is
 }
 
-// check offers a version that was put here a while ago to its home holders
-// and stand-ins: whoever put it may have died before all of them had it, or
-// have taken others for them. Each one that got it does so, as none knows who
-// else did.
-func (c *copier) check(x Version, v *view, o *outbox) {
-	for _, id := range v.targets(x.Key) {
-		if id != v.self {
-			o.do(SendOffer{To: id, Req: o.number(), Version: x})
-		}
-	}
-}
-
-// stored remembers a fresh put.
+// stored remembers a version that was just written here.
 func (c *copier) stored(now Time, x Version) {
-	if len(c.recheck) >= maxRecheck {
-		c.recheck = nil
+	if !c.fresh.add(now, x) {
 		c.reset(now + Time(c.interval))
-		return
 	}
-	c.recheck = append(c.recheck, fresh{x, now + Time(3*c.interval)})
 }
 
-// confirmed takes the answer to an offer of the pass.
+// confirmed takes the answer to an offer.
 func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o *outbox) {
+	c.fresh.confirmed(from, m)
 	if c.pass == nil {
 		return
 	}
@@ -354,7 +327,7 @@ func (c *copier) agreed(v *view, since wire.Incarnation) bool {
 
 // pending counts what is on its way.
 func (c *copier) pending() int {
-	n := len(c.pulls) + len(c.queue)
+	n := len(c.pulls) + len(c.queue) + c.fresh.pending()
 	if c.pass != nil {
 		n += len(c.pass.offers) + len(c.pass.batch)
 	}
@@ -435,8 +408,6 @@ func (c *copier) next(v *view) Time {
 	if c.pass != nil && len(c.pass.offers) > 0 {
 		t = min(t, c.pass.offers[0].at+offerWait)
 	}
-	if len(c.recheck) > 0 {
-		t = min(t, c.recheck[0].due)
-	}
+	t = min(t, c.fresh.next())
 	return t
 }

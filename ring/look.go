@@ -191,7 +191,7 @@ func (k *look) silent(v *view) []wire.ID {
 		case !l.home || slices.Contains(ids, l.peer):
 		case l.state != answered || l.behind:
 			ids = append(ids, l.peer)
-		case v.usable(l.peer):
+		case v.hasRoom(l.peer):
 			noes++
 		default:
 			idle = append(idle, l.peer)

@@ -190,8 +190,12 @@ func (p *put) lost(peer wire.ID) {
 func (p *put) complete(v *view, o *outbox) {
 	sources := slices.Concat(p.ok, p.kept)
 	want := v.targets(p.key, p.cannot...)
+	take := want
+	if p.remove && !slices.Contains(want, v.self) {
+		take = append(slices.Clone(want), v.self) // it sees to those that can't be reached now
+	}
 	if len(sources) > 0 || p.remove {
-		for _, id := range want {
+		for _, id := range take {
 			if slices.Contains(p.ok, id) || slices.Contains(p.tried, id) || len(p.tried) == tries {
 				continue
 			}
@@ -238,16 +242,19 @@ func (p *put) offer(id wire.ID, sources []wire.ID, v *view, o *outbox) {
 	o.send(id, m)
 }
 
-// pulled takes the end of a pull of this peer itself.
-func (p *put) pulled(e Pulled, v *view) {
-	if p.sealed && p.manifest.Sum() == e.Version.Sum {
-		for _, f := range p.offers {
-			if f.peer == v.self {
-				p.confirmed(v.self, wire.Confirmed{Req: f.req, Code: e.Code})
-				return
-			}
+// pulled takes the end of a pull of this peer itself and reports whether this
+// put has brought its version here by it.
+func (p *put) pulled(e Pulled, v *view) bool {
+	if !p.sealed || p.manifest.Sum() != e.Version.Sum {
+		return false
+	}
+	for _, f := range p.offers {
+		if f.peer == v.self {
+			p.confirmed(v.self, wire.Confirmed{Req: f.req, Code: e.Code})
+			return e.Code == wire.CodeOK
 		}
 	}
+	return false
 }
 
 func (p *put) finish(r Result, v *view, o *outbox) {

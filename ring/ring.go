@@ -140,6 +140,7 @@ func New(c Config) *Ring {
 func (r *Ring) tune() {
 	t := r.roster.Interval
 	r.detect.interval, r.links.interval, r.spread.interval, r.copies.interval = t, t, t, t
+	r.copies.fresh.interval = t
 	r.detect.serial, r.detect.roster = r.roster.Serial, r.roster.Digest
 	r.route = route{walk: r.roster.Walk, shortcuts: r.roster.Shortcuts}
 }
@@ -178,7 +179,9 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 	case Pulled:
 		r.copies.pulled(e, r.view, &r.out)
 		for _, p := range r.puts {
-			p.pulled(e, r.view)
+			if p.pulled(e, r.view) {
+				r.copies.stored(now, e.Version)
+			}
 			p.step(now, r.view, &r.own, &r.out)
 		}
 	case Scanned:

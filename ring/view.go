@@ -34,16 +34,11 @@ func (m *member) unreachable() bool { return m.verdict || m.absent || m.silent |
 // or left, reachable or not.
 func (m *member) home() bool { return m.seen && m.row.State < wire.Leaving }
 
-// usable reports whether writes go to m.
-func (m *member) usable() bool {
-	return m.inRing && m.row.State != wire.Full && m.row.State != wire.Stuck
-}
+// hasRoom reports whether the disk of m takes writes, as far as m says.
+func (m *member) hasRoom() bool { return m.row.State != wire.Full && m.row.State != wire.Stuck }
 
-// usable reports whether writes go to id.
-func (v *view) usable(id wire.ID) bool {
-	m := v.member(id)
-	return m != nil && m.usable()
-}
+// usable reports whether writes go to m.
+func (m *member) usable() bool { return m.inRing && m.hasRoom() }
 
 // view is all rows and votes that this peer knows, and the ring that follows
 // from them. Only this file changes it. Invariant: between two steps the
@@ -129,6 +124,12 @@ func (v *view) member(id wire.ID) *member {
 		return &v.members[i]
 	}
 	return nil
+}
+
+// hasRoom reports whether the disk of id takes writes, as far as id says.
+func (v *view) hasRoom(id wire.ID) bool {
+	m := v.member(id)
+	return m != nil && m.hasRoom()
 }
 
 // mix adds or removes an item of the digest: XOR, so that order is nothing.

@@ -1,0 +1,114 @@
+package ring
+
+import (
+	"slices"
+	"time"
+
+	"securepeer/wire"
+)
+
+const (
+	// maxFresh is how many fresh versions are remembered until everybody has
+	// them; beyond, a whole pass looks after them.
+	maxFresh = 1024
+
+	// freshWait is how many intervals a fresh version is left alone first: the
+	// put itself may still bring it everywhere. Later waits double, up to
+	// freshWait << freshBackoff.
+	freshWait    = 3
+	freshBackoff = 5
+)
+
+// fresh is the versions that were just written here: until all home holders
+// and stand-ins have them, this peer offers them. Whoever put one may have
+// died before all had it, or have taken others for its holders, and each peer
+// that has it does so, as none knows who else did.
+type fresh struct {
+	interval time.Duration
+	waiting  []young // by due
+}
+
+// young is one of them.
+type young struct {
+	version Version
+	due     Time
+	tries   int
+	offers  []offered // not answered yet
+	have    []wire.ID // who confirmed it
+}
+
+// add remembers a version and reports whether there was room.
+func (f *fresh) add(now Time, x Version) bool {
+	if len(f.waiting) >= maxFresh {
+		f.waiting = nil
+		return false
+	}
+	f.put(young{version: x, due: now + Time(freshWait*f.interval)})
+	return true
+}
+
+func (f *fresh) put(y young) {
+	i, _ := slices.BinarySearchFunc(f.waiting, y.due, func(o young, due Time) int {
+		if o.due <= due {
+			return -1
+		}
+		return 1
+	})
+	f.waiting = slices.Insert(f.waiting, i, y)
+}
+
+// step offers what is due to whoever has not confirmed it, and forgets what
+// all have.
+func (f *fresh) step(now Time, v *view, o *outbox) {
+	for len(f.waiting) > 0 && now >= f.waiting[0].due {
+		y := f.waiting[0]
+		f.waiting = f.waiting[1:]
+		y.offers = nil
+		for _, id := range v.targets(y.version.Key) {
+			if id != v.self && !slices.Contains(y.have, id) {
+				y.offers = append(y.offers, offered{peer: id, req: o.number()})
+			}
+		}
+		for _, a := range y.offers {
+			o.do(SendOffer{To: a.peer, Req: a.req, Version: y.version})
+		}
+		if len(y.offers) > 0 {
+			y.due = now + Time(freshWait*f.interval)<<min(y.tries, freshBackoff)
+			y.tries++
+			f.put(y)
+		}
+	}
+}
+
+// confirmed takes the answer to an offer. Forbidden is final: who wrote the
+// version is not in the other's roster.
+func (f *fresh) confirmed(from wire.ID, c wire.Confirmed) {
+	for i := range f.waiting {
+		y := &f.waiting[i]
+		j := slices.IndexFunc(y.offers, func(a offered) bool { return a.req == c.Req && a.peer == from })
+		if j < 0 {
+			continue
+		}
+		y.offers = slices.Delete(y.offers, j, j+1)
+		if c.Code == wire.CodeOK || c.Code == wire.CodeForbidden {
+			y.have = append(y.have, from)
+		}
+		return
+	}
+}
+
+// pending counts the offers that are not answered.
+func (f *fresh) pending() int {
+	n := 0
+	for i := range f.waiting {
+		n += len(f.waiting[i].offers)
+	}
+	return n
+}
+
+func (f *fresh) next() Time {
+	if len(f.waiting) == 0 {
+		return never
+	}
+	return f.waiting[0].due
+}
