@@ -198,29 +198,51 @@ func (n *Node) openStore(fsys store.FS) error {
 	return nil
 }
 
-// openSockets opens both sockets of one address. With port 0 the operating
-// system picks one for TCP, and UDP gets the same.
+// openSockets opens both sockets, those of them that the caller has not.
 func (n *Node) openSockets() error {
 	listener, packets := n.config.Listener, n.config.PacketConn
 	var err error
-	if listener == nil {
-		if listener, err = net.Listen("tcp", n.config.Listen); err != nil {
-			return socketError(n.config.Listen, err)
-		}
+	switch {
+	case listener == nil && packets == nil:
+		listener, packets, err = listenBoth(n.config.Listen)
+	case listener == nil:
+		listener, err = net.Listen("tcp", n.config.Listen)
+	case packets == nil:
+		packets, err = net.ListenPacket("udp", n.config.Listen)
 	}
-	if packets == nil {
-		at := n.config.Listen
-		if n.config.Listener == nil {
-			at = listener.Addr().String()
-		}
-		if packets, err = net.ListenPacket("udp", at); err != nil {
-			listener.Close() // nobody has come yet
-			return socketError(at, err)
-		}
+	if err != nil {
+		return socketError(n.config.Listen, err)
 	}
 	n.packets = packets
 	n.listener = crypto.Listen(listener, n.crypto)
 	return nil
+}
+
+// freePortTries is how often a free port is looked for that both TCP and UDP
+// have.
+const freePortTries = 20
+
+// listenBoth opens one port for TCP and UDP. With port 0 the operating system
+// picks one for TCP, and somebody may have it for UDP.
+func listenBoth(address string) (net.Listener, net.PacketConn, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	for try := 1; ; try++ {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, nil, err
+		}
+		packets, err := net.ListenPacket("udp", listener.Addr().String())
+		if err == nil {
+			return listener, packets, nil
+		}
+		listener.Close() // nobody has come yet
+		if port != "0" || try == freePortTries {
+			return nil, nil, err
+		}
+	}
 }
 
 func socketError(address string, err error) error {

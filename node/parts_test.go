@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -314,4 +316,44 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	<-n.Done()
+}
+
+func TestDefaultSocketsShareOnePort(t *testing.T) {
+	secret, err := keys.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roster, err := keys.ParseRoster(fmt.Appendf(nil, "ring r\npeer 1 a %s addr=h:1\n", secret.Public()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(Config{Secret: secret, Roster: roster, Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if tcp, udp := n.Addr().String(), n.packets.LocalAddr().String(); tcp != udp {
+		t.Errorf("TCP listens on %s, UDP on %s", tcp, udp)
+	}
+}
+
+func TestNamesOfHostsAreLookedUpInTheBackground(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	a := newAddresses(ctx, &work)
+	until(t, "localhost to be known", func() bool { return a.udp("localhost:7460") != nil })
+	if got := a.udp("localhost:7460").(*net.UDPAddr); !got.IP.IsLoopback() || got.Port != 7460 {
+		t.Errorf("localhost is %v", got)
+	}
+	if got := a.udp("192.0.2.7:1").String(); got != "192.0.2.7:1" {
+		t.Errorf("a literal is %v", got)
+	}
+	if !a.has(netip.MustParseAddr("192.0.2.7")) || a.has(netip.MustParseAddr("192.0.2.8")) {
+		t.Error("known addresses are not those of the roster")
+	}
+	cancel()
+	work.Wait()
+	if a.udp("example.invalid:1") != nil {
+		t.Error("an unknown name has an address")
+	}
 }

@@ -266,3 +266,56 @@ func TestAbandonedUploadIsForgotten(t *testing.T) {
 func uploadTo(ids ...wire.ID) ring.Upload {
 	return ring.Upload{Op: 1 << 40, To: ids, Holders: ids, Version: 1}
 }
+
+func TestIdleRingLinksAreHungUp(t *testing.T) {
+	inBubble(t, 8, 8, "copies=1 observers=1", func(b *bubble) {
+		t := b.t
+		ringLinks := func() (count int) {
+			for _, n := range b.nodes {
+				n.members.mu.Lock()
+				for c := range n.members.links {
+					if c.Kind() == crypto.Ring {
+						count++
+					}
+				}
+				n.members.mu.Unlock()
+			}
+			return count
+		}
+		for _, n := range b.nodes {
+			if _, silent, err := n.List(t.Context(), ""); err != nil || len(silent) > 0 {
+				t.Fatal(silent, err)
+			}
+		}
+		if n := ringLinks(); n != 8*7 {
+			t.Errorf("%d ends of ring links after everybody asked everybody, want %d", n, 8*7)
+		}
+		time.Sleep(time.Minute)
+		if n := ringLinks(); n < 8*2 || n > 8*4 {
+			t.Errorf("%d ends of ring links after a minute, want those with neighbours", n)
+		}
+		put(t, b.nodes[0], "f", []byte("x"))
+		for _, n := range b.nodes {
+			if got, _ := get(t, n, "f"); string(got) != "x" {
+				t.Errorf("got %q", got)
+			}
+		}
+	})
+}
+
+func TestFullDiskIsNoticedAndItsEndToo(t *testing.T) {
+	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		for _, c := range []struct {
+			capacity int64
+			want     string
+		}{{fullBelow - 1, "full"}, {0, "active"}} {
+			synctest.Wait()
+			b.disks[1].Capacity = c.capacity
+			time.Sleep(2 * measureEach)
+			if s := status(t, b.nodes[0]).Peers[1].State; s != c.want {
+				t.Errorf("with room for %d bytes n1 is %s, want %s", c.capacity, s, c.want)
+			}
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -56,20 +55,11 @@ func newWorld(t *testing.T, n int, settings string) *world {
 // bind takes a port for TCP and UDP.
 func (w *world) bind(addr string) *plug {
 	w.t.Helper()
-	for try := 0; ; try++ {
-		tcp, err := net.Listen("tcp", addr)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		if err == nil {
-			return newPlug(tcp, udp)
-		}
-		tcp.Close() // somebody else has the UDP port: another one
-		if try == 10 {
-			w.t.Fatal(err)
-		}
+	tcp, udp, err := listenBoth(addr)
+	if err != nil {
+		w.t.Fatal(err)
 	}
+	return newPlug(tcp, udp)
 }
 
 func (w *world) close() {
