@@ -1,0 +1,55 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"testing"
+
+	"securepeer/node"
+)
+
+// Each kind of failure of a node is told apart at the other end.
+func TestErrorCodes(t *testing.T) {
+	for _, test := range []struct {
+		err    error
+		code   Code
+		status int
+	}{
+		{&node.NotFoundError{Name: "f"}, CodeNotFound, 404},
+		{&node.UnavailableError{Name: "f", Silent: []string{"bob"}}, CodeUnavailable, 503},
+		{&node.TakenError{Name: "f", By: "bob"}, CodeTaken, 403},
+		{&node.IntegrityError{Name: "f", Peers: []string{"bob"}}, CodeIntegrity, 500},
+		{&node.NameError{Name: "..", Err: errors.New("no")}, CodeBadName, 400},
+		{&node.LeaveError{Silent: []string{"bob"}}, CodeUnavailable, 503},
+		{&node.PeerError{Peer: "bob", Err: errors.New("no answer")}, CodeUnreachable, 503},
+		{&node.PeerError{Peer: "zoe", Err: node.ErrNoSuchMember}, CodeNoPeer, 404},
+		{node.ErrNotReady, CodeNotReady, 503},
+		{node.ErrClosed, CodeInterrupted, 503},
+		{node.ErrNoSpace, CodeNoSpace, 507},
+		{node.ErrOutOfHops, CodeUnavailable, 503},
+		{context.DeadlineExceeded, CodeTimeout, 504},
+		{context.Canceled, CodeCanceled, 503},
+		{newError(CodeBadRoster, "line 3"), CodeBadRoster, 400},
+		{errors.New("anything"), CodeInternal, 500},
+	} {
+		got := errorOf(fmt.Errorf("putting: %w", test.err))
+		if got.Code != test.code || got.Schema != SchemaError || got.Message == "" {
+			t.Errorf("errorOf(%v) = %+v, want %s", test.err, got, test.code)
+		}
+		if status := statusOf(got.Code); status != test.status || http.StatusText(status) == "" {
+			t.Errorf("statusOf(%s) = %d, want %d", got.Code, status, test.status)
+		}
+		b, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Error
+		if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back, *got) {
+			t.Errorf("%s reads back as %+v, %v", b, back, err)
+		}
+	}
+}
