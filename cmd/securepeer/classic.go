@@ -33,9 +33,6 @@ const (
 	stepIntervals = 8
 	// settleIntervals is how long nothing more may be said after a step.
 	settleIntervals = 2
-	// quietPart of an interval without a ping is a good moment to begin with
-	// one: seven peers leave gaps of a seventh or more.
-	quietPart = 14
 	// gatherPart of an interval is how long lines are held back, so that those
 	// of different peers can be put in the order in which they were said.
 	gatherPart = 60
@@ -290,7 +287,7 @@ func (r *classicRing) playJoin(ctx context.Context) error {
 	return errors.Join(err, r.stillRun())
 }
 
-// showPings is step 2: the pings of one interval, from a quiet moment on.
+// showPings is step 2: the pings of one interval.
 func (r *classicRing) showPings(ctx context.Context, circle []string) error {
 	r.notef("step 2: the pings of one interval")
 	stop, err := r.listen(ctx, true)
@@ -298,24 +295,18 @@ func (r *classicRing) showPings(ctx context.Context, circle []string) error {
 		return err
 	}
 	defer stop()
-	quiet := time.NewTimer(r.interval / quietPart)
-	defer quiet.Stop()
-	for begun := false; !begun; {
-		select {
-		case <-r.heard:
-			quiet.Reset(r.interval / quietPart)
-		case <-quiet.C:
-			begun = true
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	begin, err := r.quietMoment(ctx)
+	if err != nil {
+		return err
 	}
-	end := time.NewTimer(r.interval)
+	end := time.NewTimer(time.Until(begin.Add(r.interval)))
 	defer end.Stop()
 	for got := (script{}); ; {
 		select {
 		case u := <-r.heard:
-			r.gather(ctx, u, got)
+			if !u.at.Before(begin) {
+				r.gather(ctx, u, got)
+			}
 		case <-end.C:
 			r.judge(2, pingScript(circle).faults(got, unordered))
 			return nil
@@ -323,6 +314,45 @@ func (r *classicRing) showPings(ctx context.Context, circle []string) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// quietMoment listens to the pings of one interval and returns a moment in the
+// next one that lies in the middle of their longest silence, so that no ping
+// is cut from its ack.
+func (r *classicRing) quietMoment(ctx context.Context) (time.Time, error) {
+	began := time.Now()
+	end := time.NewTimer(r.interval)
+	defer end.Stop()
+	var phases []time.Duration // when in the interval something was said
+	for {
+		select {
+		case u := <-r.heard:
+			if phase := u.at.Sub(began); phase >= 0 && phase < r.interval {
+				phases = append(phases, phase)
+			}
+		case <-end.C:
+			return began.Add(r.interval + longestSilence(phases, r.interval)), nil
+		case <-ctx.Done():
+			return time.Time{}, context.Cause(ctx)
+		}
+	}
+}
+
+// longestSilence returns the middle of the longest gap between phases of an
+// interval that comes again and again.
+func longestSilence(phases []time.Duration, interval time.Duration) (middle time.Duration) {
+	slices.Sort(phases)
+	var longest time.Duration
+	for i, phase := range phases {
+		next := interval + phases[0]
+		if i+1 < len(phases) {
+			next = phases[i+1]
+		}
+		if gap := next - phase; gap > longest {
+			longest, middle = gap, (phase+gap/2)%interval
+		}
+	}
+	return middle
 }
 
 // playQuit is step 4.
