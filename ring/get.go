@@ -62,11 +62,11 @@ func (g *get) step(now Time, v *view, o *outbox) {
 	switch {
 	case len(live) > 0 && (complete || n >= 2 && home && !g.look.awaits(g.owner) || n > 0 && now >= g.look.deadline()):
 		g.fetch(live, n, v, o)
-	case complete && len(g.look.silent(v)) == 0:
+	case complete && len(g.look.silent()) == 0:
 		g.finish(Result{Outcome: NotFound}, o)
 	case complete && g.look.widen(now, v, o):
 	case complete:
-		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent(v)}, o)
+		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent()}, o)
 	}
 }
 
@@ -109,7 +109,7 @@ func statResult(k *look, v *view) Result {
 		r.Found = append(r.Found, Found{Peer: l.peer, Home: l.home, Behind: l.behind,
 			Silent: l.state != answered, Manifests: l.manifests})
 	}
-	r.Silent = k.silent(v)
+	r.Silent = k.silent()
 	r.Owner, _ = v.owner(k.key)
 	return r
 }

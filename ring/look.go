@@ -179,26 +179,13 @@ func (k *look) good() (n int, home bool) {
 	return n, home || !reachable
 }
 
-// silent returns who must answer before anybody may say no, and has not: home
-// holders, and members that may have taken a put among themselves. The no of
-// a home holder whose disk takes nothing counts only beside that of another.
-func (k *look) silent(v *view) []wire.ID {
-	ids := v.apart()
-	var idle []wire.ID
-	noes := 0
+// silent returns the home holders that did not say yes or no.
+func (k *look) silent() []wire.ID {
+	var ids []wire.ID
 	for _, l := range k.asked {
-		switch {
-		case !l.home || slices.Contains(ids, l.peer):
-		case l.state != answered || l.behind:
+		if l.home && (l.state != answered || l.behind) {
 			ids = append(ids, l.peer)
-		case v.hasRoom(l.peer):
-			noes++
-		default:
-			idle = append(idle, l.peer)
 		}
-	}
-	if noes == 0 {
-		ids = append(ids, idle...)
 	}
 	return ids
 }

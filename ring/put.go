@@ -85,7 +85,7 @@ func (p *put) place(v *view, w *own, o *outbox) {
 	version := uint64(1)
 	for i, m := range newest {
 		if m.Version == wire.MaxVersion { // there is no next one
-			p.finish(Result{Outcome: Taken, By: m.Writer}, v, o)
+			p.finish(Result{Outcome: Taken, By: m.Writer}, o)
 			return
 		}
 		version = max(version, m.Version+1)
@@ -102,11 +102,11 @@ func (p *put) place(v *view, w *own, o *outbox) {
 	case p.remove:
 		p.bury(mine, others, version, v, w, o)
 	case mine == nil && len(others) > 0:
-		p.finish(Result{Outcome: Taken, By: others[0].Writer}, v, o)
+		p.finish(Result{Outcome: Taken, By: others[0].Writer}, o)
 	default:
 		to := v.targets(p.key)
 		if len(to) == 0 {
-			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent(v)}, v, o)
+			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, o)
 			return
 		}
 		if mine != nil && mine.Version+1 != version {
@@ -127,11 +127,11 @@ func (p *put) bury(mine *wire.Manifest, others []wire.Manifest, version uint64, 
 	}
 	switch {
 	case target == nil && len(others) > 0:
-		p.finish(Result{Outcome: Taken, By: others[0].Writer}, v, o)
-	case target == nil && len(p.look.silent(v)) > 0:
-		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent(v)}, v, o)
+		p.finish(Result{Outcome: Taken, By: others[0].Writer}, o)
+	case target == nil && len(p.look.silent()) > 0:
+		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, o)
 	case target == nil:
-		p.finish(Result{Outcome: NotFound}, v, o)
+		p.finish(Result{Outcome: NotFound}, o)
 	default:
 		m := wire.Manifest{Name: p.name, Version: version, Writer: target.Writer, Signer: v.self,
 			Flags: wire.Tombstone, Mtime: p.mtime}
@@ -206,25 +206,41 @@ func (p *put) complete(v *view, o *outbox) {
 	if len(p.offers) > 0 {
 		return
 	}
+	p.finish(p.result(want, v), o)
+}
+
+// result says where the version is. Stand-ins alone are not enough: there must
+// be a home holder among the copies, or one more is wanted. So whoever asks
+// all home holders finds what was put, even on the other side of a cut and
+// before anybody there has judged anybody.
+func (p *put) result(want []wire.ID, v *view) Result {
 	r := Result{Manifest: p.manifest, Wanted: min(v.copies, len(v.members))}
+	home := false
+	for _, h := range v.holders(p.key, nil) {
+		switch {
+		case !h.home:
+		case slices.Contains(p.ok, h.id):
+			home = true
+		default:
+			r.Silent = append(r.Silent, h.id)
+		}
+	}
 	for _, id := range p.ok {
 		if slices.Contains(want, id) {
 			r.Copies = append(r.Copies, id)
 		}
 	}
+	if !home {
+		r.Wanted = max(r.Wanted, len(r.Copies)+1)
+	}
 	switch {
 	case len(r.Copies) >= r.Wanted:
-	case len(r.Copies) > 0 || len(sources) > 0:
+	case len(p.ok) > 0 || len(p.kept) > 0:
 		r.Outcome = Degraded
 	default:
 		r.Outcome = Unavailable
 	}
-	for _, h := range v.holders(p.key, nil) {
-		if h.home && !slices.Contains(p.ok, h.id) {
-			r.Silent = append(r.Silent, h.id)
-		}
-	}
-	p.finish(r, v, o)
+	return r
 }
 
 // offer has id fetch the version from one that has it. This peer itself takes
@@ -257,7 +273,7 @@ func (p *put) pulled(e Pulled, v *view) bool {
 	return false
 }
 
-func (p *put) finish(r Result, v *view, o *outbox) {
+func (p *put) finish(r Result, o *outbox) {
 	p.over = true
 	o.done(p.op, r)
 }

@@ -34,11 +34,10 @@ func (m *member) unreachable() bool { return m.verdict || m.absent || m.silent |
 // or left, reachable or not.
 func (m *member) home() bool { return m.seen && m.row.State < wire.Leaving }
 
-// hasRoom reports whether the disk of m takes writes, as far as m says.
-func (m *member) hasRoom() bool { return m.row.State != wire.Full && m.row.State != wire.Stuck }
-
 // usable reports whether writes go to m.
-func (m *member) usable() bool { return m.inRing && m.hasRoom() }
+func (m *member) usable() bool {
+	return m.inRing && m.row.State != wire.Full && m.row.State != wire.Stuck
+}
 
 // view is all rows and votes that this peer knows, and the ring that follows
 // from them. Only this file changes it. Invariant: between two steps the
@@ -124,12 +123,6 @@ func (v *view) member(id wire.ID) *member {
 		return &v.members[i]
 	}
 	return nil
-}
-
-// hasRoom reports whether the disk of id takes writes, as far as id says.
-func (v *view) hasRoom(id wire.ID) bool {
-	m := v.member(id)
-	return m != nil && m.hasRoom()
 }
 
 // mix adds or removes an item of the digest: XOR, so that order is nothing.
@@ -473,23 +466,6 @@ func (v *view) away() []wire.ID {
 		if m := &v.members[i]; m.home() && !m.inRing {
 			ids = append(ids, m.id)
 		}
-	}
-	return ids
-}
-
-// apart returns the members that are held unreachable if they are enough to
-// have acked a put without any that this peer can reach: on the other side of
-// a cut, where the home holders of this side are stood in for. While there are
-// so many nobody may say no.
-func (v *view) apart() []wire.ID {
-	var ids []wire.ID
-	for i := range v.members {
-		if m := &v.members[i]; m.seen && m.row.State < wire.Stopped && !m.inRing {
-			ids = append(ids, m.id)
-		}
-	}
-	if len(ids) < min(v.copies, len(v.members)) {
-		return nil
 	}
 	return ids
 }
