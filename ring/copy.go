@@ -44,7 +44,8 @@ type copier struct {
 	wanted bool      // a pass is
 
 	pass    *pass
-	holding bool // the last pass found a version that nobody else in reach is home to
+	failed  []wire.ID // did not take all that the last pass offered
+	holding bool      // the last pass found a version that nobody else in reach is home to
 
 	fresh   fresh
 	pulls   []pull
@@ -301,7 +302,7 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 			o.send(m.id, wire.Settled{Incarnation: is.incarnation})
 		}
 	}
-	c.stamps, c.near, c.pass, c.holding = p.stamps, near, nil, p.skipped
+	c.stamps, c.near, c.pass, c.failed, c.holding = p.stamps, near, nil, p.failed, p.skipped
 	if len(p.failed) > 0 || p.skipped && v.members[v.me].row.State == wire.Leaving {
 		c.wanted, c.due = true, now+Time(c.interval)
 	}

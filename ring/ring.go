@@ -740,7 +740,13 @@ func (r *Ring) left(now Time) {
 		r.endLeave(Result{})
 	}
 	if now >= r.leaveAt {
-		r.endLeave(Result{Outcome: StillHolding, Silent: r.view.away()})
+		silent := r.view.away()
+		for _, id := range r.copies.failed {
+			if !slices.Contains(silent, id) {
+				silent = append(silent, id)
+			}
+		}
+		r.endLeave(Result{Outcome: StillHolding, Silent: silent})
 	}
 }
 
