@@ -44,7 +44,8 @@ type disk struct {
 
 	mu       sync.Mutex
 	state    wire.State       // Active, Full or Stuck
-	reserved wire.Incarnation // on disk: above every one that was spoken
+	last     wire.Incarnation // no earlier run spoke a later one
+	reserved wire.Incarnation // on disk: this run speaks none above it
 	spoken   wire.Incarnation // the last that persist let pass
 	changed  chan struct{}    // one place: there is news of state
 }
@@ -55,13 +56,18 @@ func openDisk(s *store.Store, log *slog.Logger) (*disk, error) {
 	b, err := s.ReadState(stateIncarnation)
 	switch {
 	case err == nil && len(b) == 8:
-		d.reserved = wire.Incarnation(binary.BigEndian.Uint64(b))
-		d.spoken = d.reserved
+		d.last = wire.Incarnation(binary.BigEndian.Uint64(b))
 	case err == nil || errors.Is(err, store.ErrDamaged):
 		// The others still know a higher one, and this peer goes above it as
 		// soon as it is shown its own row.
 		log.Warn("incarnation on disk is damaged, starting below it")
 	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	d.reserved = d.last
+	// Now, and not when the ring asks: the first handshake says an incarnation
+	// of this run.
+	if err := d.persist(d.last + 1); err != nil {
 		return nil, err
 	}
 	d.measure()

@@ -208,3 +208,31 @@ func TestLookupAndStatNameTheHolders(t *testing.T) {
 		t.Error("Get by another writer found the file")
 	}
 }
+
+// TestOwnerTellsOfItsOwnPut: a peer that puts a name whose key it owns accepts
+// it as it would another's.
+func TestOwnerTellsOfItsOwnPut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, "copies=1")
+	w.startAll()
+	for i := range 100 {
+		name := fmt.Sprint(i)
+		l, err := w.nodes[0].Lookup(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Owner != "n0" {
+			continue
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		events := w.nodes[0].Watch(ctx)
+		put(t, w.nodes[0], name, []byte("x"))
+		for e := range events {
+			if e.Kind == "store-accepted" && e.Name == name && e.Peer == "n0" {
+				return
+			}
+		}
+	}
+	t.Error("n0 owns none of 100 names")
+}

@@ -78,7 +78,7 @@ func (n *Node) newLoop() (*loop, error) {
 		Self:        n.self,
 		Roster:      b.ringRoster(&n.config),
 		Store:       n.disk.ID(),
-		Incarnation: n.disk.reserved,
+		Incarnation: n.disk.last,
 		Saved:       saved,
 		Disk:        n.disk.health(),
 		Sign:        func(msg []byte) wire.Sig { return n.config.Secret.Sign(msg) },

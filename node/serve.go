@@ -354,23 +354,32 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 	return n.reply(conn, peer, in.put, ring.Version{Key: wire.KeyOf(b.Space, m.Name), Sum: m.Sum()}, code)
 }
 
-// reply asks the ring how an upload that ended so is answered.
-func (n *Node) reply(conn *crypto.Conn, peer keys.Member, put wire.Put, v ring.Version, code wire.Code) error {
+// verdict asks the ring how an upload that ended so is answered.
+func (n *Node) verdict(from wire.ID, put wire.Put, v ring.Version, code wire.Code) (wire.PutAck, error) {
 	serve, replies := n.replies.open()
 	defer n.replies.close(serve)
-	n.post(happened{event: ring.PutStored{Serve: serve, From: peer.ID, Name: put.Name, Version: v,
+	n.post(happened{event: ring.PutStored{Serve: serve, From: from, Name: put.Name, Version: v,
 		Holders: put.Holders, Roster: put.Roster, Code: code}})
 	timer := time.NewTimer(replyTime)
 	defer timer.Stop()
 	select {
 	case r := <-replies:
-		return writeMessage(conn, wire.PutAck{Code: r.Code,
-			Rows: r.Rows[:min(len(r.Rows), wire.MaxRows)], Votes: r.Votes[:min(len(r.Votes), wire.MaxVotes)]})
+		return wire.PutAck{Code: r.Code, Rows: r.Rows[:min(len(r.Rows), wire.MaxRows)],
+			Votes: r.Votes[:min(len(r.Votes), wire.MaxVotes)]}, nil
 	case <-timer.C:
-		return errors.New("the ring does not answer")
+		return wire.PutAck{}, errors.New("the ring does not answer")
 	case <-n.ctx.Done():
-		return ErrClosed
+		return wire.PutAck{}, ErrClosed
 	}
+}
+
+// reply gives the ring's verdict on an upload to its sender.
+func (n *Node) reply(conn *crypto.Conn, peer keys.Member, put wire.Put, v ring.Version, code wire.Code) error {
+	ack, err := n.verdict(peer.ID, put, v, code)
+	if err != nil {
+		return err
+	}
+	return writeMessage(conn, ack)
 }
 
 // refuseUpload answers before the bytes have ended: what still comes is read

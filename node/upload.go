@@ -182,7 +182,7 @@ func (u *upload) run(ctx context.Context, t *target) {
 	var ack wire.PutAck
 	var err error
 	if t.peer == u.node.self {
-		ack.Code = u.store(ctx, t)
+		ack, err = u.store(ctx, t)
 	} else {
 		ack, err = u.send(ctx, t)
 	}
@@ -216,8 +216,19 @@ func (u *upload) noSpace() bool {
 	return !slices.ContainsFunc(u.failed, func(c wire.Code) bool { return c != wire.CodeFull })
 }
 
-// store writes to this peer's own disk.
-func (u *upload) store(ctx context.Context, t *target) wire.Code {
+// store writes to this peer's own disk, and asks the ring as for anybody's
+// upload.
+func (u *upload) store(ctx context.Context, t *target) (wire.PutAck, error) {
+	v := ring.Version{Key: wire.KeyOf(u.node.members.book().Space, u.put.Name)}
+	code := u.write(ctx, t)
+	if code == wire.CodeOK {
+		v.Sum = t.manifest.Sum()
+	}
+	return u.node.verdict(u.node.self, u.put, v, code)
+}
+
+// write is store without the ring.
+func (u *upload) write(ctx context.Context, t *target) wire.Code {
 	size := int64(-1)
 	if u.put.Size != wire.SizeUnknown {
 		size = int64(u.put.Size)
