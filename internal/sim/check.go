@@ -172,11 +172,11 @@ func (w *World) checkAck(op *Op) {
 	}
 }
 
-// met says whether a peer has ever met one of ids. Until then it may be a ring
-// of one that knows of no other.
+// met says whether a peer has ever met one of ids, as far as its disk knows.
+// Until then it may be a ring of one that knows of no other.
 func (p *process) met(ids []wire.ID) bool {
 	return slices.ContainsFunc(p.ring.Status().Members, func(m ring.MemberStatus) bool {
-		return m.Seen && slices.Contains(ids, m.ID)
+		return m.Seen && m.ID != p.id && slices.Contains(ids, m.ID)
 	})
 }
 

@@ -306,6 +306,9 @@ func (w *World) apply(f Fault) bool {
 		w.Crash(f.Who)
 		w.revive(f)
 	case WhatWipe:
+		if !w.spare(h) {
+			return false
+		}
 		w.Crash(f.Who)
 		w.Wipe(f.Who)
 		w.revive(f)
@@ -337,11 +340,22 @@ func (w *World) apply(f Fault) bool {
 	return true
 }
 
+// spare says whether every version on a host's disk is also on that of another
+// who runs: no more disks are lost at once than the promise covers.
+func (w *World) spare(h *Host) bool {
+	for v := range h.disk.files {
+		if !slices.ContainsFunc(w.hosts, func(o *Host) bool { return o != h && o.process != nil && !o.process.leaving && o.Holds(v) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // revive starts a peer again when a fault is over. One that was asked to stop
 // may not have got round to it: it is killed.
 func (w *World) revive(f Fault) {
 	h := w.byID[f.Who]
-	if f.Lasts == 0 {
+	if f.Lasts == 0 && w.spare(h) {
 		h.retired = true
 		return
 	}

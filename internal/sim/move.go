@@ -162,7 +162,8 @@ func (p *process) uploadTo(op *Op, to wire.ID, holders []wire.ID, m wire.Manifes
 	})
 }
 
-// await calls lost if q dies before it has answered.
+// await calls lost once if q dies, or is silent for too long, before it has
+// answered.
 func (w *World) await(p, q *process, answered *bool, lost func()) {
 	deadline := w.now + ring.Time(2*stallTimeout)
 	var look func()
@@ -269,7 +270,16 @@ func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got
 	if q == nil {
 		return
 	}
+	asked := false
+	w.await(p, q, &asked, func() {
+		asked = true
+		done(q, wire.Sum{}, wire.CodeBusy)
+	})
 	w.at(w.now+ring.Time(w.segment()), q, func() {
+		if asked {
+			return
+		}
+		asked = true
 		f, ok := q.host.disk.files[v]
 		if !ok || q.host.lies.Denies {
 			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, wire.Sum{}, wire.CodeNotFound) })
@@ -288,7 +298,6 @@ func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got
 			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, f.blocks, wire.CodeOK) })
 		})
 	})
-	w.await(p, q, new(bool), func() {})
 }
 
 // fetch brings a version to the user: from the first source that has the
