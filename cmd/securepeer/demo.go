@@ -88,24 +88,21 @@ var errDemoTime = fmt.Errorf("the demo was not through after %v", demoTime)
 
 // catchAll ends the context with every signal that would otherwise end the
 // program before it has cleaned up: a terminal that closes, a pipe that nobody
-// reads any more. Ctrl-C and SIGTERM end it already.
+// reads any more. Ctrl-C and SIGTERM end it already. What comes after that is
+// cleaning up, which takes a moment and which nothing may cut short.
 func catchAll(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1) // one is enough
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGPIPE)
-	done := make(chan struct{})
-	go func() { // ends with the signal, or with stop
+	go func() { // ends with a signal, with ctx, or with the function returned
 		select {
 		case <-signals:
 			cancel(errInterrupted)
-		case <-done:
+		case <-ctx.Done():
 		}
+		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(done)
-		cancel(nil)
-	}
+	return ctx, func() { cancel(nil) }
 }
 
 // judge prints the table of a demo that got as far as err, and returns what

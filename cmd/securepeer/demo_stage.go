@@ -248,8 +248,8 @@ func statuses(ctx context.Context, actors []*actor) ([]control.Status, error) {
 }
 
 // until asks actors for their status until what they say is so, and returns
-// it. An actor that ends meanwhile is an error; what names the wish for
-// another one, that it took too long.
+// it. It is an error if an actor ends meanwhile, or if it is not so in time:
+// what says what was waited for.
 func until(ctx context.Context, actors []*actor, limit time.Duration, what string, so func([]control.Status) bool) ([]control.Status, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("waiting until %s: not so after %v", what, limit))
 	defer cancel()
