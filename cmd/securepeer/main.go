@@ -18,7 +18,11 @@ func main() {
 func run(args []string, c *console) exitCode {
 	ctx, stop := interruptible()
 	defer stop()
-	err := execute(ctx, args, c)
+	return conclude(execute(ctx, args, c), c)
+}
+
+// conclude hands the results on, tells the error, and returns its exit code.
+func conclude(err error, c *console) exitCode {
 	if flushErr := c.flush(); err == nil {
 		err = flushErr
 	}

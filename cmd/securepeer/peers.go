@@ -38,7 +38,7 @@ func (a *app) showMembers(members []control.Member, successors []string) {
 	table := a.table()
 	table.row("ID", "NAME", "STATE", "RTT", "HEARD", "ADDRESS", "KEY")
 	for _, m := range members {
-		table.row(m.ID, name(m.Name), condition(m), rtt(m), heard(m), name(m.Address), m.Key, remarks(m, successors))
+		table.row(m.ID, name(m.Name), condition(m), rtt(m), heard(m), name(m.Address), name(m.Key), remarks(m, successors))
 	}
 	table.end()
 }
@@ -47,13 +47,13 @@ func (a *app) showMembers(members []control.Member, successors []string) {
 func condition(m control.Member) string {
 	switch {
 	case m.Self:
-		return m.State + " (here)"
+		return name(m.State) + " (here)"
 	case m.Unreachable:
 		return "unreachable"
 	case m.Suspect:
 		return "suspect"
 	}
-	return m.State
+	return name(m.State)
 }
 
 func rtt(m control.Member) string {

@@ -339,7 +339,7 @@ func rights(steward, drain bool) string {
 }
 
 func rosterCheckCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check a roster and tell every fault with its line",
 		Args:  atMostOne,
@@ -351,10 +351,15 @@ func rosterCheckCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.printf("%s: ring %s, %s, digest %x\n", a.rosterPath(), roster.Ring, count(len(roster.Members), "member"), roster.Digest())
+			if a.json {
+				return a.object(newRosterJSON(roster))
+			}
+			a.printf("%s: ring %s, %s, digest %x\n", name(a.rosterPath()), roster.Ring, count(len(roster.Members), "member"), roster.Digest())
 			return nil
 		},
 	}
+	addJSON(cmd, a)
+	return cmd
 }
 
 func rosterReloadCommand(a *app) *cobra.Command {
@@ -370,7 +375,7 @@ func rosterReloadCommand(a *app) *cobra.Command {
 			if a.json {
 				return a.object(status)
 			}
-			a.printf("ring %s: %s, digest %s\n", name(status.Ring), count(len(status.Members), "member"), status.Roster.Digest)
+			a.printf("ring %s: %s, digest %s\n", name(status.Ring), count(len(status.Members), "member"), name(status.Roster.Digest))
 			return nil
 		},
 	}

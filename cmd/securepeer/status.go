@@ -33,7 +33,7 @@ func statusCommand(a *app) *cobra.Command {
 
 func (a *app) showStatus(s control.Status) {
 	a.printf("%s  peer %d of ring %s  %s  up %s  on %s\n", name(s.Name), s.ID, name(s.Ring), strings.Join(moods(s), ", "), span(seconds(s.Uptime)), name(s.Listen))
-	a.printf("roster %s  %s, %s\n", s.Roster.Digest, count(len(s.Members), "member"), copies(s.Roster.Copies))
+	a.printf("roster %s  %s, %s\n", name(s.Roster.Digest), count(len(s.Members), "member"), copies(s.Roster.Copies))
 	a.printf("store  %s, %s; %s of %s free\n", count(s.Store.Versions, "version"), size(int64(s.Store.Bytes)), size(s.Store.Free), size(s.Store.Total))
 	if s.Store.Problem != "" {
 		a.printf("store  takes no writes: %s\n", clean(s.Store.Problem))
@@ -54,7 +54,7 @@ func (a *app) showStatus(s control.Status) {
 
 // moods is the peer's state and what goes with it.
 func moods(s control.Status) []string {
-	list := []string{s.State}
+	list := []string{name(s.State)}
 	if s.Stopping {
 		list = append(list, "stopping")
 	}
