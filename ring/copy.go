@@ -193,15 +193,21 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 			continue
 		}
 		is := p.stamps[i]
-		within = within || is.up
 		if !is.up || is.state == wire.Full || is.state == wire.Stuck {
 			continue
 		}
+		within = true
 		if len(c.stamps) == len(p.stamps) && is.continues(c.stamps[i]) &&
 			slices.Contains(homes(v, c.stamps, x.Key), i) {
 			continue
 		}
 		c.offer(now, m.id, x, o)
+	}
+	if !within && v.members[v.me].row.State == wire.Leaving {
+		for _, id := range v.targets(x.Key) { // stand-ins, rather than nobody
+			within = true
+			c.offer(now, id, x, o)
+		}
 	}
 	p.skipped = p.skipped || !within
 }
@@ -258,7 +264,7 @@ func (c *copier) fail(id wire.ID) {
 // not have arrived.
 func (c *copier) linked(id wire.ID, v *view, o *outbox) {
 	i := v.index[id]
-	if len(c.stamps) != len(v.members) || slices.Contains(c.near, id) || !slices.Contains(v.neighbours(), id) {
+	if len(c.stamps) != len(v.members) || slices.Contains(c.near, id) || !slices.Contains(v.takers(), id) {
 		return
 	}
 	if is := stampsOf(v)[i]; is.continues(c.stamps[i]) {
@@ -293,7 +299,7 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 	for _, id := range p.failed {
 		p.stamps[v.index[id]] = stamp{}
 	}
-	near := v.neighbours()
+	near := v.takers()
 	for i := range v.members {
 		m := &v.members[i]
 		is := p.stamps[i]
@@ -318,7 +324,7 @@ func (c *copier) done(v *view) bool {
 // agreed reports whether every reachable home holder of this peer's ranges
 // has given it what it had, in an incarnation from since on.
 func (c *copier) agreed(v *view, since wire.Incarnation) bool {
-	for _, id := range v.neighbours() {
+	for _, id := range v.givers() {
 		if v.member(id).inRing && c.settled[id] < since {
 			return false
 		}

@@ -439,19 +439,43 @@ func (v *view) targets(k wire.Pos, cannot ...wire.ID) []wire.ID {
 	return ids
 }
 
-// neighbours returns those who may hold what belongs to this peer, the other
-// home holders of its ranges and the next one, which was home before it came
-// or stood in for it: copies on either side.
-func (v *view) neighbours() []wire.ID {
+// crowd is how many times the copies of a key a walk for givers or takers goes
+// on past members that are joining.
+const crowd = 4
+
+// givers returns those who may hold what belongs to this peer, and must have
+// settled it before it may say no: the other home holders of its ranges and
+// the next one, which was home before it came or stood in for it. That is
+// copies on either side; to a peer that is joining, others that are joining
+// don't count, as they may have nothing themselves.
+func (v *view) givers() []wire.ID {
+	if v.members[v.me].row.State == wire.Joining {
+		return v.takers()
+	}
+	return v.near(func(*member) bool { return true })
+}
+
+// takers returns those whose giver this peer may be.
+func (v *view) takers() []wire.ID {
+	return v.near(func(m *member) bool { return m.row.State != wire.Joining })
+}
+
+// near returns the members on either side of this peer, to the one that is
+// the copies-th to count.
+func (v *view) near(counts func(*member) bool) []wire.ID {
 	var ids []wire.ID
 	for _, step := range []int{1, len(v.members) - 1} {
-		n := v.copies
-		for j, i := 1, (v.me+step)%len(v.members); j < len(v.members) && n > 0; j, i = j+1, (i+step)%len(v.members) {
-			if m := &v.members[i]; m.home() {
+		n, most := v.copies, crowd*v.copies
+		for j, i := 1, (v.me+step)%len(v.members); j < len(v.members) && n > 0 && most > 0; j, i = j+1, (i+step)%len(v.members) {
+			m := &v.members[i]
+			if !m.home() {
+				continue
+			}
+			if most--; counts(m) {
 				n--
-				if !slices.Contains(ids, m.id) {
-					ids = append(ids, m.id)
-				}
+			}
+			if !slices.Contains(ids, m.id) {
+				ids = append(ids, m.id)
 			}
 		}
 	}
