@@ -24,6 +24,7 @@ var (
 // NotFoundError says that every peer that should hold Name said no.
 type NotFoundError struct{ Name string }
 
+// Error names the file.
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%q is not in the ring", e.Name) }
 
 // UnavailableError says that nothing certain is known of Name, because the
@@ -33,6 +34,7 @@ type UnavailableError struct {
 	Silent []string
 }
 
+// Error names the file and who is silent.
 func (e *UnavailableError) Error() string {
 	if len(e.Silent) == 0 {
 		return fmt.Sprintf("%q is not available", e.Name)
@@ -43,6 +45,7 @@ func (e *UnavailableError) Error() string {
 // TakenError says that the member called By has a live file of that name.
 type TakenError struct{ Name, By string }
 
+// Error names the file and its writer.
 func (e *TakenError) Error() string { return fmt.Sprintf("%q is a file of %s", e.Name, e.By) }
 
 // IntegrityError says that Peers sent, or had, other bytes of Name than its
@@ -52,6 +55,7 @@ type IntegrityError struct {
 	Peers []string
 }
 
+// Error names the file and the peers.
 func (e *IntegrityError) Error() string {
 	return fmt.Sprintf("%q has wrong bytes at %s", e.Name, strings.Join(e.Peers, ", "))
 }
@@ -62,6 +66,7 @@ type NameError struct {
 	Err  error
 }
 
+// Error quotes the beginning of the name.
 func (e *NameError) Error() string { return fmt.Sprintf("%.80q: %v", e.Name, e.Err) }
 
 // Unwrap returns Err.
@@ -73,7 +78,17 @@ type PeerError struct {
 	Err  error
 }
 
+// Error names the peer.
 func (e *PeerError) Error() string { return fmt.Sprintf("%s: %v", e.Peer, e.Err) }
 
 // Unwrap returns Err.
 func (e *PeerError) Unwrap() error { return e.Err }
+
+// LeaveError says who does not confirm yet what this peer gives away. The peer
+// goes on trying until it is closed.
+type LeaveError struct{ Silent []string }
+
+// Error names who is waited for.
+func (e *LeaveError) Error() string {
+	return "not everything is confirmed elsewhere: waiting for " + strings.Join(e.Silent, ", ")
+}

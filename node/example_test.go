@@ -58,23 +58,23 @@ func Example() {
 			log.Fatal(err)
 		}
 		defer peers[i].Close()
-		go peers[i].Run(context.Background())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	events := peers[0].Watch(ctx)
+	for _, p := range peers {
+		go p.Run(context.Background())
 	}
 	for _, p := range peers {
 		<-p.Ready()
 	}
-
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	for { // until both have met: a file put before is on fewer disks at first
-		s, err := peers[0].Status(ctx)
-		if err != nil {
-			log.Fatal(err)
-		}
-		if len(s.Circle) == len(names) {
+	// A file that is put before the two have met is on one disk at first.
+	for e := range events {
+		if e.Kind == "member-seen" && e.Peer == "bob" {
 			break
 		}
 	}
+
 	put, err := peers[0].Put(ctx, "notes/today", strings.NewReader("water the plants"), node.PutOptions{Size: -1})
 	if err != nil {
 		log.Fatal(err)

@@ -95,8 +95,8 @@ func silentUDP(t *testing.T, addr string, random []byte) {
 	}
 }
 
-// member dials node 0 of w with the key of member i, who does not run: an
-// insider that says what it likes.
+// insider has the key of a member who does not run, and says what it likes to
+// node 0.
 type insider struct {
 	t      *testing.T
 	w      *world

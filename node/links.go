@@ -119,8 +119,11 @@ func (l *links) order(id wire.ID) []ring.Event {
 func (l *links) dial(id wire.ID) {
 	p := l.pair(id)
 	member, ok := l.node.members.book().ByID(id)
-	if !ok || id == l.node.self || p.carry != nil || p.dialing {
-		p.waiting = keepIf(ok, p.waiting)
+	if !ok {
+		p.waiting = nil // nobody to send it to
+		return
+	}
+	if id == l.node.self || p.carry != nil || p.dialing {
 		return
 	}
 	wait := time.Until(p.dialed.Add(dialPause/2 + rand.N(dialPause/2)))
@@ -128,13 +131,6 @@ func (l *links) dial(id wire.ID) {
 	// Ends within dialTime, a handshake and a link's life, or when the node
 	// ends, which waits for it.
 	l.node.work.Go(func() { l.node.dialRing(member, max(wait, 0)) })
-}
-
-func keepIf(ok bool, messages []wire.Message) []wire.Message {
-	if ok {
-		return messages
-	}
-	return nil
 }
 
 // up takes a confirmed link in and settles which one carries. It returns what

@@ -13,17 +13,15 @@ import (
 )
 
 // memnet is a network in memory, for tests inside a synctest bubble: TCP-like
-// connections with a buffer and deadlines, and datagrams. A host can be frozen:
-// its machine hangs, connections stay open and nothing moves.
+// connections with a buffer and deadlines, and datagrams.
 type memnet struct {
 	mu        sync.Mutex
 	listeners map[string]*memListener
 	packets   map[string]*memPackets
-	dials     map[string]int // by address
 }
 
 func newMemnet() *memnet {
-	return &memnet{listeners: make(map[string]*memListener), packets: make(map[string]*memPackets), dials: make(map[string]int)}
+	return &memnet{listeners: make(map[string]*memListener), packets: make(map[string]*memPackets)}
 }
 
 type memListener struct {
@@ -50,7 +48,6 @@ func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (ne
 	return func(ctx context.Context, _, to string) (net.Conn, error) {
 		m.mu.Lock()
 		l := m.listeners[to]
-		m.dials[to]++
 		m.mu.Unlock()
 		if l == nil {
 			return nil, errors.New("connection refused")

@@ -59,26 +59,43 @@ const inputQueue = 256
 type Node struct {
 	config Config
 	self   wire.ID
+	began  time.Time
 	log    *slog.Logger // goes through lines
 	lines  queued
-	began  time.Time
 
-	disk      *disk
-	members   *members
-	verify    *verifier
-	refused   *refusals
+	disk    *disk
+	members *members
+	verify  *verifier
+	refused *refusals
+	network
+	desk
+
+	inputs chan input    // inputQueue places
+	ready  chan struct{} // closed when the peer is in the ring
+	life   life
+
+	// ctx ends when the loop has: then everything else does. work counts
+	// every goroutine that the node has started.
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// network is what a node needs to reach others and be reached.
+type network struct {
+	crypto    *crypto.Config
+	listener  *crypto.Listener
+	packets   net.PacketConn
+	pings     *crypto.PingTable
+	outgoing  chan ping // pingQueue places
 	addresses *addresses
+	pool      *pool
+	dials     chan struct{} // maxDials places: dials of ring links under way
 	moved     moved
+}
 
-	crypto   *crypto.Config
-	pings    *crypto.PingTable
-	listener *crypto.Listener
-	packets  net.PacketConn
-	pool     *pool
-	dials    chan struct{} // maxDials places: dials under way
-
-	inputs   chan input // inputQueue places
-	outgoing chan ping  // pingQueue places
+// desk is what waits in a node: for the ring, the disk, or another peer.
+type desk struct {
 	jobs     *jobs
 	state    *state
 	ops      *operations
@@ -87,15 +104,6 @@ type Node struct {
 	lists    *lists
 	offered  *offers
 	watchers *watchers
-
-	ready chan struct{} // closed when the peer is in the ring
-	life  life
-
-	// ctx ends when the loop has: then everything else does. work counts
-	// every goroutine that the node has started.
-	ctx    context.Context
-	cancel context.CancelFunc
-	work   sync.WaitGroup
 }
 
 // life is how far the node has come.
@@ -151,28 +159,32 @@ func open(c Config, fsys store.FS) (*Node, error) {
 }
 
 func newNode(c Config, b *book) *Node {
-	n := &Node{config: c, self: b.self.ID, lines: newQueued(c.Logger.Handler()), began: time.Now()}
+	n := &Node{config: c, self: b.self.ID, began: time.Now(), lines: newQueued(c.Logger.Handler())}
 	n.log = slog.New(n.lines)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.inputs = make(chan input, inputQueue)
+	n.ready = make(chan struct{})
+	n.life.stop, n.life.done = make(chan struct{}), make(chan struct{})
+
 	n.pings = crypto.NewPingTable()
-	n.members = newMembers(b, n.pings)
-	n.verify = newVerifier()
-	n.refused = newRefusals(n.log)
+	n.outgoing = make(chan ping, pingQueue)
 	n.addresses = newAddresses(n.ctx, &n.work)
 	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
 	n.dials = make(chan struct{}, maxDials)
-	n.inputs = make(chan input, inputQueue)
-	n.outgoing = make(chan ping, pingQueue)
-	n.jobs = newJobs()
-	n.state = &state{wake: make(chan struct{}, 1)}
-	n.ops = &operations{open: make(map[ring.Op]*operation)}
-	n.uploads = newUploads()
-	n.replies = &replies{waits: make(map[uint64]chan ring.PutReply)}
-	n.lists = &lists{waits: make(map[listKey]chan wire.Listed)}
-	n.offered = &offers{known: make(map[offerKey]struct{})}
-	n.watchers = &watchers{open: make(map[*watcher]struct{})}
-	n.ready = make(chan struct{})
-	n.life.stop, n.life.done = make(chan struct{}), make(chan struct{})
+
+	n.members = newMembers(b, n.pings)
+	n.verify = newVerifier()
+	n.refused = newRefusals(n.log)
+	n.desk = desk{
+		jobs:     newJobs(),
+		state:    &state{wake: make(chan struct{}, 1)},
+		ops:      &operations{open: make(map[ring.Op]*operation)},
+		uploads:  newUploads(),
+		replies:  &replies{waits: make(map[uint64]chan ring.PutReply)},
+		lists:    &lists{waits: make(map[listKey]chan wire.Listed)},
+		offered:  &offers{known: make(map[offerKey]struct{})},
+		watchers: &watchers{open: make(map[*watcher]struct{})},
+	}
 	n.crypto = &crypto.Config{
 		Secret:  c.Secret,
 		Ring:    b.Ring,

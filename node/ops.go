@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -404,14 +403,6 @@ func (n *Node) Lookup(ctx context.Context, name string) (LookupResult, error) {
 	b := n.members.book()
 	return LookupResult{Name: name, Key: wire.KeyOf(b.Space, name), Owner: b.name(r.Owner),
 		Holders: b.names(r.Holders), Path: b.names(r.Path)}, nil
-}
-
-// LeaveError says who does not confirm yet what this peer gives away. The peer
-// goes on trying until it is closed.
-type LeaveError struct{ Silent []string }
-
-func (e *LeaveError) Error() string {
-	return "not everything is confirmed elsewhere: waiting for " + strings.Join(e.Silent, ", ")
 }
 
 // Leave gives every version to those who should have it, and ends Run when

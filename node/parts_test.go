@@ -20,7 +20,7 @@ import (
 
 func TestSlowWatcherFindsAGap(t *testing.T) {
 	s := &watchers{open: make(map[*watcher]struct{})}
-	n := &Node{watchers: s}
+	n := &Node{desk: desk{watchers: s}}
 	ctx, cancel := context.WithCancel(t.Context())
 	events := n.Watch(ctx)
 	for i := range watchQueue + 10 {
@@ -355,5 +355,28 @@ func TestNamesOfHostsAreLookedUpInTheBackground(t *testing.T) {
 	work.Wait()
 	if a.udp("example.invalid:1") != nil {
 		t.Error("an unknown name has an address")
+	}
+}
+
+func TestErrorsNameFileAndPeers(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&NotFoundError{"a\x1b"}, `"a\x1b" is not in the ring`},
+		{&UnavailableError{Name: "a"}, `"a" is not available`},
+		{&UnavailableError{"a", []string{"x", "y"}}, `"a" is not available: no answer from x, y`},
+		{&TakenError{"a", "x"}, `"a" is a file of x`},
+		{&IntegrityError{"a", []string{"x"}}, `"a" has wrong bytes at x`},
+		{&PeerError{"x", ErrNoSuchMember}, "x: not in the roster"},
+		{&LeaveError{[]string{"x"}}, "not everything is confirmed elsewhere: waiting for x"},
+		{checkName("a//b"), `"a//b": name has an empty part: it begins or ends with '/', or has two in a row`},
+	} {
+		if got := c.err.Error(); got != c.want {
+			t.Errorf("%T says %q, want %q", c.err, got, c.want)
+		}
+	}
+	if !errors.Is(&PeerError{"x", ErrNoSuchMember}, ErrNoSuchMember) {
+		t.Error("a PeerError hides its cause")
 	}
 }

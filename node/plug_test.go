@@ -18,7 +18,6 @@ type plug struct {
 	mu     sync.Mutex
 	pulled bool
 	conns  map[net.Conn]struct{}
-	dials  int
 }
 
 var errPulled = errors.New("plug is pulled")
@@ -59,7 +58,6 @@ func (p *plug) isPulled() bool {
 func (p *plug) add(c net.Conn) (net.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dials++
 	if p.pulled {
 		c.Close()
 		return nil, errPulled
