@@ -91,7 +91,7 @@ func exitOf(err error) exitCode {
 		return exitOK
 	case errors.As(err, &t):
 		return exitCode(t)
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &f):
 		return f.code

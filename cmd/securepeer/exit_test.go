@@ -47,6 +47,7 @@ func TestExitCodes(t *testing.T) {
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.EEXIST}, 10},
 		{fmt.Errorf("putting: %w", errInterrupted), 130},
 		{remote(control.CodeCanceled), 130},
+		{fmt.Errorf("getting: %w", context.Canceled), 130},
 	} {
 		if got := int(exitOf(test.err)); got != test.want {
 			t.Errorf("exitOf(%v) = %d, want %d", test.err, got, test.want)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os/signal"
 	"path"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +45,10 @@ output. The file appears only when it is whole.`,
 			if a.json && opt.out == "-" {
 				return usagef("standard output is either the file or JSON")
 			}
-			return a.get(cmd.Context(), args[0], opt)
+			// A terminal that closes leaves no temporary file either.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			defer stop()
+			return a.get(ctx, args[0], opt)
 		},
 	}
 	flags := cmd.Flags()
@@ -94,7 +99,7 @@ func (a *app) got(d download) error {
 	if a.json {
 		return a.object(d)
 	}
-	if d.Path != "-" {
+	if d.Path != "-" && !isDevice(d.Path) { // there it could end up behind the bytes
 		a.printf("%s  %s, version %d by %s, from %s\n", name(d.Path), size(d.File.Size), d.File.Version, name(d.File.Writer), name(d.From))
 	}
 	if d.OneAnswer {

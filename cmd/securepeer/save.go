@@ -18,10 +18,17 @@ type overwrite bool
 
 // save puts what fill writes under path, whole or not at all: it goes to a
 // temporary file in the same folder first. It does not wait for the disk: the
-// ring still has the file.
+// ring still has the file. A path that is a device or a pipe just gets the
+// bytes; a symbolic link stays one.
 func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) error) (err error) {
+	if isDevice(path) {
+		return pour(path, fill)
+	}
 	if err := checkTarget(path, over); err != nil {
 		return err
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
 	temp, err := createTemp(path, fs.FileMode(info.Mode))
 	if err != nil {
@@ -33,18 +40,38 @@ func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) 
 		}
 	}()
 	err = fill(temp)
-	if err == nil && !info.Mtime.IsZero() {
-		// The time belongs to the file as its writer had it. A file system
-		// that cannot keep it is no reason to refuse the bytes.
-		os.Chtimes(temp.Name(), time.Time{}, info.Mtime)
-	}
 	if closeErr := temp.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
 		return err
 	}
+	if !info.Mtime.IsZero() {
+		// The time belongs to the file as its writer had it. A file system
+		// that cannot keep it is no reason to refuse the bytes.
+		os.Chtimes(temp.Name(), time.Time{}, info.Mtime)
+	}
 	return publish(temp.Name(), path, over)
+}
+
+// isDevice reports whether path is there and is neither file nor folder: what
+// must not be replaced by a file.
+func isDevice(path string) bool {
+	stat, err := os.Stat(path)
+	return err == nil && !stat.Mode().IsRegular() && !stat.IsDir()
+}
+
+// pour writes to a device or pipe.
+func pour(path string, fill func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	err = fill(f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // checkTarget refuses early what publish would refuse after the transfer.
@@ -57,7 +84,7 @@ func checkTarget(path string, over overwrite) error {
 		return err
 	case stat.IsDir():
 		return &fault{exitExists, "name the file: -o FILE", fmt.Errorf("%s is a folder", name(path))}
-	case !bool(over):
+	case !bool(over) && !isDevice(path):
 		return errExists(path)
 	}
 	return nil

@@ -103,3 +103,38 @@ func TestSaveRefusesAFolder(t *testing.T) {
 		t.Errorf("save = %v, want exit %d", err, exitExists)
 	}
 }
+
+// As root, a rename over /dev/null would be the end of it.
+func TestSaveWritesToADeviceAndLeavesItThere(t *testing.T) {
+	for _, over := range []overwrite{false, true} {
+		if err := save(os.DevNull, node.FileInfo{}, over, hello); err != nil {
+			t.Fatal(err)
+		}
+		if stat, err := os.Stat(os.DevNull); err != nil || stat.Mode()&os.ModeDevice == 0 {
+			t.Fatalf("%s is now %v, %v", os.DevNull, stat.Mode(), err)
+		}
+	}
+	if err := save("/dev/full", node.FileInfo{}, false, hello); exitOf(err) != exitNoSpace {
+		t.Errorf("saving to a full disk: %v, want exit %d", err, exitNoSpace)
+	}
+}
+
+func TestSaveFollowsASymbolicLink(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(target, []byte("mine"), 0o600), os.Symlink("target", link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(link, node.FileInfo{}, false, hello); exitOf(err) != exitExists {
+		t.Errorf("save = %v, want exit %d", err, exitExists)
+	}
+	if err := save(link, node.FileInfo{}, true, hello); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(target); string(b) != "hello" {
+		t.Errorf("the target holds %q, want the new bytes", b)
+	}
+	if to, err := os.Readlink(link); err != nil || to != "target" {
+		t.Errorf("the link points to %q, %v", to, err)
+	}
+}
