@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,8 +24,8 @@ import (
 type served struct {
 	*Client
 	node *node.Node
-	dir  string
 	stop context.CancelFunc
+	wait func() // until node and server have ended
 }
 
 func serve(t *testing.T) *served {
@@ -55,15 +56,18 @@ func serve(t *testing.T) *served {
 	ended := make(chan error, 2) // both may end unheard if the test fails
 	go func() { ended <- n.Run(ctx) }()
 	go func() { ended <- s.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		stop()
+	wait := sync.OnceFunc(func() {
 		for range 2 {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	return &served{New(dir), n, dir, stop}
+	t.Cleanup(func() {
+		stop()
+		wait()
+	})
+	return &served{New(dir), n, stop, wait}
 }
 
 func codeOf(err error) Code {
@@ -413,6 +417,23 @@ func TestLeaveAnswersWhenThePeerHasEnded(t *testing.T) {
 	case <-s.node.Done():
 	default:
 		t.Error("the peer had not ended")
+	}
+}
+
+// A command that was stopped with Ctrl-Z does not keep the peer from ending.
+func TestPeerEndsThoughAClientReadsNothing(t *testing.T) {
+	s := serve(t)
+	s.put(t, "f", randomBytes(8<<20))
+	d, err := s.Get(t.Context(), "f", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	s.stop()
+	<-s.node.Done()
+	s.wait()
+	if _, err := d.CopyTo(io.Discard); codeOf(err) != CodeInterrupted {
+		t.Errorf("get = %v, want %s", err, CodeInterrupted)
 	}
 }
 

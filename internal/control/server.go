@@ -23,6 +23,9 @@ const (
 	// drainWait is how long the rest of a failed upload is read, so that the
 	// client gets to read why before the connection breaks.
 	drainWait = 5 * time.Second
+	// endWait is how long a client that reads nothing keeps a peer that has
+	// ended from being gone.
+	endWait = time.Second
 	// headerWait bounds how long a client takes to ask.
 	headerWait = 10 * time.Second
 )
@@ -88,9 +91,9 @@ func (s *Server) routes() http.Handler {
 		"POST /v1/leave":             s.leave, // answers when all is given away
 		"POST /v1/stop":              s.stop,  // answers when the peer has ended
 	} {
-		mux.HandleFunc(pattern, answering(h))
+		mux.HandleFunc(pattern, s.answering(h))
 	}
-	mux.HandleFunc("/", answering(func(http.ResponseWriter, *http.Request) error {
+	mux.HandleFunc("/", s.answering(func(http.ResponseWriter, *http.Request) error {
 		return newError(CodeBadRequest, "there is no such path or method here")
 	}))
 	return mux
@@ -99,8 +102,11 @@ func (s *Server) routes() http.Handler {
 type connKey struct{}
 
 // answering checks who asks, and sends the error of h.
-func answering(h handler) http.HandlerFunc {
+func (s *Server) answering(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		defer s.whenEnding(func() {
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(endWait)) // fails only if the client has gone
+		})()
 		err := checkUser(r)
 		if err == nil {
 			err = h(w, r)
@@ -231,7 +237,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body := &upload{body: r.Body}
-	defer s.whenEnding(func() { duplex.SetReadDeadline(time.Now()) })() // of a connection; fails only if that has gone
+	defer s.whenEnding(func() { duplex.SetReadDeadline(time.Now()) })() // fails only if the client has gone
 	result, err := s.Node.Put(r.Context(), r.PathValue("name"), body, options)
 	if err != nil {
 		failure := errorOf(s.ended(err))
