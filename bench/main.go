@@ -42,9 +42,9 @@ func main() {
 	}
 	var o options
 	flag.Int64Var((*int64)(&o.size), "size", 1024, "size of the large file in `MiB`")
-	flag.IntVar(&o.rounds, "rounds", 5, "how often each side runs")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each side runs")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
-	flag.StringVar(&o.dir, "dir", "", "`FOLDER` for the ring and the files, about 3 x size x (rounds+1) large (default: a temporary one)")
+	flag.StringVar(&o.dir, "dir", "", "`FOLDER` to make a temporary one in, of 5 x size (default: the system's)")
 	flag.Parse()
 	if flag.NArg() > 0 || o.size < 1 || o.rounds < 1 {
 		flag.Usage()
@@ -81,10 +81,5 @@ func measure(ctx context.Context, o options) (r *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{options: o, dir: dir}
-	defer b.end()
-	if err := b.prepare(ctx); err != nil {
-		return nil, err
-	}
-	return b.run(ctx)
+	return (&bench{options: o, dir: dir}).run(ctx)
 }

@@ -46,7 +46,9 @@ func spend(ctx context.Context, daemons []*daemon, program string, args ...strin
 	return cost{
 		wall: wall,
 		cpu:  after - before + cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
-		peak: usage.Maxrss << 10, // KiB on Linux, where /proc is
+		// KiB on Linux. A process has from its birth what its parent, this small
+		// one, had then, so it may be less.
+		peak: usage.Maxrss << 10,
 	}, nil
 }
 

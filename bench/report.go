@@ -128,6 +128,22 @@ func (r *report) peak(name string, size int64) {
 	r.PeakMiB[name] = max(r.PeakMiB[name], float64(size)/(1<<20))
 }
 
+// peaks notes what the daemons had resident until now.
+func (r *report) peaks(peers []*daemon, tls *daemon) error {
+	size, err := tls.peak()
+	if err != nil {
+		return err
+	}
+	r.peak("the TLS copy", size)
+	for _, d := range peers {
+		if size, err = d.peak(); err != nil {
+			return err
+		}
+		r.peak("a peer", size)
+	}
+	return nil
+}
+
 // lean reports whether no process of securepeer took more than it may.
 func (r *report) lean() bool {
 	return r.PeakMiB["a peer"] <= r.MaxPeakMiB && r.PeakMiB["a command"] <= r.MaxPeakMiB

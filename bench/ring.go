@@ -34,6 +34,7 @@ type peers struct {
 	program string
 	daemons []*daemon
 	dirs    map[string]string // of each member's key, roster and files
+	clients map[string]*control.Client
 
 	// A file whose name is from names is held by all members but two.
 	holder   string // one of those who hold it
@@ -42,14 +43,17 @@ type peers struct {
 	asked    int // names looked at
 }
 
-// startPeers makes keys, a roster and folders below dir, and starts the
+// start makes dir, keys, a roster and a folder for each peer, and starts the
 // peers. The caller ends them, also after an error.
 func (p *peers) start(ctx context.Context, dir string) error {
 	roster, err := keys.NewRoster("bench")
 	if err != nil {
 		return err
 	}
-	p.dirs = make(map[string]string)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	p.dirs, p.clients = make(map[string]string), make(map[string]*control.Client)
 	for id := range wire.ID(members) {
 		if err := p.add(roster, id, dir); err != nil {
 			return err
@@ -71,10 +75,18 @@ func (p *peers) start(ctx context.Context, dir string) error {
 	return p.cast(ctx, roster)
 }
 
+// end kills the peers and waits for their end.
+func (p *peers) end() {
+	for _, d := range p.daemons {
+		d.end()
+	}
+}
+
 // add makes a member, at its fifth of the ring.
 func (p *peers) add(roster *keys.Roster, id wire.ID, dir string) error {
 	name := fmt.Sprintf("peer%d", id+1)
 	p.dirs[name] = filepath.Join(dir, name)
+	p.clients[name] = control.New(p.dirs[name])
 	if err := os.Mkdir(p.dirs[name], 0o700); err != nil {
 		return err
 	}
@@ -121,8 +133,8 @@ func (p *peers) whole(ctx context.Context) error {
 	var last error
 	for {
 		views := make(map[string]int)
-		for _, dir := range p.dirs {
-			status, err := control.New(dir).Status(ctx)
+		for _, client := range p.clients {
+			status, err := client.Status(ctx)
 			switch {
 			case err != nil:
 				last = err
@@ -162,7 +174,7 @@ func (p *peers) cast(ctx context.Context, roster *keys.Roster) error {
 }
 
 func (p *peers) lookup(ctx context.Context, at, name string) ([]string, error) {
-	l, err := control.New(p.dirs[at]).Lookup(ctx, name)
+	l, err := p.clients[at].Lookup(ctx, name)
 	if err == nil && len(l.Holders) == 0 {
 		err = fmt.Errorf("%s knows no holder of %s", at, name)
 	}

@@ -173,7 +173,7 @@ type baseline struct {
 	program     string
 	certificate string
 	addr        string
-	daemons     []*daemon // the server
+	server      *daemon
 }
 
 func startBaseline(dir string) (*baseline, error) {
@@ -190,22 +190,21 @@ func startBaseline(dir string) (*baseline, error) {
 		return nil, err
 	}
 	defer out.Close()
-	server, err := launch(in, program, serveWord, t.certificate)
+	t.server, err = launch(in, program, serveWord, t.certificate)
 	in.Close() // the server has its own; when it ends, so does the line
 	if err != nil {
 		return nil, err
 	}
-	t.daemons = []*daemon{server}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	t.addr = strings.TrimSuffix(line, "\n")
 	if _, _, splitErr := net.SplitHostPort(t.addr); splitErr != nil {
-		server.end()
-		return nil, fmt.Errorf("starting the TLS server: %w: %s", errors.Join(err, splitErr), server.said.String())
+		t.server.end()
+		return nil, fmt.Errorf("starting the TLS server: %w: %s", errors.Join(err, splitErr), t.server.said.String())
 	}
 	return t, nil
 }
 
 // fetch copies file to target.
 func (t *baseline) fetch(ctx context.Context, file, target string) (cost, error) {
-	return spend(ctx, t.daemons, t.program, fetchWord, t.certificate, t.addr, file, target)
+	return spend(ctx, []*daemon{t.server}, t.program, fetchWord, t.certificate, t.addr, file, target)
 }
