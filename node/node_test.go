@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -325,27 +326,34 @@ func TestOwnDamagedCopyIsHealed(t *testing.T) {
 func TestFullDiskIsStoodInFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3, "copies=2")
-	w.disks[1].Capacity = 64 << 20
-	w.startAll()
-	// The disk fills under it: writes fail from here.
+	full := make(chan struct{})
 	w.disks[1].Fail = func(c simdisk.Call) error {
-		if c.Op == "WriteAt" || c.Op == "Create" {
-			return syscall.ENOSPC
+		select {
+		case <-full:
+			if c.Op == "WriteAt" || c.Op == "Create" {
+				return syscall.ENOSPC
+			}
+		default:
 		}
 		return nil
 	}
-	// Until the others know, n1 is still asked, and refuses.
-	for _, name := range []string{"a", "b", "c"} {
-		put(t, w.nodes[0], name, bytesOf(7, 4<<20))
-	}
-	until(t, "n1 to say that it is full", func() bool { return status(t, w.nodes[0]).Peers[1].State == "full" })
-	for _, name := range []string{"d", "e", "f"} {
-		if r := put(t, w.nodes[0], name, bytesOf(7, 4<<20)); strings.Join(r.Copies, " ") != "n0 n2" && strings.Join(r.Copies, " ") != "n2 n0" {
-			t.Errorf("Put(%q) = %+v, want copies at n0 and n2", name, r)
+	w.startAll()
+	close(full)
+	// Until the others know, n1 is still asked, and refuses; another one makes
+	// up for it.
+	for i := range 8 {
+		if r := put(t, w.nodes[0], fmt.Sprint("during", i), []byte("x")); len(r.Copies) != 2 || slices.Contains(r.Copies, "n1") {
+			t.Errorf("Put = %+v, want copies at n0 and n2", r)
 		}
 	}
-	if got, _ := get(t, w.nodes[1], "d"); !bytes.Equal(got, bytesOf(7, 4<<20)) {
-		t.Error("n1 reads another file")
+	until(t, "n1 to say that it is full", func() bool { return status(t, w.nodes[0]).Peers[1].State == "full" })
+	for i := range 8 {
+		if r := put(t, w.nodes[0], fmt.Sprint("after", i), []byte("x")); len(r.Copies) != 2 || slices.Contains(r.Copies, "n1") {
+			t.Errorf("Put = %+v, want copies at n0 and n2", r)
+		}
+	}
+	if got, _ := get(t, w.nodes[1], "after0"); string(got) != "x" {
+		t.Errorf("n1 reads %q", got)
 	}
 }
 
