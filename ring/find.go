@@ -17,13 +17,30 @@ type find struct {
 	path    []wire.ID
 	limit   int
 	until   Time // when the peer that is asked counts as silent
+	again   bool // the peer that is asked was asked twice
 }
 
 // ask puts the question to id.
 func (f *find) ask(now Time, id wire.ID, wait Time, o *outbox) {
-	f.req, f.at, f.until = o.number(), id, now+wait
 	f.path = append(f.path, id)
-	o.send(id, wire.Find{Req: f.req, For: f.purpose, Name: f.name})
+	f.at, f.again = id, false
+	f.send(now, wait, o)
+}
+
+func (f *find) send(now Time, wait Time, o *outbox) {
+	f.req, f.until = o.number(), now+wait
+	o.send(f.at, wire.Find{Req: f.req, For: f.purpose, Name: f.name})
+}
+
+// repeat puts the question once more after the link fell: it may have been
+// idle for so long that the other side was just ending it.
+func (f *find) repeat(now Time, wait Time, o *outbox) bool {
+	if f.again {
+		return false
+	}
+	f.again = true
+	f.send(now, wait, o)
+	return true
 }
 
 // onward goes where an Ask says, unless the question has gone far enough or

@@ -33,6 +33,7 @@ type looked struct {
 	peer      wire.ID
 	home      bool // in this peer's view
 	req       uint32
+	again     bool // was asked twice
 	state     lookState
 	behind    bool
 	manifests []wire.Manifest
@@ -131,15 +132,36 @@ func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view
 	return true
 }
 
-// fail notes that peer won't answer, by link or, if req is not 0, by request.
-func (k *look) fail(peer wire.ID, req uint32, v *view, o *outbox) {
+// cut notes that the link with peer fell. It is asked once more, over a new
+// one: the old may have been idle for so long that peer was just ending it.
+func (k *look) cut(peer wire.ID, v *view, o *outbox) {
 	for i := range k.asked {
-		if l := &k.asked[i]; l.peer == peer && l.state == waiting && (req == 0 || l.req == req) {
-			l.state = failed
-			k.instead(v, o)
+		switch l := &k.asked[i]; {
+		case l.peer != peer || l.state != waiting:
+		case !l.again && v.has(peer):
+			l.again = true
+			k.ask(i, v, o)
+			return
+		default:
+			k.fail(i, v, o)
 			return
 		}
 	}
+}
+
+// refused notes that peer won't answer this request.
+func (k *look) refused(peer wire.ID, req uint32, v *view, o *outbox) {
+	for i := range k.asked {
+		if l := &k.asked[i]; l.peer == peer && l.state == waiting && l.req == req {
+			k.fail(i, v, o)
+			return
+		}
+	}
+}
+
+func (k *look) fail(i int, v *view, o *outbox) {
+	k.asked[i].state = failed
+	k.instead(v, o)
 }
 
 // awaits reports whether one of ids may still answer.

@@ -192,6 +192,11 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 		r.operation(now, ev)
 	}
 	r.follow(now, from)
+	for _, a := range r.out.acts[len(out):] {
+		if m, ok := a.(Send); ok {
+			r.links.line(m.To).used = now
+		}
+	}
 	out, r.out.acts = r.out.acts, nil
 	return out
 }
@@ -483,19 +488,20 @@ func (r *Ring) lost(now Time, id wire.ID) {
 		if g.find != nil && g.find.at == id {
 			g.arrived(now, r.view, &r.out)
 		}
-		g.look.fail(id, 0, r.view, &r.out)
+		g.look.cut(id, r.view, &r.out)
 		g.step(now, r.view, &r.out)
 	}
 	for _, p := range r.puts {
 		if p.find != nil && p.find.at == id {
 			p.arrived(now, r.view, &r.out)
 		}
-		p.look.fail(id, 0, r.view, &r.out)
+		p.look.cut(id, r.view, &r.out)
 		p.lost(id)
 		p.step(now, r.view, &r.own, &r.out)
 	}
 	for _, l := range r.lookups {
-		if l.find != nil && l.find.at == id && !l.over {
+		if l.find != nil && l.find.at == id && !l.over &&
+			!(r.view.has(id) && l.find.repeat(now, lookWait, &r.out)) {
 			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{id}}, &r.out)
 		}
 	}
@@ -573,14 +579,14 @@ func (r *Ring) refused(now Time, from wire.ID, m wire.Refuse) {
 		if f := g.find; f != nil && f.req == m.Req && f.at == from {
 			g.arrived(now, r.view, &r.out)
 		}
-		g.look.fail(from, m.Req, r.view, &r.out)
+		g.look.refused(from, m.Req, r.view, &r.out)
 		g.step(now, r.view, &r.out)
 	}
 	for _, p := range r.puts {
 		if f := p.find; f != nil && f.req == m.Req && f.at == from {
 			p.arrived(now, r.view, &r.out)
 		}
-		p.look.fail(from, m.Req, r.view, &r.out)
+		p.look.refused(from, m.Req, r.view, &r.out)
 		p.step(now, r.view, &r.own, &r.out)
 	}
 	for _, l := range r.lookups {
