@@ -146,7 +146,10 @@ type source struct {
 }
 
 func (s *source) Read(b []byte) (int, error) {
-	if s.left >= 0 {
+	if s.left == 0 {
+		return 0, io.EOF // reading nothing from a file is no error, and net/http would do it for ever
+	}
+	if s.left > 0 {
 		b = b[:min(int64(len(b)), s.left)] // what was added since is not part of it
 	}
 	n, err := s.Reader.Read(b)
