@@ -30,6 +30,13 @@ type served struct {
 
 func serve(t *testing.T) *served {
 	t.Helper()
+	return serveEvery(t, 20*time.Millisecond)
+}
+
+// serveEvery takes the interval between pings, from which the ring takes its
+// other times.
+func serveEvery(t *testing.T, interval time.Duration) *served {
+	t.Helper()
 	secret, err := keys.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +45,7 @@ func serve(t *testing.T) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roster.Interval = 20 * time.Millisecond
+	roster.Interval = interval
 	if err := roster.Add(keys.Member{ID: 0, Name: "solo", Key: secret.Public(), Addr: "127.0.0.1:7460"}); err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +415,7 @@ func TestStopAnswersWhenThePeerHasEnded(t *testing.T) {
 }
 
 func TestLeaveAnswersWhenThePeerHasEnded(t *testing.T) {
-	s := serve(t)
+	s := serveEvery(t, 200*time.Millisecond) // a slow disk takes longer than a leave may at 20 ms
 	<-s.node.Ready()
 	if err := s.Leave(t.Context()); err != nil {
 		t.Fatal(err)
