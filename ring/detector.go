@@ -172,7 +172,8 @@ func (d *detector) hangup(now Time, id wire.ID, v *view, o *outbox) {
 	}
 }
 
-// acked takes an ack, and reports whether it answers this interval's ping.
+// acked takes an ack, and reports whether it is the first since this
+// interval's ping.
 func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 	w := d.find(id)
 	if w == nil {
@@ -187,7 +188,7 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 			w.srtt = (7*w.srtt + rtt) / 8
 		}
 	}
-	first := p.Echo == w.tick
+	first := w.tick != 0 && p.Echo >= w.tick && p.Echo <= d.echo
 	if first {
 		w.tick = 0
 	}

@@ -79,7 +79,7 @@ func (g *get) live() []wire.Manifest {
 }
 
 func (g *get) fetch(live []wire.Manifest, answers int, v *view, o *outbox) {
-	f := Fetch{Op: g.op, Manifest: live[0], Sources: g.look.sources(live[0], v), OneAnswer: answers < 2}
+	f := Fetch{Op: g.op, Manifest: live[0], Sources: g.look.sources(live[0], v, g.owner), OneAnswer: answers < 2}
 	for _, m := range live[1:] {
 		f.AlsoBy = append(f.AlsoBy, m.Writer)
 	}

@@ -26,13 +26,14 @@ const (
 
 // line is what links knows of one member.
 type line struct {
-	up    bool
-	tried Time             // last dial; 0: none
-	used  Time             // last message either way
-	lost  Time             // since when this peer, its observer, has missed it; 0: not
-	heard Time             // when anything authenticated last came; 0: never
-	said  wire.Incarnation // at the handshake of the link
-	blank Time             // when it first pinged or acked without a row of its own; 0: it has one
+	up     bool
+	tried  Time             // last dial; 0: none
+	used   Time             // last message either way
+	lost   Time             // since when this peer, its observer, has missed it; 0: not
+	heard  Time             // when anything authenticated last came; 0: never
+	pinged Time             // when this interval's ping came; 0: never
+	said   wire.Incarnation // at the handshake of the link
+	blank  Time             // when it first pinged or acked without a row of its own; 0: it has one
 }
 
 // links keeps ring links to the K successors and K predecessors, and dials
@@ -70,6 +71,17 @@ func (l *links) starting(now Time, id wire.ID, said wire.Incarnation) bool {
 		n.blank = max(now, 1)
 	}
 	return n.blank != 0 && now-n.blank >= Time(l.interval/2)
+}
+
+// pinged notes a ping of id, and reports whether it is this interval's: those
+// that come sooner ask again.
+func (l *links) pinged(now Time, id wire.ID) bool {
+	n := l.line(id)
+	if n.pinged != 0 && now-n.pinged < Time(l.interval*3/4) {
+		return false
+	}
+	n.pinged = max(now, 1)
+	return true
 }
 
 func (l *links) line(id wire.ID) *line {

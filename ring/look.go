@@ -234,19 +234,25 @@ func (k *look) newest() []wire.Manifest {
 	return all
 }
 
-// sources returns who answered that it has m: the owner while it is
-// reachable, then the others in their order; this peer itself before all.
-func (k *look) sources(m wire.Manifest, v *view) []wire.ID {
+// sources returns who answered that it has m: first the owner that a walk has
+// led to, then this peer itself, then the others in their order.
+func (k *look) sources(m wire.Manifest, v *view, owner []wire.ID) []wire.ID {
+	rank := func(id wire.ID) int {
+		switch {
+		case slices.Contains(owner, id):
+			return 0
+		case id == v.self:
+			return 1
+		}
+		return 2
+	}
 	var ids []wire.ID
 	sum := m.Sum()
 	for _, l := range k.asked {
 		if slices.ContainsFunc(l.manifests, func(a wire.Manifest) bool { return a.Sum() == sum }) {
-			if l.peer == v.self {
-				ids = slices.Insert(ids, 0, l.peer)
-			} else {
-				ids = append(ids, l.peer)
-			}
+			ids = append(ids, l.peer)
 		}
 	}
+	slices.SortStableFunc(ids, func(a, b wire.ID) int { return rank(a) - rank(b) })
 	return ids
 }

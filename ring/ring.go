@@ -436,7 +436,7 @@ func (r *Ring) pinged(now Time, e Pinged) {
 		r.probed(now, e)
 	} else {
 		r.out.do(SendPing{e.From, r.detect.ping(e.From, p.Echo, true, r.view)})
-		if r.view.inRing() && slices.Contains(r.view.pred(r.view.k), e.From) {
+		if r.view.inRing() && slices.Contains(r.view.pred(r.view.k), e.From) && r.links.pinged(now, e.From) {
 			r.out.notify(PingReceived, e.From, "")
 		}
 	}
