@@ -219,3 +219,58 @@ func TestClassicStep7(t *testing.T) {
 		}
 	}
 }
+
+// TestClassicOwnerSendsEvenToHolders has a peer that holds a copy request it:
+// the bytes come from the owner all the same, and all lines are there.
+func TestClassicOwnerSendsEvenToHolders(t *testing.T) {
+	w := classicRing(t, 1)
+	await(t, w, ring.Succeeded, w.Put(2, "4103", 1, 1000)) // on 8, 9 and 14
+	since := w.Now()
+	get := w.Get(14, "4103")
+	await(t, w, ring.Succeeded, get)
+	w.Run(w.Config.Interval)
+	if get.Source != 8 {
+		t.Errorf("14 got it from %v, want the owner 8", get.Source)
+	}
+	lines := transcript(w, since, notPings)
+	for _, line := range []string{"[8] SendingFile 4103 14", "[8] FileSent", "[14] HadFile 4103 8", "[14] FileReceived 4103"} {
+		if !strings.Contains(lines, line+"\n") {
+			t.Errorf("%q is missing in\n%s", line, lines)
+		}
+	}
+}
+
+// TestClassicPingsAreToldOnce loses a fifth of all datagrams: whatever is asked
+// again, each interval gives one line of a ping and one of its answer, at most.
+func TestClassicPingsAreToldOnce(t *testing.T) {
+	c := Classic(3)
+	c.Net.Loss = 0.2
+	w := world(t, c, classic...)
+	w.Run(5 * time.Minute)
+	answered := 0
+	for _, h := range w.running() {
+		last := make(map[wire.ID]ring.Time)
+		open := make(map[wire.ID]int)
+		for _, n := range h.Notices {
+			switch n.Kind {
+			case ring.PingReceived:
+				if at, ok := last[n.Peer]; ok && span(n.At-at) < c.Interval/2 {
+					t.Errorf("%v tells of two pings of %v within %v", h.ID, n.Peer, span(n.At-at))
+				}
+				last[n.Peer] = n.At
+			case ring.PingsSent:
+				for _, id := range n.Peers {
+					open[id] = 1
+				}
+			case ring.PingAnswered:
+				answered++
+				if open[n.Peer]--; open[n.Peer] < 0 {
+					t.Errorf("%v tells of two answers of %v to one ping", h.ID, n.Peer)
+				}
+			}
+		}
+	}
+	if answered < 7*2*100*9/10 {
+		t.Errorf("only %v answers were told of", answered)
+	}
+}
