@@ -59,6 +59,8 @@ type classicRing struct {
 // side and are shown one after the other.
 func (a *app) classic(ctx context.Context, interval time.Duration) error {
 	began := time.Now()
+	ctx, done := limited(ctx, interval)
+	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	plays := []func(*classicRing, context.Context) error{

@@ -262,6 +262,20 @@ func TestSevenPeersOverStandardInput(t *testing.T) {
 	})
 	o.same("60", "4103.pdf", "100", "received_4103.pdf")
 
+	o.tell("20", "Request 4103") // it has a copy itself, but 7 owns the key
+	o.expect(script{
+		"20": {
+			"> File request for 4103 has been sent to my successor", "> Peer 7 had File 4103",
+			"> Receiving File 4103 from Peer 7", "> File 4103 received",
+		},
+		"60": {passed}, "100": {passed}, "200": {passed}, "250": {passed}, "3": {passed},
+		"7": {"> File 4103 is stored here", "> Sending file 4103 to Peer 20", "> The file has been sent"},
+	})
+
+	o.file("250", "0250.pdf", 9)
+	o.tell("250", "Store 0250") // it owns the key
+	o.expect(script{"250": {"> Store 0250 request accepted"}})
+
 	o.start("150", "join", "150", "7", interval.String())
 	forwarded = "> Peer 150 Join request forwarded to my successor"
 	o.expect(script{

@@ -16,9 +16,12 @@ import (
 	"securepeer/keys"
 )
 
-// demoTime is how long a demo may take before it is called a failure: twice
-// what the longer one needs.
-const demoTime = 110 * time.Second
+// How long a demo may take before it is called a failure: several times what
+// it needs.
+const (
+	demoTime      = time.Minute
+	demoIntervals = 30
+)
 
 // minInterval is what a machine keeps up with.
 const minInterval = 50 * time.Millisecond
@@ -32,7 +35,7 @@ type demoOptions struct {
 }
 
 func demoCommand(a *app) *cobra.Command {
-	opt := demoOptions{seed: rand.Uint64N(1e6)}
+	var opt demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See a ring at work, on this machine alone",
@@ -53,6 +56,9 @@ stored and requested.`,
 			if opt.interval != 0 && opt.interval < minInterval {
 				return usagef("--interval is at least %v", minInterval)
 			}
+			if !cmd.Flags().Changed("seed") {
+				opt.seed = rand.Uint64N(1e6)
+			}
 			if opt.interval == 0 {
 				opt.interval = keys.DefaultInterval
 				if opt.classic {
@@ -65,9 +71,8 @@ stored and requested.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&opt.classic, "classic", false, "show the classic ring instead")
 	flags.BoolVar(&opt.keep, "keep", false, "leave the ring up until Ctrl-C, and say how to talk to it")
-	flags.Uint64Var(&opt.seed, "seed", opt.seed, "`NUMBER` that the files' content is made from (default: at random)")
+	flags.Uint64Var(&opt.seed, "seed", 0, "`NUMBER` that the files' content is made from (default: at random)")
 	flags.DurationVar(&opt.interval, "interval", 0, "time between pings (default: 1s, with --classic 3s)")
-	flags.Lookup("seed").DefValue = ""
 	return cmd
 }
 
@@ -77,14 +82,16 @@ func (a *app) demo(ctx context.Context, opt demoOptions) error {
 	ctx, stop := catchAll(ctx)
 	defer stop()
 	if opt.classic {
-		ctx, cancel := context.WithTimeoutCause(ctx, demoTime, errDemoTime)
-		defer cancel()
 		return a.classic(ctx, opt.interval)
 	}
 	return a.story(ctx, opt)
 }
 
-var errDemoTime = fmt.Errorf("the demo was not through after %v", demoTime)
+// limited is ctx for as long as a demo may take.
+func limited(ctx context.Context, interval time.Duration) (context.Context, context.CancelFunc) {
+	limit := demoTime + demoIntervals*interval
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("the demo was not through after %v", limit))
+}
 
 // catchAll ends the context with every signal that would otherwise end the
 // program before it has cleaned up: a terminal that closes, a pipe that nobody

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"securepeer/internal/control"
@@ -251,27 +252,49 @@ func statuses(ctx context.Context, actors []*actor) ([]control.Status, error) {
 // it. It is an error if an actor ends meanwhile, or if it is not so in time:
 // what says what was waited for.
 func until(ctx context.Context, actors []*actor, limit time.Duration, what string, so func([]control.Status) bool) ([]control.Status, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("waiting until %s: not so after %v", what, limit))
+	late := fmt.Errorf("waiting until %s: not so after %v", what, limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
+	var last []control.Status
 	for {
 		all, err := statuses(ctx, actors)
+		if err == nil {
+			last = all
+		}
 		var remote *control.Error
 		switch {
 		case err == nil && so(all):
 			return all, nil
+		case context.Cause(ctx) == late:
+			return last, fmt.Errorf("%w: %s", late, differences(last))
 		case ctx.Err() != nil:
-			return all, context.Cause(ctx)
+			return last, context.Cause(ctx)
 		case err != nil && !(errors.As(err, &remote) && remote.Code == control.CodeNotRunning):
 			return nil, err // not one that is just starting
 		}
 		select {
 		case <-ctx.Done():
-			return all, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
+}
+
+// differences says how each peer sees the ring.
+func differences(all []control.Status) string {
+	if all == nil {
+		return "they have not all said how they see it"
+	}
+	var views []string
+	for _, s := range all {
+		view := fmt.Sprintf("%s is %s and sees %s (%.8s)", s.Name, s.State, strings.Join(s.Circle, " "), s.View)
+		if s.Behind {
+			view += ", is behind"
+		}
+		views = append(views, view)
+	}
+	return strings.Join(views, "; ")
 }
 
 // agree reports whether n peers are in one ring that all of them see in the

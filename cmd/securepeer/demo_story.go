@@ -17,7 +17,7 @@ import (
 	"securepeer/wire"
 )
 
-// patience is how long the ring may take to agree on anything.
+// patience is how long the ring may take to agree on anything, at the least.
 const patience = 20 * time.Second
 
 // Who plays. The first seven start; heidi joins a ring that runs; mallory is a
@@ -87,9 +87,9 @@ func (a *app) story(ctx context.Context, opt demoOptions) (err error) {
 	defer func() { err = errors.Join(err, s.stage.close()) }()
 	s.printf("A ring of real peers on this machine, in %s; file content from seed %d.\n", s.stage.dir, s.seed)
 
-	limited, cancel := context.WithTimeoutCause(ctx, demoTime, errDemoTime)
+	telling, cancel := limited(ctx, opt.interval)
 	defer cancel()
-	err = s.tell(limited)
+	err = s.tell(telling)
 	err = s.judge(s.seen, err)
 	if err == nil {
 		s.printf("\nAll %d checks held, in %.1f s.\n", len(s.seen), time.Since(s.begun).Seconds())
@@ -173,7 +173,7 @@ func (s *story) raise(ctx context.Context) error {
 		}
 	}
 	n := len(firstSeven)
-	all, err := until(ctx, s.stage.live(), patience, "seven peers are one ring", whole(n))
+	all, err := s.until(ctx, s.stage.live(), "seven peers are one ring", whole(n))
 	if err != nil {
 		return err
 	}
@@ -181,6 +181,11 @@ func (s *story) raise(ctx context.Context) error {
 	s.sayf("%s, and round again", strings.Join(all[0].Circle, " > "))
 	s.seen.add("seven peers start, one view", "7 of 7", fmt.Sprintf("%d of %d", len(all[0].Circle), n))
 	return nil
+}
+
+// until is the same with the patience that the ring's interval calls for.
+func (s *story) until(ctx context.Context, actors []*actor, what string, so func([]control.Status) bool) ([]control.Status, error) {
+	return until(ctx, actors, patience+stepIntervals*s.stage.roster.Interval, what, so)
 }
 
 // start starts a peer: at its real address, which only its relay knows.
@@ -219,7 +224,7 @@ func (s *story) join(ctx context.Context) error {
 	if err := s.start(eighth, "--join", "alice"); err != nil {
 		return err
 	}
-	all, err := until(ctx, s.stage.live(), patience, "eight peers are one ring", whole(8))
+	all, err := s.until(ctx, s.stage.live(), "eight peers are one ring", whole(8))
 	if err != nil {
 		return err
 	}
@@ -267,7 +272,7 @@ func (s *story) kill(ctx context.Context) error {
 	}
 	s.sayf("%s and %s, which hold two of the three copies of the largest file", victims[0], victims[1])
 	live := s.stage.live()
-	all, err := until(ctx, live, patience, "six peers have noticed", whole(len(live)))
+	all, err := s.until(ctx, live, "six peers have noticed", whole(len(live)))
 	if err != nil {
 		return err
 	}
@@ -374,7 +379,7 @@ func (s *story) forge(ctx context.Context) error {
 	}
 	const lies = 5
 	refused := func(all []control.Status) bool { return refusals(all[0], liar) >= lies }
-	all, err := until(ctx, []*actor{target}, patience, "all of it is refused", refused)
+	all, err := s.until(ctx, []*actor{target}, "all of it is refused", refused)
 	if all == nil {
 		return err
 	}

@@ -312,7 +312,7 @@ func awaitLine(t *testing.T, r *bufio.Reader, text string) string {
 // to the ring then, until Ctrl-C.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	cmd := demo(t, "--interval", "400ms", "--seed", "11", "--keep")
+	cmd := demo(t, "--seed", "11", "--keep")
 	var all bytes.Buffer
 	stdout := launch(t, cmd)
 	out := bufio.NewReader(io.TeeReader(stdout, &all))
