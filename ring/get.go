@@ -8,52 +8,54 @@ import (
 
 // get finds the newest version of a name and who has it.
 type get struct {
-	op    Op
-	name  string
+	query
 	by    wire.ID
 	hasBy bool
 	stat  bool      // only say who has what
-	find  *find     // walking; nil: straight to the holders
 	owner []wire.ID // where the walk ended: who said Here; else empty
-	look  look
-	asked bool // look has begun
-	over  bool
 }
 
 // begin walks first where the ring is walked; the copies are asked for once
 // the owner has said Here.
-func (g *get) begin(now Time, v *view, rt route, o *outbox) {
-	next, ok := rt.next(wire.KeyOf(v.space, g.name), v)
-	if ok && next != v.self && !g.stat {
-		o.notify(RequestSent, next, g.name)
-		if rt.walk {
-			g.find = &find{purpose: wire.ForGet, name: g.name, limit: rt.limit(v)}
-			g.find.ask(now, next, lookWait, o)
+func (g *get) begin(now Time, s scene) {
+	next, ok := s.route.next(wire.KeyOf(s.view.space, g.name), s.view)
+	if ok && next != s.view.self && !g.stat {
+		s.out.notify(RequestSent, next, g.name)
+		if s.route.walk {
+			g.ask(now, next, wire.ForGet, s)
 			return
 		}
 	}
-	g.arrived(now, v, o)
+	g.inquire(now, s)
 }
 
-// arrived asks the holders.
-func (g *get) arrived(now Time, v *view, o *outbox) {
+// led asks the holders. A question that ended early is no reason not to: the
+// walk is for who wants to see it.
+func (g *get) led(now Time, at wire.ID, how Outcome, s scene) {
+	if how == Succeeded {
+		g.owner = []wire.ID{at}
+	}
+	g.inquire(now, s)
+}
+
+func (g *get) inquire(now Time, s scene) {
 	g.find, g.asked = nil, true
-	g.look.begin(now, g.name, v, o)
-	g.step(now, v, o)
+	g.look.begin(now, g.name, s.view, s.out)
+	g.step(now, s)
 }
 
 // step ends the operation when the answers allow it: the highest of the first
 // two that may say no, one of them from a home holder if any is reachable; a
 // second one is waited for, but not for ever. So is the owner that a walk has
 // led to, as the bytes come from it.
-func (g *get) step(now Time, v *view, o *outbox) {
+func (g *get) step(now Time, s scene) {
 	if g.over || !g.asked {
 		return
 	}
 	complete := g.look.complete(now)
 	if g.stat {
 		if complete {
-			g.finish(statResult(&g.look, v), o)
+			g.finish(statResult(&g.look, s.view), s)
 		}
 		return
 	}
@@ -61,12 +63,12 @@ func (g *get) step(now Time, v *view, o *outbox) {
 	live := g.live()
 	switch {
 	case len(live) > 0 && (complete || n >= 2 && home && !g.look.awaits(g.owner) || n > 0 && now >= g.look.deadline()):
-		g.fetch(live, n, v, o)
+		g.fetch(live, n, s)
 	case complete && len(g.look.silent()) == 0:
-		g.finish(Result{Outcome: NotFound}, o)
-	case complete && g.look.widen(now, v, o):
+		g.finish(Result{Outcome: NotFound}, s)
+	case complete && g.look.widen(now, s.view, s.out):
 	case complete:
-		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent()}, o)
+		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent()}, s)
 	}
 }
 
@@ -78,25 +80,17 @@ func (g *get) live() []wire.Manifest {
 	})
 }
 
-func (g *get) fetch(live []wire.Manifest, answers int, v *view, o *outbox) {
-	f := Fetch{Op: g.op, Manifest: live[0], Sources: g.look.sources(live[0], v, g.owner), OneAnswer: answers < 2}
+func (g *get) fetch(live []wire.Manifest, answers int, s scene) {
+	f := Fetch{Op: g.op, Manifest: live[0], Sources: g.look.sources(live[0], s.view, g.owner), OneAnswer: answers < 2}
 	for _, m := range live[1:] {
 		f.AlsoBy = append(f.AlsoBy, m.Writer)
 	}
 	g.over = true
-	o.do(f)
-}
-
-func (g *get) finish(r Result, o *outbox) {
-	g.over = true
-	o.done(g.op, r)
+	s.out.do(f)
 }
 
 func (g *get) next() Time {
-	switch {
-	case g.find != nil:
-		return g.find.until
-	case !g.stat && len(g.live()) > 0:
+	if !g.stat && len(g.live()) > 0 {
 		return g.look.deadline()
 	}
 	return g.look.began + lookWait
@@ -115,39 +109,37 @@ func statResult(k *look, v *view) Result {
 }
 
 // lookup follows a question and says where it went.
-type lookup struct {
-	op   Op
-	name string
-	find *find
-	over bool
-}
+type lookup struct{ query }
 
-func (l *lookup) begin(now Time, v *view, rt route, o *outbox) {
-	next, ok := rt.next(wire.KeyOf(v.space, l.name), v)
-	if !ok || next == v.self {
-		l.arrived(v.self, v, o)
+func (l *lookup) begin(now Time, s scene) {
+	next, ok := s.route.next(wire.KeyOf(s.view.space, l.name), s.view)
+	if !ok || next == s.view.self {
+		l.led(now, s.view.self, Succeeded, s)
 		return
 	}
-	l.find = &find{purpose: wire.ForLookup, name: l.name, limit: rt.limit(v)}
-	l.find.ask(now, next, lookWait, o)
+	l.ask(now, next, wire.ForLookup, s)
 }
 
-// arrived ends the lookup: owner said Here.
-func (l *lookup) arrived(owner wire.ID, v *view, o *outbox) {
-	r := Result{Owner: owner}
-	for _, h := range v.holders(wire.KeyOf(v.space, l.name), nil) {
-		r.Holders = append(r.Holders, h.id)
+func (l *lookup) led(_ Time, at wire.ID, how Outcome, s scene) {
+	r := Result{Outcome: how}
+	switch how {
+	case Succeeded:
+		r.Owner = at
+		for _, h := range s.view.holders(wire.KeyOf(s.view.space, l.name), nil) {
+			r.Holders = append(r.Holders, h.id)
+		}
+	case Unavailable:
+		r.Silent = []wire.ID{at}
 	}
-	l.finish(r, o)
-}
-
-func (l *lookup) finish(r Result, o *outbox) {
 	if l.find != nil {
 		r.Path = l.find.path
 	}
-	l.over = true
-	o.done(l.op, r)
+	l.finish(r, s)
 }
+
+func (l *lookup) step(Time, scene) {}
+
+func (l *lookup) next() Time { return never }
 
 // probe is one ping for the user.
 type probe struct {

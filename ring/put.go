@@ -11,16 +11,12 @@ import (
 // stand-ins, and lets other holders be given what a lost one should have got.
 // A remove is a put of a tombstone, which has no bytes to stream.
 type put struct {
-	op      Op
-	name    string
+	query
 	key     wire.Pos
 	remove  bool
 	mtime   int64
 	steward bool
 
-	find      *find
-	look      look
-	asked     bool // look has begun
 	uploading bool
 	waiting   []wire.ID // uploads that have not ended
 	sealed    bool
@@ -30,69 +26,69 @@ type put struct {
 	offers    []offered // to make up for those that were lost
 	tried     []wire.ID // were offered it
 	cannot    []wire.ID // did not take it: full, stuck, or lost on the way
-	over      bool
 }
 
 // offered is an Offer that is not answered yet.
 type offered struct {
 	peer    wire.ID
 	req     uint32
+	at      Time    // when it was made
 	version Version // for the copier
-	at      Time    // for the copier: when it was made
 }
 
-func (p *put) begin(now Time, v *view, rt route, o *outbox) {
-	p.key = wire.KeyOf(v.space, p.name)
-	next, ok := rt.next(p.key, v)
-	if ok && next != v.self && !p.remove {
-		o.notify(StoreForwarded, v.self, p.name)
-		if rt.walk {
-			p.find = &find{purpose: wire.ForPut, name: p.name, limit: rt.limit(v)}
-			p.find.ask(now, next, lookWait, o)
+func (p *put) begin(now Time, s scene) {
+	p.key = wire.KeyOf(s.view.space, p.name)
+	next, ok := s.route.next(p.key, s.view)
+	if ok && next != s.view.self && !p.remove {
+		s.out.notify(StoreForwarded, s.view.self, p.name)
+		if s.route.walk {
+			p.ask(now, next, wire.ForPut, s)
 			return
 		}
 	}
-	p.arrived(now, v, o)
+	p.led(now, next, Succeeded, s)
 }
 
-// arrived asks the holders which versions there are.
-func (p *put) arrived(now Time, v *view, o *outbox) {
+// led asks the holders which versions there are, wherever the question ended:
+// the walk is for who wants to see it.
+func (p *put) led(now Time, _ wire.ID, _ Outcome, s scene) {
 	p.find, p.asked = nil, true
-	p.look.begin(now, p.name, v, o)
+	p.look.begin(now, p.name, s.view, s.out)
+	p.step(now, s)
 }
 
 // step goes on when the answers, or the ends of uploads and offers, allow it.
-func (p *put) step(now Time, v *view, w *own, o *outbox) {
+func (p *put) step(now Time, s scene) {
+	if len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
+		p.lost(p.offers[0].peer)
+	}
 	switch {
 	case p.over:
 	case p.asked && !p.uploading && !p.sealed:
 		if n, _ := p.look.good(); p.look.complete(now) || n > 0 && now >= p.look.deadline() {
-			p.place(v, w, o)
-			if p.sealed {
-				p.complete(v, o)
-			}
+			p.place(now, s)
 		}
 	case p.sealed && len(p.waiting) == 0 && len(p.offers) == 0:
-		p.complete(v, o)
+		p.complete(now, s)
 	}
 }
 
 // place decides version and holders.
-func (p *put) place(v *view, w *own, o *outbox) {
+func (p *put) place(now Time, s scene) {
 	newest := p.look.newest()
 	var mine *wire.Manifest
 	var others []wire.Manifest
 	version := uint64(1)
 	for i, m := range newest {
 		if m.Version == wire.MaxVersion { // there is no next one
-			p.finish(Result{Outcome: Taken, By: m.Writer}, o)
+			p.finish(Result{Outcome: Taken, By: m.Writer}, s)
 			return
 		}
 		version = max(version, m.Version+1)
 		if m.Flags&wire.Tombstone != 0 {
 			continue
 		}
-		if m.Writer == v.self {
+		if m.Writer == s.view.self {
 			mine = &newest[i]
 		} else {
 			others = append(others, m)
@@ -100,50 +96,58 @@ func (p *put) place(v *view, w *own, o *outbox) {
 	}
 	switch {
 	case p.remove:
-		p.bury(mine, others, version, v, w, o)
+		p.bury(now, mine, others, version, s)
 	case mine == nil && len(others) > 0:
-		p.finish(Result{Outcome: Taken, By: others[0].Writer}, o)
+		p.finish(Result{Outcome: Taken, By: others[0].Writer}, s)
 	default:
-		to := v.targets(p.key)
+		to := s.view.targets(p.key)
 		if len(to) == 0 {
-			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, o)
+			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, s)
 			return
 		}
 		if mine != nil && mine.Version+1 != version {
 			mine = nil // not the newest of the name: the same bytes are a new version
 		}
 		p.uploading, p.waiting = true, to
-		o.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: version, Prior: mine})
+		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: version, Prior: mine})
 	}
 }
 
 // bury makes the tombstone: over this peer's own manifest or, if it is a
 // steward, over another's. A missing answer may hide a version, so no is said
 // only by every home holder.
-func (p *put) bury(mine *wire.Manifest, others []wire.Manifest, version uint64, v *view, w *own, o *outbox) {
+func (p *put) bury(now Time, mine *wire.Manifest, others []wire.Manifest, version uint64, s scene) {
 	target := mine
 	if target == nil && p.steward && len(others) > 0 {
 		target = &others[0]
 	}
 	switch {
 	case target == nil && len(others) > 0:
-		p.finish(Result{Outcome: Taken, By: others[0].Writer}, o)
+		p.finish(Result{Outcome: Taken, By: others[0].Writer}, s)
 	case target == nil && len(p.look.silent()) > 0:
-		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, o)
+		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, s)
 	case target == nil:
-		p.finish(Result{Outcome: NotFound}, o)
+		p.finish(Result{Outcome: NotFound}, s)
 	default:
-		m := wire.Manifest{Name: p.name, Version: version, Writer: target.Writer, Signer: v.self,
+		m := wire.Manifest{Name: p.name, Version: version, Writer: target.Writer, Signer: s.view.self,
 			Flags: wire.Tombstone, Mtime: p.mtime}
-		m.Sig = w.sign(m.SignedBytes(w.ring, nil))
+		m.Sig = s.own.sign(m.SignedBytes(s.own.ring, nil))
 		p.manifest, p.sealed = m, true
+		p.complete(now, s)
+	}
+}
+
+// seal takes the manifest, once all bytes have been read.
+func (p *put) seal(e Sealed) {
+	if p.op == e.Op {
+		p.sealed, p.manifest = true, e.Manifest
 	}
 }
 
 // uploaded takes the end of one upload.
 func (p *put) uploaded(e Uploaded) {
 	i := slices.Index(p.waiting, e.Peer)
-	if i < 0 {
+	if p.op != e.Op || i < 0 {
 		return
 	}
 	p.waiting = slices.Delete(p.waiting, i, i+1)
@@ -157,12 +161,11 @@ func (p *put) uploaded(e Uploaded) {
 	}
 }
 
-// confirmed takes the answer to an offer and reports whether it was this
-// put's.
-func (p *put) confirmed(from wire.ID, c wire.Confirmed) bool {
+// confirmed takes the answer to an offer, if it is one of this put.
+func (p *put) confirmed(from wire.ID, c wire.Confirmed) {
 	i := slices.IndexFunc(p.offers, func(f offered) bool { return f.req == c.Req && f.peer == from })
 	if i < 0 {
-		return false
+		return
 	}
 	p.offers = slices.Delete(p.offers, i, i+1)
 	switch {
@@ -171,7 +174,6 @@ func (p *put) confirmed(from wire.ID, c wire.Confirmed) bool {
 	case !slices.Contains(p.ok, from):
 		p.ok = append(p.ok, from)
 	}
-	return true
 }
 
 // lost notes that the link with peer fell: an offer on it is not answered.
@@ -187,7 +189,8 @@ func (p *put) lost(peer wire.ID) {
 // the version in the view of now and has not is offered it, by those that
 // have it; who did not take it is stood in for, whatever the view still says
 // of it. The bytes are never asked of the user twice.
-func (p *put) complete(v *view, o *outbox) {
+func (p *put) complete(now Time, s scene) {
+	v := s.view
 	sources := slices.Concat(p.ok, p.kept)
 	want := v.targets(p.key, p.cannot...)
 	take := want
@@ -200,13 +203,13 @@ func (p *put) complete(v *view, o *outbox) {
 				continue
 			}
 			p.tried = append(p.tried, id)
-			p.offer(id, sources, v, o)
+			p.offer(now, id, sources, s)
 		}
 	}
 	if len(p.offers) > 0 {
 		return
 	}
-	p.finish(p.result(want, v), o)
+	p.finish(p.result(want, v), s)
 }
 
 // result says where the version is. Stand-ins alone are not enough: there must
@@ -245,17 +248,17 @@ func (p *put) result(want []wire.ID, v *view) Result {
 
 // offer has id fetch the version from one that has it. This peer itself takes
 // it without a message.
-func (p *put) offer(id wire.ID, sources []wire.ID, v *view, o *outbox) {
-	m := wire.Offer{Req: o.number(), Manifest: p.manifest, Source: v.self}
+func (p *put) offer(now Time, id wire.ID, sources []wire.ID, s scene) {
+	m := wire.Offer{Req: s.out.number(), Manifest: p.manifest, Source: s.view.self}
 	if len(sources) > 0 {
 		m.Source = sources[0]
 	}
-	p.offers = append(p.offers, offered{peer: id, req: m.Req})
-	if id == v.self {
-		o.do(Pull{From: m.Source, Manifest: m.Manifest})
+	p.offers = append(p.offers, offered{peer: id, req: m.Req, at: now})
+	if id == s.view.self {
+		s.out.do(Pull{From: m.Source, Manifest: m.Manifest})
 		return
 	}
-	o.send(id, m)
+	s.out.send(id, m)
 }
 
 // pulled takes the end of a pull of this peer itself and reports whether this
@@ -273,17 +276,12 @@ func (p *put) pulled(e Pulled, v *view) bool {
 	return false
 }
 
-func (p *put) finish(r Result, o *outbox) {
-	p.over = true
-	o.done(p.op, r)
-}
-
 func (p *put) next() Time {
 	switch {
-	case p.find != nil:
-		return p.find.until
 	case p.asked && !p.uploading && !p.sealed:
 		return p.look.deadline()
+	case len(p.offers) > 0:
+		return p.offers[0].at + offerWait
 	}
 	return never
 }

@@ -88,9 +88,6 @@ type MemberStatus struct {
 	RTT         time.Duration // smoothed; 0: not measured
 }
 
-// maxOps is how many operations of its user a peer runs at once.
-const maxOps = 1024
-
 // Ring is one peer's part of the ring. It is not safe for concurrent use.
 type Ring struct {
 	roster Roster
@@ -105,11 +102,7 @@ type Ring struct {
 	spread  spread
 	copies  copier
 	console console
-
-	gets    []*get
-	puts    []*put
-	lookups []*lookup
-	probes  []*probe
+	ops     operations
 
 	begun   bool
 	leaving []Op
@@ -178,12 +171,11 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 		r.putStored(now, e)
 	case Pulled:
 		r.copies.pulled(e, r.view, &r.out)
-		for _, p := range r.puts {
+		r.ops.puts(now, r.scene(), func(p *put) {
 			if p.pulled(e, r.view) {
 				r.copies.stored(now, e.Version)
 			}
-			p.step(now, r.view, &r.own, &r.out)
-		}
+		})
 	case Scanned:
 		r.copies.scanned(now, e, r.view, &r.out)
 	case Moving:
@@ -201,83 +193,38 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 	return out
 }
 
+// scene is what an operation sees.
+func (r *Ring) scene() scene { return scene{r.view, &r.own, r.route, &r.out} }
+
 // operation takes the events that begin, feed or end the user's operations.
 func (r *Ring) operation(now Time, ev Event) {
+	s := r.scene()
 	switch e := ev.(type) {
 	case Put:
-		if r.ready(e.Op) {
-			r.addPut(now, &put{op: e.Op, name: e.Name})
-		}
+		r.ops.add(now, &put{query: query{op: e.Op, name: e.Name}}, s)
 	case Remove:
-		if r.ready(e.Op) {
-			r.addPut(now, &put{op: e.Op, name: e.Name, remove: true, mtime: e.Mtime, steward: e.Steward})
-		}
+		r.ops.add(now, &put{query: query{op: e.Op, name: e.Name}, remove: true, mtime: e.Mtime, steward: e.Steward}, s)
 	case Get:
-		if r.ready(e.Op) {
-			r.addGet(now, &get{op: e.Op, name: e.Name, by: e.By, hasBy: e.HasBy})
-		}
+		r.ops.add(now, &get{query: query{op: e.Op, name: e.Name}, by: e.By, hasBy: e.HasBy}, s)
 	case Stat:
-		if r.ready(e.Op) {
-			r.addGet(now, &get{op: e.Op, name: e.Name, stat: true})
-		}
+		r.ops.add(now, &get{query: query{op: e.Op, name: e.Name}, stat: true}, s)
 	case Lookup:
-		if r.ready(e.Op) {
-			l := &lookup{op: e.Op, name: e.Name}
-			r.lookups = append(r.lookups, l)
-			l.begin(now, r.view, r.route, &r.out)
-		}
+		r.ops.add(now, &lookup{query{op: e.Op, name: e.Name}}, s)
 	case Probe:
 		p := &probe{op: e.Op, peer: e.Peer, began: now}
-		r.probes = append(r.probes, p)
+		r.ops.probes = append(r.ops.probes, p)
 		r.links.dial(now, e.Peer, &r.out)
 		p.step(now, &r.detect, r.view, &r.out)
 	case Sealed:
-		for _, p := range r.puts {
-			if p.op == e.Op {
-				p.sealed, p.manifest = true, e.Manifest
-				p.step(now, r.view, &r.own, &r.out)
-			}
-		}
+		r.ops.puts(now, s, func(p *put) { p.seal(e) })
 	case Uploaded:
-		for _, p := range r.puts {
-			if p.op == e.Op {
-				p.uploaded(e)
-				p.step(now, r.view, &r.own, &r.out)
-			}
-		}
+		r.ops.puts(now, s, func(p *put) { p.uploaded(e) })
 	case Cancel:
-		r.cancel(e.Op)
+		r.ops.cancel(e.Op)
+		r.leaving = slices.DeleteFunc(r.leaving, func(o Op) bool { return o == e.Op })
 	default:
 		panic("ring: internal error: an event that Step does not know")
 	}
-}
-
-// ready ends an operation that can't begin.
-func (r *Ring) ready(op Op) bool {
-	if r.view.inRing() && len(r.gets)+len(r.puts)+len(r.lookups) < maxOps {
-		return true
-	}
-	r.out.done(op, Result{Outcome: NotReady})
-	return false
-}
-
-func (r *Ring) addGet(now Time, g *get) {
-	r.gets = append(r.gets, g)
-	g.begin(now, r.view, r.route, &r.out)
-}
-
-func (r *Ring) addPut(now Time, p *put) {
-	r.puts = append(r.puts, p)
-	p.begin(now, r.view, r.route, &r.out)
-	p.step(now, r.view, &r.own, &r.out)
-}
-
-func (r *Ring) cancel(op Op) {
-	r.gets = slices.DeleteFunc(r.gets, func(g *get) bool { return g.op == op })
-	r.puts = slices.DeleteFunc(r.puts, func(p *put) bool { return p.op == op })
-	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return l.op == op })
-	r.probes = slices.DeleteFunc(r.probes, func(p *probe) bool { return p.op == op })
-	r.leaving = slices.DeleteFunc(r.leaving, func(o Op) bool { return o == op })
 }
 
 // behind reports whether this peer may not say no: some reachable home holder
@@ -310,7 +257,7 @@ func (r *Ring) received(now Time, e Received) {
 		}
 		r.route.asked(e.From, m, r.view, &r.join, &r.out)
 	case wire.Ask:
-		r.asked(now, e.From, m)
+		r.onward(now, e.From, m)
 	case wire.Here:
 		r.here(now, e.From, m)
 	case wire.Refuse:
@@ -318,16 +265,12 @@ func (r *Ring) received(now Time, e Received) {
 	case wire.Look:
 		r.look(e.From, m)
 	case wire.Found:
-		r.found(now, e.From, m)
+		r.ops.found(now, e.From, m, r.behind(), r.scene())
 	case wire.Offer:
 		r.copies.offered(e.From, m, r.view, &r.out)
 	case wire.Confirmed:
 		r.copies.confirmed(now, e.From, m, r.view, &r.out)
-		for _, p := range r.puts {
-			if p.confirmed(e.From, m) {
-				p.step(now, r.view, &r.own, &r.out)
-			}
-		}
+		r.ops.puts(now, r.scene(), func(p *put) { p.confirmed(e.From, m) })
 	case wire.Settled:
 		r.copies.settled[e.From] = max(r.copies.settled[e.From], m.Incarnation)
 	}
@@ -433,7 +376,7 @@ func (r *Ring) pinged(now Time, e Pinged) {
 		if r.detect.acked(now, e.From, p) {
 			r.out.notify(PingAnswered, e.From, "")
 		}
-		r.probed(now, e)
+		r.ops.acked(now, e, &r.out)
 	} else {
 		r.out.do(SendPing{e.From, r.detect.ping(e.From, p.Echo, true, r.view)})
 		if r.view.inRing() && slices.Contains(r.view.pred(r.view.k), e.From) && r.links.pinged(now, e.From) {
@@ -445,15 +388,6 @@ func (r *Ring) pinged(now Time, e Pinged) {
 	}
 	if p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest && r.links.up(e.From) {
 		r.spread.differs(now, e.From, r.view, &r.out)
-	}
-}
-
-func (r *Ring) probed(now Time, e Pinged) {
-	for _, p := range r.probes {
-		if !p.over && p.peer == e.From && p.echo == e.Ping.Echo {
-			p.over = true
-			r.out.done(p.op, Result{RTT: time.Duration(now - p.sent)})
-		}
 	}
 }
 
@@ -484,64 +418,21 @@ func (r *Ring) lost(now Time, id wire.ID) {
 	r.detect.hangup(now, id, r.view, &r.out)
 	r.join.failed(now, id)
 	r.copies.lost(now, id, r.view, &r.out)
-	for _, g := range r.gets {
-		if g.find != nil && g.find.at == id {
-			g.arrived(now, r.view, &r.out)
-		}
-		g.look.cut(id, r.view, &r.out)
-		g.step(now, r.view, &r.out)
-	}
-	for _, p := range r.puts {
-		if p.find != nil && p.find.at == id {
-			p.arrived(now, r.view, &r.out)
-		}
-		p.look.cut(id, r.view, &r.out)
-		p.lost(id)
-		p.step(now, r.view, &r.own, &r.out)
-	}
-	for _, l := range r.lookups {
-		if l.find != nil && l.find.at == id && !l.over &&
-			!(r.view.has(id) && l.find.repeat(now, lookWait, &r.out)) {
-			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{id}}, &r.out)
-		}
-	}
+	r.ops.lost(now, id, r.scene())
 }
 
-// asked goes where a peer on the way says. A put or get whose way ends early
-// goes straight to the holders: the walk is for who wants to see it.
-func (r *Ring) asked(now Time, from wire.ID, m wire.Ask) {
+// onward goes where a peer on the way says.
+func (r *Ring) onward(now Time, from wire.ID, m wire.Ask) {
 	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
 		r.join.answered = now
 		if !f.onward(now, m.Next, r.view, r.interval(), &r.out) {
 			r.join.failed(now, from)
 		}
 	}
-	for _, g := range r.gets {
-		if f := g.find; f != nil && f.req == m.Req && f.at == from &&
-			!f.onward(now, m.Next, r.view, lookWait, &r.out) {
-			g.arrived(now, r.view, &r.out)
-		}
-	}
-	for _, p := range r.puts {
-		if f := p.find; f != nil && f.req == m.Req && f.at == from &&
-			!f.onward(now, m.Next, r.view, lookWait, &r.out) {
-			p.arrived(now, r.view, &r.out)
-			p.step(now, r.view, &r.own, &r.out)
-		}
-	}
-	for _, l := range r.lookups {
-		if f := l.find; f != nil && f.req == m.Req && f.at == from && !l.over &&
-			!f.onward(now, m.Next, r.view, lookWait, &r.out) {
-			if m.Next == r.view.self {
-				l.arrived(r.view.self, r.view, &r.out)
-			} else {
-				l.finish(Result{Outcome: OutOfHops}, &r.out)
-			}
-		}
-	}
+	r.ops.onward(now, from, m, r.scene())
 }
 
-// here ends a question: from answers for the key.
+// here ends a question: from answers for the key, or accepts this peer.
 func (r *Ring) here(now Time, from wire.ID, m wire.Here) {
 	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
 		r.join.find = nil
@@ -551,23 +442,7 @@ func (r *Ring) here(now Time, from wire.ID, m wire.Here) {
 		r.view.trust()
 		r.own.begin(wire.Joining, r.view)
 	}
-	for _, g := range r.gets {
-		if f := g.find; f != nil && f.req == m.Req && f.at == from {
-			g.owner = []wire.ID{from}
-			g.arrived(now, r.view, &r.out)
-		}
-	}
-	for _, p := range r.puts {
-		if f := p.find; f != nil && f.req == m.Req && f.at == from {
-			p.arrived(now, r.view, &r.out)
-			p.step(now, r.view, &r.own, &r.out)
-		}
-	}
-	for _, l := range r.lookups {
-		if f := l.find; f != nil && f.req == m.Req && f.at == from && !l.over {
-			l.arrived(from, r.view, &r.out)
-		}
-	}
+	r.ops.here(now, from, m, r.scene())
 }
 
 // refused takes a no to any request.
@@ -575,25 +450,7 @@ func (r *Ring) refused(now Time, from wire.ID, m wire.Refuse) {
 	if f := r.join.find; f != nil && f.req == m.Req {
 		r.join.failed(now, from)
 	}
-	for _, g := range r.gets {
-		if f := g.find; f != nil && f.req == m.Req && f.at == from {
-			g.arrived(now, r.view, &r.out)
-		}
-		g.look.refused(from, m.Req, r.view, &r.out)
-		g.step(now, r.view, &r.out)
-	}
-	for _, p := range r.puts {
-		if f := p.find; f != nil && f.req == m.Req && f.at == from {
-			p.arrived(now, r.view, &r.out)
-		}
-		p.look.refused(from, m.Req, r.view, &r.out)
-		p.step(now, r.view, &r.own, &r.out)
-	}
-	for _, l := range r.lookups {
-		if f := l.find; f != nil && f.req == m.Req && f.at == from && !l.over {
-			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{from}}, &r.out)
-		}
-	}
+	r.ops.refused(now, from, m, r.scene())
 }
 
 // look answers which versions this peer holds; the driver has the store. A
@@ -609,20 +466,6 @@ func (r *Ring) look(from wire.ID, m wire.Look) {
 		home = home || h.home && h.id == r.view.self
 	}
 	r.out.do(Answer{To: from, Req: m.Req, Name: m.Name, Behind: r.behind(), Home: home})
-}
-
-func (r *Ring) found(now Time, from wire.ID, m wire.Found) {
-	behind := r.behind()
-	for _, g := range r.gets {
-		if g.look.answer(now, from, m, behind, r.view, &r.out) {
-			g.step(now, r.view, &r.out)
-		}
-	}
-	for _, p := range r.puts {
-		if p.look.answer(now, from, m, behind, r.view, &r.out) {
-			p.step(now, r.view, &r.own, &r.out)
-		}
-	}
 }
 
 // putStored answers an upload to this peer. It acks only if the list of
@@ -795,7 +638,7 @@ func (r *Ring) tick(now Time) {
 		r.detect.ask(id, r.view, &r.out)
 	}
 	r.copies.step(now, r.view, &r.out)
-	r.stepOperations(now)
+	r.ops.step(now, &r.detect, r.scene())
 	if r.unsaved && (r.saved == 0 || now-r.saved >= 2*r.interval()) {
 		r.saved, r.unsaved = now, false
 		rows, _ := r.view.all()
@@ -813,29 +656,6 @@ func (r *Ring) tryJoin(now Time) {
 	if r.join.step(now, r.view, &r.links, r.route, &r.out) {
 		r.join.find = nil
 		r.own.begin(wire.Joining, r.view)
-	}
-}
-
-func (r *Ring) stepOperations(now Time) {
-	for _, g := range r.gets {
-		if g.find != nil && now >= g.find.until {
-			g.arrived(now, r.view, &r.out)
-		}
-		g.step(now, r.view, &r.out)
-	}
-	for _, p := range r.puts {
-		if p.find != nil && now >= p.find.until {
-			p.arrived(now, r.view, &r.out)
-		}
-		p.step(now, r.view, &r.own, &r.out)
-	}
-	for _, l := range r.lookups {
-		if l.find != nil && !l.over && now >= l.find.until {
-			l.finish(Result{Outcome: Unavailable, Silent: []wire.ID{l.find.at}}, &r.out)
-		}
-	}
-	for _, p := range r.probes {
-		p.step(now, &r.detect, r.view, &r.out)
 	}
 }
 
@@ -859,7 +679,7 @@ func (r *Ring) follow(now Time, from int) {
 	r.left(now)
 	r.heal(now)
 	r.spread.news(from, r.links.peers, r.view, &r.out)
-	r.sweep()
+	r.ops.sweep()
 }
 
 // settleState makes this peer active when its ranges agree with those of every
@@ -888,20 +708,12 @@ func (r *Ring) heal(now Time) {
 	}
 }
 
-// sweep forgets operations that are over.
-func (r *Ring) sweep() {
-	r.gets = slices.DeleteFunc(r.gets, func(g *get) bool { return g.over })
-	r.puts = slices.DeleteFunc(r.puts, func(p *put) bool { return p.over })
-	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return l.over })
-	r.probes = slices.DeleteFunc(r.probes, func(p *probe) bool { return p.over })
-}
-
 // Next returns when the next Tick is due, at the latest.
 func (r *Ring) Next() Time {
 	if !r.begun {
 		return 0
 	}
-	t := min(r.detect.next(), r.copies.next(r.view))
+	t := min(r.detect.next(), r.copies.next(r.view), r.ops.next())
 	if r.view.inRing() {
 		t = min(t, r.links.due)
 	}
@@ -913,20 +725,6 @@ func (r *Ring) Next() Time {
 	}
 	if len(r.leaving) > 0 {
 		t = min(t, r.leaveAt)
-	}
-	for _, g := range r.gets {
-		t = min(t, g.next())
-	}
-	for _, p := range r.puts {
-		t = min(t, p.next())
-	}
-	for _, l := range r.lookups {
-		if l.find != nil {
-			t = min(t, l.find.until)
-		}
-	}
-	for _, p := range r.probes {
-		t = min(t, p.sent+probeWait/12, p.began+probeWait)
 	}
 	return t
 }

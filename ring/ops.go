@@ -1,0 +1,200 @@
+package ring
+
+import (
+	"slices"
+	"time"
+
+	"securepeer/wire"
+)
+
+// maxOps is how many operations of its user a peer runs at once.
+const maxOps = 1024
+
+// operation is something that this peer's user asked for: a get, put or
+// lookup. Each begins with a question on its way to the owner of a name; a get
+// and a put then look at what the holders have.
+type operation interface {
+	base() *query
+	// begin is called once, in the ring.
+	begin(now Time, s scene)
+	// led is called when the question has led to at, who said Here
+	// (Succeeded), or has ended early at it.
+	led(now Time, at wire.ID, how Outcome, s scene)
+	// step goes on when time or an answer allows it.
+	step(now Time, s scene)
+	next() Time
+}
+
+// scene is what an operation sees of the peer.
+type scene struct {
+	view  *view
+	own   *own
+	route route
+	out   *outbox
+}
+
+// query is what operations have in common.
+type query struct {
+	op    Op
+	name  string
+	find  *find // on its way; nil: not asked, or ended
+	look  look
+	asked bool // look has begun
+	over  bool
+}
+
+func (q *query) base() *query { return q }
+
+// finish ends the operation.
+func (q *query) finish(r Result, s scene) {
+	q.over = true
+	s.out.done(q.op, r)
+}
+
+// ask sends the question on its way to next.
+func (q *query) ask(now Time, next wire.ID, purpose wire.Purpose, s scene) {
+	q.find = &find{purpose: purpose, name: q.name, limit: s.route.limit(s.view)}
+	q.find.ask(now, next, lookWait, s.out)
+}
+
+// waits reports whether from was asked, by that request.
+func (q *query) waits(from wire.ID, req uint32) bool {
+	return !q.over && q.find != nil && q.find.at == from && q.find.req == req
+}
+
+// operations is what this peer's user has asked for and not yet got.
+type operations struct {
+	list   []operation // in the order in which they began
+	probes []*probe
+}
+
+// add begins an operation, unless there are too many.
+func (p *operations) add(now Time, x operation, s scene) {
+	if !s.view.inRing() || len(p.list) >= maxOps {
+		x.base().finish(Result{Outcome: NotReady}, s)
+		return
+	}
+	p.list = append(p.list, x)
+	x.begin(now, s)
+}
+
+// puts calls f with each put, and lets it go on.
+func (p *operations) puts(now Time, s scene, f func(*put)) {
+	for _, x := range p.list {
+		if x, ok := x.(*put); ok && !x.over {
+			f(x)
+			x.step(now, s)
+		}
+	}
+}
+
+// onward takes an Ask: the question goes on, or has ended.
+func (p *operations) onward(now Time, from wire.ID, m wire.Ask, s scene) {
+	for _, x := range p.list {
+		q := x.base()
+		if !q.waits(from, m.Req) || q.find.onward(now, m.Next, s.view, lookWait, s.out) {
+			continue
+		}
+		if m.Next == s.view.self {
+			x.led(now, s.view.self, Succeeded, s)
+		} else {
+			x.led(now, from, OutOfHops, s)
+		}
+	}
+}
+
+// here takes a Here: the question has come to its end.
+func (p *operations) here(now Time, from wire.ID, m wire.Here, s scene) {
+	for _, x := range p.list {
+		if x.base().waits(from, m.Req) {
+			x.led(now, from, Succeeded, s)
+		}
+	}
+}
+
+// refused takes a no to a question or look.
+func (p *operations) refused(now Time, from wire.ID, m wire.Refuse, s scene) {
+	for _, x := range p.list {
+		q := x.base()
+		if q.waits(from, m.Req) {
+			x.led(now, from, Unavailable, s)
+		}
+		q.look.refused(from, m.Req, s.view, s.out)
+		x.step(now, s)
+	}
+}
+
+// found takes an answer to a look. One of this peer itself is behind if this
+// peer is.
+func (p *operations) found(now Time, from wire.ID, m wire.Found, behind bool, s scene) {
+	for _, x := range p.list {
+		if x.base().look.answer(now, from, m, behind, s.view, s.out) {
+			x.step(now, s)
+		}
+	}
+}
+
+// lost notes that the link with id fell. A question is put to it once more.
+func (p *operations) lost(now Time, id wire.ID, s scene) {
+	for _, x := range p.list {
+		q := x.base()
+		if f := q.find; f != nil && f.at == id && !q.over && !(s.view.has(id) && f.repeat(now, lookWait, s.out)) {
+			x.led(now, id, Unavailable, s)
+		}
+		q.look.cut(id, s.view, s.out)
+		if x, ok := x.(*put); ok {
+			x.lost(id)
+		}
+		x.step(now, s)
+	}
+}
+
+// step does what time brings.
+func (p *operations) step(now Time, d *detector, s scene) {
+	for _, x := range p.list {
+		if f := x.base().find; f != nil && now >= f.until && !x.base().over {
+			x.led(now, f.at, Unavailable, s)
+		}
+		x.step(now, s)
+	}
+	for _, x := range p.probes {
+		x.step(now, d, s.view, s.out)
+	}
+}
+
+// acked takes an ack, which may be that of a probe.
+func (p *operations) acked(now Time, e Pinged, o *outbox) {
+	for _, x := range p.probes {
+		if !x.over && x.peer == e.From && x.echo == e.Ping.Echo {
+			x.over = true
+			o.done(x.op, Result{RTT: time.Duration(now - x.sent)})
+		}
+	}
+}
+
+// cancel forgets an operation whose user has gone.
+func (p *operations) cancel(op Op) {
+	p.list = slices.DeleteFunc(p.list, func(x operation) bool { return x.base().op == op })
+	p.probes = slices.DeleteFunc(p.probes, func(x *probe) bool { return x.op == op })
+}
+
+// sweep forgets operations that are over.
+func (p *operations) sweep() {
+	p.list = slices.DeleteFunc(p.list, func(x operation) bool { return x.base().over })
+	p.probes = slices.DeleteFunc(p.probes, func(x *probe) bool { return x.over })
+}
+
+func (p *operations) next() Time {
+	t := never
+	for _, x := range p.list {
+		if f := x.base().find; f != nil {
+			t = min(t, f.until)
+		} else {
+			t = min(t, x.next())
+		}
+	}
+	for _, x := range p.probes {
+		t = min(t, x.sent+probeWait/12, x.began+probeWait)
+	}
+	return t
+}
