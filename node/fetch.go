@@ -32,7 +32,8 @@ type fetch struct {
 	version  store.Version
 	holders  []holder
 	sink     sink
-	begun    func(from wire.ID) // or nil; called once, when bytes are about to come
+	begun    func(from wire.ID)              // or nil; called once, when bytes are about to come
+	more     func(context.Context) []wire.ID // or nil; called once, when no holder is left
 
 	list  *store.Verifier // nil until one holder has sent a good block list
 	next  int64           // the block that the sink wants
@@ -72,6 +73,11 @@ func (e *sinkError) Unwrap() error { return e.error }
 func (f *fetch) run(ctx context.Context) error {
 	for {
 		h := f.best()
+		if h == nil && f.more != nil {
+			f.again(f.more(ctx))
+			f.more = nil
+			continue
+		}
 		if h == nil {
 			return f.exhausted()
 		}
@@ -93,6 +99,19 @@ func (f *fetch) run(ctx context.Context) error {
 			h.tries = 1 // it gave something: the file ends, so this does too
 		}
 		f.blame(h)
+	}
+}
+
+// again takes holders in that were found later, and gives those that failed
+// and did not lie one more try.
+func (f *fetch) again(found []wire.ID) {
+	for _, id := range found {
+		i := slices.IndexFunc(f.holders, func(h holder) bool { return h.peer == id })
+		if i < 0 {
+			f.holders = append(f.holders, holder{peer: id})
+		} else {
+			f.holders[i].tries = min(f.holders[i].tries, maxTries-1)
+		}
 	}
 }
 

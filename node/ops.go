@@ -278,6 +278,7 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	sink := &userSink{w: w}
 	fetch := f.node.newFetch(f.get.Manifest, f.get.Sources, sink)
 	fetch.begun = func(from wire.ID) { f.moving(from, ring.Receiving) }
+	fetch.more = f.holders
 	err := fetch.run(ctx)
 	f.from = fetch.from
 	switch {
@@ -290,6 +291,22 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 		f.node.heal(f.get.Manifest, f.get.Sources)
 	}
 	return sink.n, err
+}
+
+// holders asks again who has this version: not everybody had answered when it
+// was found.
+func (f *File) holders(ctx context.Context) (ids []wire.ID) {
+	r, err := f.node.call(ctx, func(op ring.Op) ring.Event { return ring.Stat{Op: op, Name: f.Info.Name} })
+	if err != nil {
+		return nil // ctx ends, or the node: the fetch says so
+	}
+	sum := f.get.Manifest.Sum()
+	for _, found := range r.Found {
+		if slices.ContainsFunc(found.Manifests, func(m wire.Manifest) bool { return m.Sum() == sum }) {
+			ids = append(ids, found.Peer)
+		}
+	}
+	return ids
 }
 
 func (f *File) moving(from wire.ID, phase ring.Phase) {

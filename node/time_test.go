@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"securepeer/crypto"
+	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
 	"securepeer/keys"
 	"securepeer/ring"
@@ -24,8 +26,17 @@ type bubble struct {
 	secrets []*keys.Secret
 	roster  *keys.Roster
 	disks   []*simdisk.Disk
+	room    []*atomic.Int64 // bytes free on each
 	nodes   []*Node
 }
+
+// roomFS is a disk whose free space the test decides.
+type roomFS struct {
+	store.FS
+	free *atomic.Int64
+}
+
+func (f roomFS) Space() (free, total int64, err error) { return f.free.Load(), 1 << 40, nil }
 
 // inBubble runs f with a roster of n members, the first run of whom run.
 func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
@@ -40,6 +51,8 @@ func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
 			b.secrets = append(b.secrets, secret)
 			text += fmt.Sprintf("peer %d n%d %s addr=%s\n", i, i, secret.Public(), b.addr(i))
 			b.disks = append(b.disks, simdisk.New(uint64(i)+1))
+			b.room = append(b.room, new(atomic.Int64))
+			b.room[i].Store(1 << 40)
 		}
 		var err error
 		if b.roster, err = keys.ParseRoster([]byte(text)); err != nil {
@@ -65,7 +78,7 @@ func (b *bubble) start(i int) {
 	b.t.Helper()
 	l, p := b.net.listen(b.addr(i))
 	n, err := open(Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
-		Dial: b.net.dialFrom(b.addr(i)), Logger: testLogger(i)}, b.disks[i].Mount())
+		Dial: b.net.dialFrom(b.addr(i)), Logger: testLogger(i)}, roomFS{b.disks[i].Mount(), b.room[i]})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -307,14 +320,13 @@ func TestFullDiskIsNoticedAndItsEndToo(t *testing.T) {
 	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
 		t := b.t
 		for _, c := range []struct {
-			capacity int64
-			want     string
-		}{{fullBelow - 1, "full"}, {0, "active"}} {
-			synctest.Wait()
-			b.disks[1].Capacity = c.capacity
+			free int64
+			want string
+		}{{fullBelow - 1, "full"}, {wellAbove, "full"}, {wellAbove + 1, "active"}, {fullBelow, "active"}} {
+			b.room[1].Store(c.free)
 			time.Sleep(2 * measureEach)
 			if s := status(t, b.nodes[0]).Peers[1].State; s != c.want {
-				t.Errorf("with room for %d bytes n1 is %s, want %s", c.capacity, s, c.want)
+				t.Errorf("with room for %d bytes n1 is %s, want %s", c.free, s, c.want)
 			}
 		}
 	})

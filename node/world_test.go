@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -130,8 +129,6 @@ func until(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-late:
-			buf := make([]byte, 1<<20)
-			t.Logf("%s", buf[:runtime.Stack(buf, true)])
 			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
@@ -150,10 +147,20 @@ func status(t *testing.T, n *Node) Status {
 // no.
 func (w *world) whole(nodes ...*Node) {
 	w.t.Helper()
+	seen := make([]Status, len(nodes))
+	defer func() {
+		if w.t.Failed() {
+			for _, s := range seen {
+				w.t.Logf("%s: %s behind=%v ring %v view %s moving %d, peers %+v", s.Name, s.State, s.Behind, s.Circle, s.View, s.Moving, s.Peers)
+			}
+		}
+	}()
 	until(w.t, "a whole ring", func() bool {
+		for i, n := range nodes {
+			seen[i] = status(w.t, n)
+		}
 		view := ""
-		for _, n := range nodes {
-			s := status(w.t, n)
+		for _, s := range seen {
 			if len(s.Circle) != len(nodes) || s.Behind || s.State != "active" || view != "" && s.View != view {
 				return false
 			}
