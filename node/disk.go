@@ -26,6 +26,10 @@ const (
 	wellAbove = 32 << 20
 	// measureEach is how often the free space is asked for.
 	measureEach = 5 * time.Second
+	// fullHold is how long a disk counts as full after a write that found no
+	// room, whatever space there seems to be: a quota, or inodes, may have run
+	// out.
+	fullHold = 30 * time.Second
 	// persistAgain is how long after a failed write of the state the next try
 	// is.
 	persistAgain = time.Second
@@ -47,6 +51,7 @@ type disk struct {
 	last     wire.Incarnation // no earlier run spoke a later one
 	reserved wire.Incarnation // on disk: this run speaks none above it
 	spoken   wire.Incarnation // the last that persist let pass
+	refused  time.Time        // when a write last found no room
 	changed  chan struct{}    // one place: there is news of state
 }
 
@@ -155,6 +160,9 @@ func (d *disk) failed(err error) {
 	case errors.Is(err, store.ErrStuck):
 		d.become(wire.Stuck)
 	case errors.Is(err, store.ErrFull):
+		d.mu.Lock()
+		d.refused = time.Now()
+		d.mu.Unlock()
 		d.become(wire.Full)
 	}
 }
@@ -180,7 +188,7 @@ func (d *disk) measure() {
 func (d *disk) become(s wire.State) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.state == s || d.state == wire.Stuck {
+	if d.state == s || d.state == wire.Stuck || s == wire.Active && time.Since(d.refused) < fullHold {
 		return
 	}
 	d.state = s

@@ -332,6 +332,24 @@ func TestFullDiskIsNoticedAndItsEndToo(t *testing.T) {
 	})
 }
 
+// TestWriteWithoutRoomIsBelieved: a write that finds no room counts for a
+// while, though there seems to be space.
+func TestWriteWithoutRoomIsBelieved(t *testing.T) {
+	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		b.nodes[1].disk.failed(store.ErrFull)
+		for _, c := range []struct {
+			wait time.Duration
+			want string
+		}{{fullHold - time.Second, "full"}, {measureEach + 3*time.Second, "active"}} {
+			time.Sleep(c.wait)
+			if s := status(t, b.nodes[0]).Peers[1].State; s != c.want {
+				t.Errorf("n1 is %s, want %s", s, c.want)
+			}
+		}
+	})
+}
+
 // TestLinkThatIsNotReadEnds: a member that takes nothing loses its link when
 // the queue is full, and nobody else waits meanwhile.
 func TestLinkThatIsNotReadEnds(t *testing.T) {
