@@ -269,7 +269,7 @@ func (c *copier) linked(id wire.ID, v *view, o *outbox) {
 	}
 	if is := stampsOf(v)[i]; is.continues(c.stamps[i]) {
 		c.near = append(c.near, id)
-		o.send(id, wire.Settled{Incarnation: is.incarnation})
+		settle(id, is.incarnation, v, o)
 	}
 }
 
@@ -305,7 +305,7 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 		is := p.stamps[i]
 		given := len(c.stamps) == len(p.stamps) && is.continues(c.stamps[i]) && slices.Contains(c.near, m.id)
 		if is.up && !given && m.id != v.self && slices.Contains(near, m.id) {
-			o.send(m.id, wire.Settled{Incarnation: is.incarnation})
+			settle(m.id, is.incarnation, v, o)
 		}
 	}
 	c.stamps, c.near, c.pass, c.failed, c.holding = p.stamps, near, nil, p.failed, p.skipped
@@ -319,6 +319,14 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 // that it can reach.
 func (c *copier) done(v *view) bool {
 	return c.pass == nil && !c.wanted && slices.Equal(c.stamps, stampsOf(v))
+}
+
+// settle tells id that it has everything. This peer's own row goes before: it
+// may say that this peer missed something, after which what it said earlier
+// counts for nothing, and it must not come later over another link.
+func settle(id wire.ID, incarnation wire.Incarnation, v *view, o *outbox) {
+	o.send(id, wire.Rows{Rows: []wire.Row{v.members[v.me].row}})
+	o.send(id, wire.Settled{Incarnation: incarnation})
 }
 
 // agreed reports whether every reachable home holder of this peer's ranges
