@@ -140,7 +140,7 @@ func (d drawer) config(seed uint64) Config {
 		Observers: 2 + d.IntN(2),
 		Interval:  time.Duration(1+d.IntN(4)) * time.Second,
 		Walk:      d.IntN(3) == 0,
-		Net:       Net{Delay: d.between(0, 20*time.Millisecond), Rate: 1 << 20},
+		Net:       Net{Delay: d.between(0, 100*time.Millisecond), Rate: 1 << 20},
 	}
 	used := make(map[wire.Pos]bool)
 	if d.IntN(2) == 0 {
@@ -158,13 +158,13 @@ func (d drawer) config(seed uint64) Config {
 		}
 	}
 	if d.IntN(2) == 0 {
-		c.Net.Loss = 0.1 * d.Float64()
+		c.Net.Loss = 0.25 * d.Float64()
 	}
 	if d.IntN(3) == 0 {
 		c.Net.Dup = 0.5 * d.Float64()
 	}
 	if d.IntN(2) == 0 {
-		c.Net.Jitter = d.between(0, 50*time.Millisecond)
+		c.Net.Jitter = d.between(0, 100*time.Millisecond)
 	}
 	return c
 }
@@ -248,6 +248,7 @@ func (p Plan) Run(log func(string), fired map[What]int) *World {
 	}
 	w.calm()
 	w.Run(calmTime * w.Config.Interval) // links that hung recover, or fall
+	w.calm()                            // who was about to stop has stopped
 	w.RunUntil(p.Quiet, w.every(time.Second, func() bool { w.Check(); return w.Settled() == nil }))
 	w.CheckQuiet()
 	w.Check()
