@@ -154,6 +154,10 @@ func (t *PingTable) release(index uint32) {
 // add takes up the ping session of a ring link whose peer is proved, under
 // its reserved index. Sessions of another incarnation of that peer end, so do
 // the fourth newest and whatever has had its time.
+//
+// An incarnation may rise between two handshakes that cross: the peer may then
+// go on to send under the session that came first here and last there. So a
+// session as young as a handshake may take stays, to be accepted only.
 func (t *PingTable) add(s *Session, now time.Time) {
 	p := s.ping
 	p.born = now
@@ -163,7 +167,7 @@ func (t *PingTable) add(s *Session, now time.Time) {
 		if old == nil {
 			continue
 		}
-		if old.expired(now) || old.peer == p.peer && old.incarnation != p.incarnation {
+		if old.expired(now) || old.peer == p.peer && old.incarnation != p.incarnation && now.Sub(old.born) > handshakeTime {
 			t.dropLocked(old)
 		}
 	}
@@ -213,8 +217,9 @@ func (t *PingTable) Seal(dst []byte, peer [32]byte, body *[PingBodySize]byte, no
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var best *pingSession
-	for _, p := range t.byPeer[peer] {
-		if p.expired(now) || p.counter >= maxCounter {
+	all := t.byPeer[peer]
+	for _, p := range all {
+		if p.incarnation != all[len(all)-1].incarnation || p.expired(now) || p.counter >= maxCounter {
 			continue
 		}
 		if best == nil || p.confirmed || !best.confirmed {

@@ -209,12 +209,30 @@ func TestAnotherIncarnationEndsTheOldSessions(t *testing.T) {
 	sa, _ := meet(t, a, b, 1, 1, epoch)
 	sc, _ := meet(t, c, b, 1, 1, epoch)
 	old, others := sa.ping.seal(nil, new([PingBodySize]byte)), sc.ping.seal(nil, new([PingBodySize]byte))
-	meet(t, a, b, 2, 1, epoch)
-	if b.opens(old, epoch) {
+	meet(t, a, b, 2, 1, epoch.Add(handshakeTime+1))
+	if b.opens(old, epoch.Add(handshakeTime+1)) {
 		t.Error("a session of the old incarnation was accepted")
 	}
 	if !b.opens(others, epoch) {
 		t.Error("the session of another peer ended")
+	}
+}
+
+// Two links cross while an incarnation rises: what the peer sends under the
+// other of the two is still accepted, and nothing is sent under the older.
+func TestCrossingIncarnationsLoseNoPing(t *testing.T) {
+	a, b := newPinger(t), newPinger(t)
+	first, _ := meet(t, a, b, 1, 1, epoch)
+	if !b.opens(a.seal(t, b, epoch), epoch) || !a.opens(b.seal(t, a, epoch), epoch) {
+		t.Fatal("ping refused")
+	}
+	late := first.ping.seal(nil, new([PingBodySize]byte))
+	second, _ := meet(t, b, a, 1, 2, epoch.Add(time.Second))
+	if !b.opens(late, epoch.Add(2*time.Second)) {
+		t.Error("a ping under the session that crossed was refused")
+	}
+	if got := binary.BigEndian.Uint32(b.seal(t, a, epoch.Add(2*time.Second))); got != second.Theirs.PingIndex {
+		t.Error("a ping went out under the session of the lower incarnation")
 	}
 }
 
