@@ -49,6 +49,7 @@ type utterance struct {
 // classicRing is one fresh ring, in which some of the steps are played.
 type classicRing struct {
 	stage    *stage
+	ports    *ports // of all rings
 	interval time.Duration
 	said     chan utterance // what is to be shown, in order
 	heard    chan utterance // what peers say, as it comes
@@ -68,8 +69,10 @@ func (a *app) classic(ctx context.Context, interval time.Duration) error {
 	}
 	rings, errs := make([]*classicRing, len(plays)), make([]error, len(plays))
 	var running sync.WaitGroup
+	ports := newPorts()
 	for i, play := range plays {
 		rings[i] = &classicRing{
+			ports:    ports,
 			interval: interval,
 			said:     make(chan utterance, 1024), // more than it ever says: none waits for the one that is shown
 			heard:    make(chan utterance, 1024), // likewise
@@ -124,7 +127,7 @@ func (r *classicRing) run(ctx context.Context, play func(*classicRing, context.C
 		return err
 	}
 	roster.Space, roster.Observers, roster.Route, roster.Interval = wire.Space8, 2, keys.Walk, r.interval
-	if r.stage, err = newStage(roster, nil); err != nil {
+	if r.stage, err = newStage(roster, r.ports, nil); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stage.close()) }()
@@ -154,7 +157,7 @@ func (r *classicRing) launch(ctx context.Context) ([]control.Status, error) {
 			return nil, err
 		}
 	}
-	return until(ctx, r.stage.live(), stepIntervals*r.interval+patience, "seven views are equal", func(all []control.Status) bool { return agree(all, n) })
+	return until(ctx, r.stage.started(), stepIntervals*r.interval+patience, "seven views are equal", func(all []control.Status) bool { return agree(all, n) })
 }
 
 func (r *classicRing) peer(id wire.ID) *actor { return r.stage.actor(id.String()) }

@@ -333,9 +333,8 @@ func (o *outdoors) members(interval time.Duration, names []string) {
 		a.client = control.New(a.dir)
 		o.peers[n] = a
 		key := strings.TrimSpace(o.command("keygen", "--dir", a.dir))
-		s := ports(o.t)
-		o.command("roster", "add", n, key, s.addr(), "--id", n, "--roster", path)
-		s.release()
+		a.listen = reserve(o.t)
+		o.command("roster", "add", n, key, a.listen.addr(), "--id", n, "--roster", path)
 	}
 	roster, err := os.ReadFile(path)
 	if err != nil {
@@ -378,6 +377,7 @@ func (o *outdoors) start(name string, args ...string) {
 	}
 	defer log.Close() // the process has its own
 	cmd.Stderr = log
+	a.listen.release()
 	if err := a.run(cmd); err != nil {
 		o.t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func catchAll(ctx context.Context) (context.Context, func()) {
 // the demo ends with.
 func (c *console) judge(all checks, err error) error {
 	if errors.Is(err, errInterrupted) {
-		return err
+		return errInterrupted // where it was does not matter to who did it
 	}
 	c.printf("\n")
 	all.write(c.out)

@@ -36,6 +36,7 @@ type stage struct {
 	roster  *keys.Roster
 	cast    []*actor
 	tap     *tap // nil: peers talk to each other directly
+	ports   *ports
 }
 
 // tap puts a relay before each peer.
@@ -66,7 +67,7 @@ type process struct {
 }
 
 // newStage makes the folder. Its path is short: a peer's socket lies in it.
-func newStage(roster *keys.Roster, t *tap) (*stage, error) {
+func newStage(roster *keys.Roster, p *ports, t *tap) (*stage, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
@@ -75,7 +76,7 @@ func newStage(roster *keys.Roster, t *tap) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stage{dir: dir, program: program, roster: roster, tap: t}, nil
+	return &stage{dir: dir, program: program, roster: roster, ports: p, tap: t}, nil
 }
 
 // close kills what still runs and removes the folder.
@@ -104,13 +105,13 @@ func (s *stage) add(id wire.ID, name string) (*actor, error) {
 	if err := keys.WriteKeyFile(filepath.Join(a.dir, "key"), a.secret); err != nil {
 		return nil, err
 	}
-	if a.listen, err = reserve(); err != nil {
+	if a.listen, err = s.ports.reserve(); err != nil {
 		return nil, err
 	}
 	s.cast = append(s.cast, a) // from here on close releases it
 	addr := a.listen.addr()
 	if s.tap != nil {
-		front, err := reserve()
+		front, err := s.ports.reserve()
 		if err != nil {
 			return nil, err
 		}
@@ -224,6 +225,11 @@ func (a *actor) ended() error {
 // actor returns the member of that name; there is one.
 func (s *stage) actor(name string) *actor {
 	return s.cast[slices.IndexFunc(s.cast, func(a *actor) bool { return a.name() == name })]
+}
+
+// started returns those that were started, whether they still run or not.
+func (s *stage) started() []*actor {
+	return slices.DeleteFunc(slices.Clone(s.cast), func(a *actor) bool { return a.process == nil })
 }
 
 // live returns those that run.

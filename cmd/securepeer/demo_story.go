@@ -81,7 +81,7 @@ func (a *app) story(ctx context.Context, opt demoOptions) (err error) {
 		return err
 	}
 	roster.Interval = opt.interval
-	if s.stage, err = newStage(roster, &tap{needle: []byte(s.canary)}); err != nil {
+	if s.stage, err = newStage(roster, newPorts(), &tap{needle: []byte(s.canary)}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stage.close()) }()
@@ -173,7 +173,7 @@ func (s *story) raise(ctx context.Context) error {
 		}
 	}
 	n := len(firstSeven)
-	all, err := s.until(ctx, s.stage.live(), "seven peers are one ring", whole(n))
+	all, err := s.until(ctx, s.stage.started(), "seven peers are one ring", whole(n))
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (s *story) join(ctx context.Context) error {
 	if err := s.start(eighth, "--join", "alice"); err != nil {
 		return err
 	}
-	all, err := s.until(ctx, s.stage.live(), "eight peers are one ring", whole(8))
+	all, err := s.until(ctx, s.stage.started(), "eight peers are one ring", whole(8))
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,11 @@ func (s *story) allFiles() string { return fmt.Sprintf("%d files", len(s.props))
 
 // kill ends two that have the largest file, as power cuts would.
 func (s *story) kill(ctx context.Context) error {
-	victims := s.largest().holds[:2]
+	victims := s.largest().holds
+	if len(victims) < 2 {
+		return fmt.Errorf("the largest file is on %s only", names(victims))
+	}
+	victims = victims[:2]
 	for _, name := range victims {
 		if err := s.stage.actor(name).process.cmd.Process.Kill(); err != nil {
 			return fmt.Errorf("killing %s: %w", name, err)
@@ -495,7 +499,7 @@ func (s *story) eavesdrop(ctx context.Context) error {
 	s.sayf("%s over %d connections and %d datagrams went through the relays before the peers", size(passed), t.streams.Load(), t.datagrams.Load())
 	s.seen.judge("bytes searched: all that the peers received of files", "at least "+size(int64(moved)), size(passed), passed >= int64(moved) && moved > 0)
 	s.seen.add("the canary, in a file's name and content, on the wire", "0 times", fmt.Sprintf("%d times", t.hits.Load()))
-	hits, err := plainSample(ctx, s.canary)
+	hits, err := plainSample(ctx, s.stage.ports, s.canary)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 		{good, nil, exitOK, ""},
 		{failed, nil, exitOther, "1 of 2 checks failed: b"},
 		{good, errors.New("it broke"), exitOther, "the demo could not go on: it broke"},
-		{failed, fmt.Errorf("waiting: %w", errInterrupted), exitInterrupted, "waiting: interrupted"},
+		{failed, fmt.Errorf("waiting: %w", errInterrupted), exitInterrupted, "interrupted"},
 	} {
 		var out bytes.Buffer
 		c := &console{out: bufio.NewWriter(&out)}
@@ -140,7 +140,7 @@ func doors(t *testing.T, roster *keys.Roster, self *actor) (addr string, links <
 	config := f.config()
 	reasons, accepted := make(chan error, 16), make(chan *crypto.Conn, 16) // more than any test makes
 	config.Refused = func(_ net.Addr, reason error) { reasons <- reason }
-	s := ports(t)
+	s := reserve(t)
 	listener := crypto.Listen(s.tcp, config)
 	t.Cleanup(func() { listener.Close() })
 	go func() { // ends when the test closes the listener

@@ -291,13 +291,13 @@ func (s *scanner) scan(p []byte) int {
 // plainSample sends needle through a relay in plain, over TCP in two pieces
 // and in a datagram, and returns how often the relay has found it: a search
 // that finds nothing proves nothing unless it finds what is there.
-func plainSample(ctx context.Context, needle string) (hits int64, err error) {
-	sink, err := reserve()
+func plainSample(ctx context.Context, p *ports, needle string) (hits int64, err error) {
+	sink, err := p.reserve()
 	if err != nil {
 		return 0, err
 	}
 	defer sink.release()
-	front, err := reserve()
+	front, err := p.reserve()
 	if err != nil {
 		return 0, err
 	}
@@ -349,11 +349,29 @@ func (s sockets) release() {
 	s.udp.Close()
 }
 
-// reserve takes a port that is free on both.
-func reserve() (sockets, error) {
+// ports gives out the ports of a demo, none of them twice: between its release
+// and its use by a peer no other peer can take it.
+type ports struct {
+	mu sync.Mutex
+
+	next int // before it is brought into the range
+}
+
+// newPorts begins somewhere, so that two demos hardly meet.
+func newPorts() *ports { return &ports{next: rand.IntN(highestPort - lowestPort)} }
+
+func (p *ports) take() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next++
+	return lowestPort + p.next%(highestPort-lowestPort)
+}
+
+// reserve binds the next port that is free on TCP and UDP.
+func (p *ports) reserve() (sockets, error) {
 	var last error
 	for range portTries {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(highestPort-lowestPort)))
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(p.take()))
 		tcp, err := net.Listen("tcp", addr)
 		if err != nil {
 			last = err

@@ -63,7 +63,7 @@ func TestScannerFindsEveryNeedleInSmallPieces(t *testing.T) {
 // bytes.
 func echo(t *testing.T) (addr string) {
 	t.Helper()
-	s := ports(t)
+	s := reserve(t)
 	go func() { // ends when the test closes the listener
 		for {
 			conn, err := s.tcp.Accept()
@@ -89,9 +89,12 @@ func echo(t *testing.T) (addr string) {
 	return s.addr()
 }
 
-func ports(t *testing.T) sockets {
+// testPorts are those of all tests that run beside each other.
+var testPorts = newPorts()
+
+func reserve(t *testing.T) sockets {
 	t.Helper()
-	s, err := reserve()
+	s, err := testPorts.reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +105,7 @@ func ports(t *testing.T) sockets {
 func before(t *testing.T, target, needle string) (*relay, *tally) {
 	t.Helper()
 	seen := new(tally)
-	r := newRelay(ports(t), target, []byte(needle), seen)
+	r := newRelay(reserve(t), target, []byte(needle), seen)
 	t.Cleanup(r.close)
 	return r, seen
 }
@@ -173,7 +176,7 @@ func TestRelayPassesDatagramsBothWays(t *testing.T) {
 
 // TestRelayBeforeNobody: a dialler finds out that no peer is there.
 func TestRelayBeforeNobody(t *testing.T) {
-	nobody := ports(t)
+	nobody := reserve(t)
 	nobody.release()
 	r, _ := before(t, nobody.addr(), "x")
 	conn, err := net.Dial("tcp", r.addr())
@@ -206,7 +209,7 @@ func TestRelayEndsWhatPasses(t *testing.T) {
 
 // TestPlainSampleIsFound: the control that shows that the search works.
 func TestPlainSampleIsFound(t *testing.T) {
-	hits, err := plainSample(context.Background(), "CANARY-0123456789")
+	hits, err := plainSample(context.Background(), testPorts, "CANARY-0123456789")
 	if hits != 2 || err != nil {
 		t.Errorf("found %d and %v, want one on TCP and one on UDP", hits, err)
 	}
