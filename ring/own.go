@@ -7,11 +7,14 @@ import (
 	"securepeer/wire"
 )
 
-// contestLimit is how often within contestSpan another row of this peer may
-// turn up at its own incarnation or above before the key must run twice. One
-// such row is a restart that lost its state; a second process answers each of
-// ours with another.
-const contestLimit = 8
+// contestLimit is how often within contestSpan intervals another row of this
+// peer may turn up at its own incarnation or above before the key must run
+// twice. One such row is a restart that lost its state; a second process
+// answers each of ours with another, as fast as links are made.
+const (
+	contestLimit = 8
+	contestSpan  = 60
+)
 
 var errRunsTwice = errors.New("another process speaks with this peer's key: stop one of the two, or give it a key of its own")
 
@@ -99,7 +102,7 @@ func (w *own) contest(now Time, row wire.Row, interval time.Duration, o *outbox)
 	if row.Incarnation < max(w.spoken, w.asked) {
 		return
 	}
-	if now-w.contested > Time(10*interval) {
+	if now-w.contested > Time(contestSpan*interval) {
 		w.contested, w.contests = now, 0
 	}
 	w.contests++
