@@ -499,3 +499,33 @@ func smallRing(t *testing.T, ids []wire.ID, order []Fault) {
 		t.Errorf("%v: %v: %v", ids, order, err)
 	}
 }
+
+// One observer that says of a live member that it is unreachable, and of
+// itself whatever it likes, takes nobody out of any ring.
+func TestOneLyingObserverJudgesNobody(t *testing.T) {
+	w := world(t, plain(1))
+	w.Run(5 * time.Second)
+	for _, member := range classic {
+		if member == 8 {
+			continue
+		}
+		vote := SignVote(8, wire.Vote{
+			Observer: 8, Member: member, Verdict: wire.Unreachable,
+			Incarnation: w.Host(member).Status().Incarnation, Sequence: 1 << 60,
+		})
+		for _, to := range classic {
+			if to != 8 {
+				w.Inject(8, to, wire.Rows{Votes: []wire.Vote{vote}})
+			}
+		}
+	}
+	w.Run(10 * time.Second)
+	for _, h := range w.running() {
+		if n := kinds(h, ring.MemberGone) + kinds(h, ring.NotAlive); n > 0 {
+			t.Errorf("%v took %v members out of its ring", h.ID, n)
+		}
+	}
+	if w.Count.Forged != 0 {
+		t.Errorf("%v of its own votes were taken for forged", w.Count.Forged)
+	}
+}
