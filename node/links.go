@@ -32,6 +32,13 @@ const (
 	// dialPause is the least time between two dials of one member, jittered
 	// down to its half, so that two who fail at each other do not stay in step.
 	dialPause = 20 * time.Millisecond
+	// renewAfter is the age at which who dialled a ring link replaces it, and
+	// renewLate that at which the other side does: the keys of both carriers
+	// get new ones, long before the ping session ends 240 s after its
+	// handshake. renewPause lies between two tries.
+	renewAfter = 120 * time.Second
+	renewLate  = 180 * time.Second
+	renewPause = 5 * time.Second
 	// maxDials is how many dials are under way at once.
 	maxDials = 64
 )
@@ -126,6 +133,28 @@ func (l *links) dial(id wire.ID) {
 	if id == l.node.self || p.carry != nil || p.dialing {
 		return
 	}
+	l.open(p, member)
+}
+
+// renew replaces links that are old: the new one carries what is sent from
+// when it is confirmed, and the old one ends when that is done.
+func (l *links) renew() {
+	for _, p := range l.pairs {
+		if p.carry == nil || p.dialing || time.Since(p.dialed) < renewPause {
+			continue
+		}
+		limit := renewLate
+		if p.carry.conn.Session().Initiator {
+			limit = renewAfter
+		}
+		if time.Since(p.carry.at) > limit {
+			l.open(p, p.carry.peer)
+		}
+	}
+}
+
+// open dials a member whose pair has no dial under way.
+func (l *links) open(p *pair, member keys.Member) {
 	wait := time.Until(p.dialed.Add(dialPause/2 + rand.N(dialPause/2)))
 	p.dialing, p.dialed = true, time.Now()
 	// Ends within dialTime, a handshake and a link's life, or when the node

@@ -63,6 +63,7 @@ type loop struct {
 	pending []ring.Event // that came of an action; taken before the next input
 	actions []ring.Action
 	timer   *time.Timer
+	renewed time.Time // when links were last looked at for their age
 	ready   bool
 	over    bool
 	err     error
@@ -137,6 +138,10 @@ func (l *loop) settle() {
 		l.ready = true
 		close(l.node.ready)
 		l.node.log.Info("in the ring", "ring", l.node.members.book().Ring)
+	}
+	if time.Since(l.renewed) > time.Second {
+		l.renewed = time.Now()
+		l.links.renew()
 	}
 	l.timer.Reset(max(time.Duration(l.ring.Next()-l.now()), minTick))
 }

@@ -377,3 +377,38 @@ func TestLinkThatIsNotReadEnds(t *testing.T) {
 		close(stop)
 	})
 }
+
+// TestRingOutlivesItsLinks: a ping session ends 240 s after its handshake, so
+// links are replaced before, and nobody notices: no verdict, no change of the
+// ring, no ping unanswered, for a quarter of an hour.
+func TestRingOutlivesItsLinks(t *testing.T) {
+	inBubble(t, 3, 3, "copies=3", func(b *bubble) {
+		t := b.t
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+		defer cancel()
+		answered, last := 0, time.Now()
+		for e := range b.nodes[0].Watch(ctx) {
+			switch e.Kind {
+			case "ping-answered":
+				answered++
+				if d := e.Time.Sub(last); d > 2*time.Second {
+					t.Errorf("no ping was answered for %v", d)
+				}
+				last = e.Time
+			case "pings-sent", "ping-received":
+			default:
+				t.Errorf("%s %s %s", e.Time.Format("04:05"), e.Kind, e.Peer)
+			}
+		}
+		if answered < 1700 {
+			t.Errorf("%d pings were answered, want 1800", answered)
+		}
+		for _, n := range b.nodes {
+			n.members.mu.Lock()
+			if links := len(n.members.links); links > 4 {
+				t.Errorf("%d links after all, want one with each of the two others, and those about to end", links)
+			}
+			n.members.mu.Unlock()
+		}
+	})
+}
