@@ -37,6 +37,7 @@ type checker struct {
 	noises map[[32]byte]source
 	signs  map[[32]byte]source
 	places map[wire.Pos]source
+	addrs  map[string]source // in lower case
 	admins map[[32]byte]source
 }
 
@@ -48,6 +49,7 @@ func newChecker(told *faults) *checker {
 		noises: map[[32]byte]source{},
 		signs:  map[[32]byte]source{},
 		places: map[wire.Pos]source{},
+		addrs:  map[string]source{},
 		admins: map[[32]byte]source{},
 	}
 }
@@ -68,6 +70,7 @@ func (c *checker) claimAll(r *Roster) {
 		from := source{what: m.describe()}
 		c.ids[m.ID], c.names[strings.ToLower(m.Name)], c.places[m.Pos] = from, from, from
 		c.noises[m.Key.Noise], c.signs[m.Key.Sign] = from, from
+		c.addrs[strings.ToLower(m.Addr)] = from
 		if m.Next != nil {
 			c.noises[m.Next.Noise], c.signs[m.Next.Sign] = from, from
 		}
@@ -124,7 +127,7 @@ func (c *checker) checkMember(from source, m *Member) {
 	if m.Next != nil {
 		c.checkKey(from, "next=", *m.Next)
 	}
-	c.fault(from, checkAddr(m.Addr))
+	c.checkAddr(from, m.Addr)
 }
 
 func (c *checker) checkRevoked(from source, v *Revoked) {
@@ -148,6 +151,16 @@ func (c *checker) checkName(from source, id, name string) {
 		c.fault(from, fmt.Errorf("the name %s is a number but not its own id", name))
 	}
 	claim(c, c.names, strings.ToLower(name), from, "the name "+name)
+}
+
+// checkAddr refuses an address that two members have: at most one of them can
+// be there, and every link to the other would end in a refusal.
+func (c *checker) checkAddr(from source, addr string) {
+	if err := checkAddr(addr); err != nil {
+		c.fault(from, err)
+		return
+	}
+	claim(c, c.addrs, strings.ToLower(addr), from, "addr="+addr)
 }
 
 // checkKey looks at the two halves one by one: an identity that shares one of

@@ -217,7 +217,7 @@ func (p *rosterParser) peerField(from source, m *Member, name, value string) err
 	switch name {
 	case "addr=":
 		m.Addr = value
-		p.c.fault(from, checkAddr(value))
+		p.c.checkAddr(from, value)
 	case "pos=":
 		pos, err := parsePos(value)
 		m.Pos, m.HasPos = pos, true

@@ -263,6 +263,7 @@ func TestEachFaultIsToldWithItsLine(t *testing.T) {
 		{"two ids", ringLine + peer("") + peerLine(t, 1, "bob", ""), []string{"3: peer 1 bob: id 1 is that of peer 1 alice in line 2"}},
 		{"two names", ringLine + peer("") + fmt.Sprintf("peer 2 alice %s addr=b:1\n", bob), []string{"3: the name alice is that of peer 1 alice in line 2"}},
 		{"two names but for case", ringLine + peer("") + fmt.Sprintf("peer 2 Alice %s addr=b:1\n", bob), []string{"3: the name Alice is that of peer 1 alice in line 2"}},
+		{"two addresses", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=ALICE.example.net:7460\n", bob), []string{"3: addr=ALICE.example.net:7460 is that of peer 1 alice in line 2"}},
 		{"two keys", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=b:1\n", alice), []string{"3: first half (X25519) of key is that of peer 1 alice in line 2", "3: second half"}},
 		{"first halves", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=b:1\n", mixed), []string{"3: first half (X25519) of key"}},
 		{"second halves", ringLine + peerLine(t, 1, "bob", "") + fmt.Sprintf("peer 2 alice %s addr=b:1\n", mixed), []string{"3: second half (Ed25519) of key"}},
@@ -392,17 +393,18 @@ func TestAddRefusesWhatTheLoaderRefuses(t *testing.T) {
 	alice, dave := testPublic(t, "alice"), testPublic(t, "dave")
 	eve := Member{ID: 3, Name: "eve", Key: testPublic(t, "eve"), Addr: "eve:7460"}
 	for want, change := range map[string]func(*Member){
-		"id 14 is that of peer 14 bob":            func(m *Member) { m.ID = 14 },
-		"id 9 is that of revoke 9 dave":           func(m *Member) { m.ID = 9 },
-		"the name BOB is that of peer 14 bob":     func(m *Member) { m.Name = "BOB" },
-		"the name is empty":                       func(m *Member) { m.Name = "" },
-		`the name "eve\npeer 4" may have`:         func(m *Member) { m.Name = "eve\npeer 4" },
-		"half (X25519) of key is that of peer 0":  func(m *Member) { m.Key.Noise = alice.Noise },
-		"half (Ed25519) of key is that of revoke": func(m *Member) { m.Key.Sign = dave.Sign },
-		"half (X25519) of next= is that of peer":  func(m *Member) { m.Next = &alice },
-		"position 12345 is that of peer 0 alice":  func(m *Member) { m.Pos, m.HasPos = 12345, true },
-		"low-order point":                         func(m *Member) { m.Key = Public{} },
-		"must be HOST:PORT":                       func(m *Member) { m.Addr = "eve" },
+		"id 14 is that of peer 14 bob":                func(m *Member) { m.ID = 14 },
+		"id 9 is that of revoke 9 dave":               func(m *Member) { m.ID = 9 },
+		"the name BOB is that of peer 14 bob":         func(m *Member) { m.Name = "BOB" },
+		"the name is empty":                           func(m *Member) { m.Name = "" },
+		`the name "eve\npeer 4" may have`:             func(m *Member) { m.Name = "eve\npeer 4" },
+		"half (X25519) of key is that of peer 0":      func(m *Member) { m.Key.Noise = alice.Noise },
+		"half (Ed25519) of key is that of revoke":     func(m *Member) { m.Key.Sign = dave.Sign },
+		"half (X25519) of next= is that of peer":      func(m *Member) { m.Next = &alice },
+		"position 12345 is that of peer 0 alice":      func(m *Member) { m.Pos, m.HasPos = 12345, true },
+		"low-order point":                             func(m *Member) { m.Key = Public{} },
+		"must be HOST:PORT":                           func(m *Member) { m.Addr = "eve" },
+		"addr=Alice.example.net:7460 is that of peer": func(m *Member) { m.Addr = "Alice.example.net:7460" },
 	} {
 		r, bad := mustParse(t, text), eve
 		change(&bad)
