@@ -41,10 +41,10 @@ func main() {
 		return
 	}
 	var o options
-	flag.Int64Var((*int64)(&o.size), "size", 1024, "size of the large file in `MiB`")
+	flag.Int64Var((*int64)(&o.size), "size", 512, "size of the large file in `MiB`")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each side runs")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
-	flag.StringVar(&o.dir, "dir", "", "`FOLDER` to make a temporary one in, of 5 x size (default: the system's)")
+	flag.StringVar(&o.dir, "dir", "", "`FOLDER` to make a temporary one in, of 8 x size (default: the system's)")
 	flag.Parse()
 	if flag.NArg() > 0 || o.size < 1 || o.rounds < 1 {
 		flag.Usage()

@@ -30,6 +30,7 @@ var (
 	getWork    = ratio{Name: "get, CPU"}
 	localSpeed = ratio{Name: "get at a holder, speed"}
 	putWork    = ratio{Name: "put, CPU for each of 3 copies", AtMost: 1.2}
+	localWork  = ratio{Name: "put at a holder, CPU for each of 3 copies"}
 	putSpeed   = ratio{Name: "put of 3 synced copies, speed"}
 	smallGet   = ratio{Name: "get of 10 KiB, time"}
 	smallPut   = ratio{Name: "put of 10 KiB, synced, time"}

@@ -117,12 +117,22 @@ func (b *bench) comparePut(ctx context.Context, r *report, p *peers, name string
 	if err != nil {
 		return err
 	}
+	another, err := p.name(ctx)
+	if err != nil {
+		return err
+	}
+	local, err := p.put(ctx, p.holder, b.large, another)
+	if err != nil {
+		return err
+	}
 	r.add(putWork, seconds(put.cpu)/seconds(tls.cpu))
+	r.add(localWork, seconds(local.cpu)/seconds(tls.cpu))
 	r.add(putSpeed, seconds(tls.wall)/seconds(put.wall))
 	r.spent("3 TLS copies", tls)
 	r.spent("put of 3 copies", put)
+	r.spent("put at a holder", local)
 	r.peak("the TLS copy", tls.peak)
-	r.peak("a command", put.peak)
+	r.peak("a command", max(put.peak, local.peak))
 	return nil
 }
 
