@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ stored and requested.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&opt.classic, "classic", false, "show the classic ring instead")
 	flags.BoolVar(&opt.keep, "keep", false, "leave the ring up until Ctrl-C, and say how to talk to it")
-	flags.Uint64Var(&opt.seed, "seed", 0, "`NUMBER` that the files' content is made from (default: at random)")
+	flags.Uint64Var(&opt.seed, "seed", 0, "`NUMBER` that the files' content is made from; 0: at random")
 	flags.DurationVar(&opt.interval, "interval", 0, "time between pings (default: 1s, with --classic 3s)")
 	return cmd
 }
@@ -79,7 +80,7 @@ stored and requested.`,
 // demo shows what was asked for. Whatever happens it leaves no process and no
 // file behind.
 func (a *app) demo(ctx context.Context, opt demoOptions) error {
-	ctx, stop := catchAll(ctx)
+	ctx, stop := a.catchAll(ctx)
 	defer stop()
 	if opt.classic {
 		return a.classic(ctx, opt.interval)
@@ -93,23 +94,43 @@ func limited(ctx context.Context, interval time.Duration) (context.Context, cont
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("the demo was not through after %v", limit))
 }
 
-// catchAll ends the context with every signal that would otherwise end the
+// catchAll ends the context with everything that would otherwise end the
 // program before it has cleaned up: a terminal that closes, a pipe that nobody
 // reads any more. Ctrl-C and SIGTERM end it already. What comes after that is
 // cleaning up, which takes a moment and which nothing may cut short.
-func catchAll(ctx context.Context) (context.Context, func()) {
+func (c *console) catchAll(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1) // one is enough
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(signals, syscall.SIGHUP)
+	// Its write fails instead: SIGPIPE comes for broken sockets as well.
+	signal.Ignore(syscall.SIGPIPE)
+	c.out = bufio.NewWriter(listened{c.out, cancel})
 	go func() { // ends with a signal, with ctx, or with the function returned
 		select {
 		case <-signals:
 			cancel(errInterrupted)
 		case <-ctx.Done():
 		}
-		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	}()
 	return ctx, func() { cancel(nil) }
+}
+
+// listened ends a demo when what it says reaches nobody.
+type listened struct {
+	out    *bufio.Writer
+	cancel context.CancelCauseFunc
+}
+
+func (l listened) Write(p []byte) (int, error) {
+	n, err := l.out.Write(p)
+	if err == nil {
+		err = l.out.Flush()
+	}
+	if err != nil {
+		l.cancel(errInterrupted)
+	}
+	return n, err
 }
 
 // judge prints the table of a demo that got as far as err, and returns what
