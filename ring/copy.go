@@ -254,6 +254,18 @@ func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o 
 	c.advance(now, v, o)
 }
 
+// refusing returns who has not taken all that was offered.
+func (c *copier) refusing() []wire.ID {
+	ids := slices.Clone(c.failed)
+	if c.pass != nil {
+		ids = append(ids, c.pass.failed...)
+		for _, f := range c.pass.offers {
+			ids = append(ids, f.peer)
+		}
+	}
+	return ids
+}
+
 func (c *copier) fail(id wire.ID) {
 	if !slices.Contains(c.pass.failed, id) {
 		c.pass.failed = append(c.pass.failed, id)
@@ -395,10 +407,15 @@ func mayTake(k wire.Pos, v *view) wire.Code {
 }
 
 // pulled answers who waited for a version, and begins the next pull.
-func (c *copier) pulled(e Pulled, v *view, o *outbox) {
+func (c *copier) pulled(now Time, e Pulled, v *view, o *outbox) {
 	i := slices.IndexFunc(c.pulls, func(p pull) bool { return p.sum == e.Version.Sum })
 	if i < 0 {
 		return
+	}
+	if e.Code == wire.CodeOK && !slices.ContainsFunc(homes(v, stampsOf(v), e.Version.Key), func(j int) bool { return j == v.me }) {
+		// Whoever gave it here could not reach somebody who is home to it, which
+		// this peer may never have missed.
+		c.stored(now, e.Version)
 	}
 	for _, f := range c.pulls[i].waiters {
 		o.send(f.peer, wire.Confirmed{Req: f.req, Code: e.Code})

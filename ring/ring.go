@@ -170,7 +170,7 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 	case PutStored:
 		r.putStored(now, e)
 	case Pulled:
-		r.copies.pulled(e, r.view, &r.out)
+		r.copies.pulled(now, e, r.view, &r.out)
 		r.ops.puts(now, r.scene(), func(p *put) {
 			if p.pulled(e, r.view) {
 				r.copies.stored(now, e.Version)
@@ -590,7 +590,7 @@ func (r *Ring) left(now Time) {
 	}
 	if now >= r.leaveAt {
 		silent := r.view.away()
-		for _, id := range r.copies.failed {
+		for _, id := range r.copies.refusing() {
 			if !slices.Contains(silent, id) {
 				silent = append(silent, id)
 			}

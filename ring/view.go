@@ -482,12 +482,11 @@ func (v *view) near(counts func(*member) bool) []wire.ID {
 	return ids
 }
 
-// away returns the members that can be home holders and are not in the
-// computed ring.
+// away returns the members that can be home holders and take no writes now.
 func (v *view) away() []wire.ID {
 	var ids []wire.ID
 	for i := range v.members {
-		if m := &v.members[i]; m.home() && !m.inRing {
+		if m := &v.members[i]; m.home() && !m.usable() {
 			ids = append(ids, m.id)
 		}
 	}
