@@ -62,13 +62,22 @@ type Upload struct {
 // Fetch: bring the bytes of Manifest to the user, verified, from Sources:
 // the first that answers, the next one when it dies or lies. OneAnswer says
 // that a single holder was asked successfully; AlsoBy names other writers
-// with a live version of the name. The operation is the driver's from here.
+// with a live version of the name. If none of the sources has the bytes, as
+// when a liar names a version that nobody stores, the others are tried in
+// their order. The operation is the driver's from here.
 type Fetch struct {
 	Op        Op
 	Manifest  wire.Manifest
 	Sources   []wire.ID
 	OneAnswer bool
 	AlsoBy    []wire.ID
+	Others    []Choice
+}
+
+// Choice is a version of another writer, and who says that it has it.
+type Choice struct {
+	Manifest wire.Manifest
+	Sources  []wire.ID
 }
 
 // SendOffer: read the manifest of Version from this peer's store and send

@@ -84,6 +84,7 @@ func (g *get) fetch(live []wire.Manifest, answers int, s scene) {
 	f := Fetch{Op: g.op, Manifest: live[0], Sources: g.look.sources(live[0], s.view, g.owner), OneAnswer: answers < 2}
 	for _, m := range live[1:] {
 		f.AlsoBy = append(f.AlsoBy, m.Writer)
+		f.Others = append(f.Others, Choice{m, g.look.sources(m, s.view, g.owner)})
 	}
 	g.over = true
 	s.out.do(f)

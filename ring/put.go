@@ -80,11 +80,7 @@ func (p *put) place(now Time, s scene) {
 	var others []wire.Manifest
 	version := uint64(1)
 	for i, m := range newest {
-		if m.Version == wire.MaxVersion { // there is no next one
-			p.finish(Result{Outcome: Taken, By: m.Writer}, s)
-			return
-		}
-		version = max(version, m.Version+1)
+		version = max(version, min(m.Version+1, wire.MaxVersion))
 		if m.Flags&wire.Tombstone != 0 {
 			continue
 		}

@@ -17,8 +17,8 @@ import (
 var rules = map[string]string{
 	"row":      "2 8 1-7 16 64",
 	"vote":     "2 2 8 1-2 8 64",
-	"manifest": "name version 2 2 0-0 mode 8 8 <=4503599627370496 nonzero 64 | name version 2 2 1-1 mode 8 8 <=0 zero 64",
-	"size":     "<=4503599627370496 | unknown",
+	"manifest": "name version 2 2 0-0 mode 8 8 <=1099511627776 nonzero 64 | name version 2 2 1-1 mode 8 8 <=0 zero 64",
+	"size":     "<=1099511627776 | unknown",
 
 	"16": "256*row 256*vote",
 	"17": "4 1-1 none | 4 2-4 name",
@@ -32,13 +32,13 @@ var rules = map[string]string{
 	"25": "8",
 	"26": "4 begin begin",
 	"27": "4 0-1 48*manifest",
-	"28": "8 <=4503599627370496 size 8 name 64*2",
+	"28": "8 <=1099511627776 size 8 name 64*2",
 	"29": "",
 	"30": "manifest",
 	"31": "0-0 0-11 256*row 256*vote",
 	"32": "8 32 4 0-0 0-0 few",
 	"33": "2000*32",
-	"34": "8 32 <=4503599627370496 <=67108864",
+	"34": "8 32 <=1099511627776 <=67108864",
 	"35": "refusal",
 
 	"ping": "1-2 0-2 0-0 0-0 8 8 8 8 8 16 8",

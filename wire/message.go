@@ -19,7 +19,7 @@ const (
 	MaxHashes    = 2000     // hashes of a BlockList
 	MaxSegment   = 64 << 20 // bytes that one Put or Get moves
 	BlockSize    = 1 << 20  // bytes of a block
-	MaxSize      = 1 << 52  // bytes of a file: the index of a block has 32 bits
+	MaxSize      = 1 << 40  // bytes of a file: its block list is 32 MiB then
 	MaxVersion   = 1 << 62  // of a manifest: a next one can be counted
 	MaxMode      = 0o777    // mode of a file: no setuid bit comes from another machine
 )
