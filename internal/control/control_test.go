@@ -225,8 +225,41 @@ func TestErrorsOfAPeerKeepTheirCode(t *testing.T) {
 	if _, err := s.Ping(t.Context(), "no/body?"); codeOf(err) != CodeNoPeer {
 		t.Errorf("pinging nobody: %v", err)
 	}
-	if p, err := s.Ping(t.Context(), "solo"); err != nil || p.Peer != "solo" {
-		t.Errorf("pinging itself: %+v, %v", p, err)
+	for _, self := range []string{"solo", "0"} {
+		if _, err := s.Ping(t.Context(), self); codeOf(err) != CodeBadRequest || err.Error() != "solo is this peer itself" {
+			t.Errorf("pinging itself as %s: %v", self, err)
+		}
+	}
+	if _, err := s.Ping(t.Context(), strings.Repeat("n", 1000)); codeOf(err) != CodeNoPeer || len(err.Error()) > 200 {
+		t.Errorf("pinging a long name: %v", err)
+	}
+	if _, err := s.List(t.Context(), "a\x1b"); codeOf(err) != CodeBadName || err.Error() != `no name begins with "a\x1b": it has a control character` {
+		t.Errorf("listing with a control character: %v", err)
+	}
+}
+
+// TestWriterByNameOrID: an id stands for the member that has it.
+func TestWriterByNameOrID(t *testing.T) {
+	s := serve(t)
+	s.put(t, "file", []byte("bytes"))
+	for _, by := range []string{"solo", "0"} {
+		d, err := s.Get(t.Context(), "file", by)
+		if err != nil {
+			t.Fatalf("getting by %s: %v", by, err)
+		}
+		d.Close()
+	}
+	if _, err := s.Get(t.Context(), "file", "1"); codeOf(err) != CodeNoPeer {
+		t.Errorf("getting by an id that nobody has: %v", err)
+	}
+}
+
+// TestOwnStateBeforeTheRing: a peer that is not in the ring yet starts, rather
+// than never having met itself.
+func TestOwnStateBeforeTheRing(t *testing.T) {
+	s := newStatus(node.Status{State: "starting", Peers: []node.PeerStatus{{Self: true, State: "unseen"}, {State: "unseen"}}})
+	if s.Members[0].State != "starting" || s.Members[1].State != "unseen" {
+		t.Errorf("states %q and %q, want starting and unseen", s.Members[0].State, s.Members[1].State)
 	}
 }
 

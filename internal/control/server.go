@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"securepeer/node"
 )
@@ -208,17 +212,46 @@ func isPing(kind string) bool {
 }
 
 func (s *Server) ping(w http.ResponseWriter, r *http.Request) error {
-	member := r.PathValue("member")
-	rtt, err := s.Node.Ping(r.Context(), member)
+	member, err := s.member(r.Context(), r.PathValue("member"))
 	if err != nil {
 		return err
 	}
-	send(w, Ping{SchemaPing, member, rtt.Seconds()})
+	if member.Self {
+		failure := newError(CodeBadRequest, member.Name+" is this peer itself")
+		failure.Hint = "securepeer status shows how it is"
+		return failure
+	}
+	rtt, err := s.Node.Ping(r.Context(), member.Name)
+	if err != nil {
+		return err
+	}
+	send(w, Ping{SchemaPing, member.Name, rtt.Seconds()})
 	return nil
 }
 
+// member finds a member by its name or its id. No name can be taken for
+// another member's id: one of digits is the member's own.
+func (s *Server) member(ctx context.Context, who string) (node.PeerStatus, error) {
+	status, err := s.Node.Status(ctx)
+	if err != nil {
+		return node.PeerStatus{}, err
+	}
+	for _, m := range status.Peers {
+		if who == m.Name || who == m.ID.String() {
+			return m, nil
+		}
+	}
+	failure := newError(CodeNoPeer, fmt.Sprintf("%.80q is not in the roster", who))
+	failure.Hint = "securepeer peers lists the members"
+	return node.PeerStatus{}, failure
+}
+
 func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
-	files, silent, err := s.Node.List(r.Context(), r.URL.Query().Get("prefix"))
+	prefix := r.URL.Query().Get("prefix")
+	if strings.ContainsFunc(prefix, unicode.IsControl) {
+		return newError(CodeBadName, fmt.Sprintf("no name begins with %.80q: it has a control character", prefix))
+	}
+	files, silent, err := s.Node.List(r.Context(), prefix)
 	if err != nil {
 		return err
 	}
@@ -321,9 +354,17 @@ func putOptions(r *http.Request) (node.PutOptions, error) {
 // get sends what the file is in a header field, its bytes, and in a trailer
 // field whether they were all of it: by then the status line has long said OK.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
-	file, err := s.Node.Get(r.Context(), r.PathValue("name"), node.GetOptions{By: r.URL.Query().Get("by")})
+	name, by := r.PathValue("name"), r.URL.Query().Get("by")
+	if by != "" {
+		writer, err := s.member(r.Context(), by)
+		if err != nil {
+			return err
+		}
+		by = writer.Name
+	}
+	file, err := s.Node.Get(r.Context(), name, node.GetOptions{By: by})
 	if err != nil {
-		return err
+		return s.othersHave(r.Context(), name, by, err)
 	}
 	defer file.Close()
 	info, err := json.Marshal(file.Info)
@@ -345,6 +386,34 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set(resultField, string(text))
 	return nil
+}
+
+// othersHave is the error of a get, or, if only the writer called by has no
+// such file, one that says who has.
+func (s *Server) othersHave(ctx context.Context, name, by string, err error) error {
+	var none *node.NotFoundError
+	if by == "" || !errors.As(err, &none) {
+		return err
+	}
+	stat, statErr := s.Node.Stat(ctx, name)
+	if statErr != nil {
+		return err // what was asked for is not there, and that is all we know
+	}
+	var writers []string
+	for _, holder := range stat.Holders {
+		for _, version := range holder.Versions {
+			if !version.Removed && !slices.Contains(writers, version.Writer) {
+				writers = append(writers, version.Writer)
+			}
+		}
+	}
+	if len(writers) == 0 {
+		return err
+	}
+	slices.Sort(writers)
+	failure := newError(CodeNotFound, fmt.Sprintf("%s has no version of %.80q: it is a file of %s", by, name, strings.Join(writers, ", ")))
+	failure.File, failure.Hint = name, "leave out --by, or name another member"
+	return failure
 }
 
 func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {

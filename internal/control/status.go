@@ -3,6 +3,12 @@ package control
 import "securepeer/node"
 
 func newStatus(s node.Status) Status {
+	members := newMembers(s.Peers)
+	for i := range members {
+		if members[i].Self {
+			members[i].State = s.State // it has not met itself before it is in the ring
+		}
+	}
 	return Status{
 		Schema:      SchemaStatus,
 		Ring:        s.Ring,
@@ -39,7 +45,7 @@ func newStatus(s node.Status) Status {
 		BytesIn:  s.BytesIn,
 		BytesOut: s.BytesOut,
 		Refused:  list(s.Refused),
-		Members:  newMembers(s.Peers),
+		Members:  members,
 	}
 }
 
