@@ -221,6 +221,21 @@ func (d *disk) code(err error) wire.Code {
 	return wire.CodeBusy
 }
 
+// room says whether size bytes would fit. That they do not is no news of the
+// disk's health: anybody may name a size, and it must not make a peer full.
+func (d *disk) room(size int64) wire.Code {
+	usage, err := d.Usage()
+	switch {
+	case err != nil:
+		return d.code(err)
+	case size > store.MaxSize:
+		return wire.CodeInvalid
+	case size > usage.Free:
+		return wire.CodeFull
+	}
+	return wire.CodeOK
+}
+
 // look returns the newest version of name by each writer, at most
 // wire.MaxManifests, the newest first.
 func (d *disk) look(space wire.Space, name string) ([]wire.Manifest, error) {

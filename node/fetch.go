@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -16,9 +17,13 @@ import (
 
 // Implementation constants.
 const (
-	// silentTime is how long a holder may send nothing before another one is
-	// asked.
+	// silentTime is how long a holder may take for each block, or MiB of the
+	// block list, while another one is left to ask.
 	silentTime = 5 * time.Second
+	// lastTime is what the last one may take for a block, and besides the time
+	// that its bytes need at lastRate, in bytes a second.
+	lastTime = 10 * time.Second
+	lastRate = 64 << 10
 	// maxTries is how often one holder is tried for one file.
 	maxTries = 2
 )
@@ -95,7 +100,7 @@ func (f *fetch) run(ctx context.Context) error {
 			return mine.error
 		}
 		h.err = err
-		if f.next > before {
+		if f.next > before && !errors.Is(err, os.ErrDeadlineExceeded) {
 			h.tries = 1 // it gave something: the file ends, so this does too
 		}
 		f.blame(h)
@@ -128,6 +133,17 @@ func (f *fetch) best() *holder {
 		}
 	}
 	return best
+}
+
+// patience is how long a holder may take for size bytes, however they trickle:
+// little while another one is left, who may be faster.
+func (f *fetch) patience(id wire.ID, size int) time.Duration {
+	for _, h := range f.holders {
+		if h.peer != id && !h.lied && h.tries < maxTries {
+			return silentTime * time.Duration(max(1, (size+wire.BlockSize-1)/wire.BlockSize))
+		}
+	}
+	return lastTime + time.Duration(size)*time.Second/lastRate
 }
 
 // blame notes and logs what a holder did.
@@ -260,7 +276,7 @@ func (f *fetch) take(from wire.ID, data []byte) error {
 // pipe stays full.
 func (f *fetch) remote(t *transfer) error {
 	if f.list == nil {
-		list, err := f.blockList(t.Conn)
+		list, err := f.blockList(t)
 		if err != nil {
 			return err
 		}
@@ -285,7 +301,7 @@ func (f *fetch) remote(t *transfer) error {
 			asked += length
 		}
 		data := f.block[:min(size-at, wire.BlockSize)]
-		if err := f.receive(t.Conn, data); err != nil {
+		if err := f.receive(t, data); err != nil {
 			return err
 		}
 		if err := f.take(t.peer, data); err != nil {
@@ -300,16 +316,17 @@ func (f *fetch) ask(conn *crypto.Conn, offset, length uint64) error {
 }
 
 // blockList asks for all hashes.
-func (f *fetch) blockList(conn *crypto.Conn) ([]byte, error) {
+func (f *fetch) blockList(t *transfer) ([]byte, error) {
 	count := uint32((f.manifest.Size + wire.BlockSize - 1) / wire.BlockSize)
-	var list []byte
+	list := make([]byte, 0, int(count)*store.HashSize) // at most 32 MiB
+	late := time.Now().Add(f.patience(t.peer, cap(list)))
 	for from := uint32(0); from < count; {
 		ask := wire.Blocks{Key: wire.Pos(f.version.Key), Sum: f.version.Sum, From: from, Count: min(count-from, wire.MaxHashes)}
-		if err := writeMessage(conn, ask); err != nil {
+		if err := writeMessage(t.Conn, ask); err != nil {
 			return nil, err
 		}
-		conn.SetReadDeadline(time.Now().Add(silentTime))
-		msg, err := readMessage(conn)
+		t.SetReadDeadline(late) // an error comes back from the read
+		msg, err := readMessage(t.Conn)
 		if err != nil {
 			return nil, err
 		}
@@ -325,16 +342,17 @@ func (f *fetch) blockList(conn *crypto.Conn) ([]byte, error) {
 	return list, nil
 }
 
-// receive fills data from the data records of a link.
-func (f *fetch) receive(conn *crypto.Conn, data []byte) error {
+// receive fills data from the data records of a link. The deadline is that of
+// the whole block, so that a byte now and then keeps nobody.
+func (f *fetch) receive(t *transfer, data []byte) error {
+	t.SetReadDeadline(time.Now().Add(f.patience(t.peer, len(data)))) // an error comes back from the read
 	for len(data) > 0 {
-		conn.SetReadDeadline(time.Now().Add(silentTime))
-		n, err := conn.Read(data)
+		n, err := t.Read(data)
 		data = data[n:]
 		f.node.moved.in.Add(uint64(n))
 		switch {
 		case errors.Is(err, crypto.ErrMessage):
-			msg, err := readMessage(conn)
+			msg, err := readMessage(t.Conn)
 			if err != nil {
 				return err
 			}
@@ -417,6 +435,9 @@ func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 		return wire.CodeOK
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return n.disk.code(err)
+	}
+	if code := n.disk.room(int64(a.Manifest.Size)); code != wire.CodeOK {
+		return code // before 32 bytes for each MiB of it come to memory
 	}
 	sink := &storeSink{disk: n.disk}
 	f := n.newFetch(a.Manifest, sources, sink)

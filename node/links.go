@@ -468,7 +468,11 @@ func (n *Node) readLink(l *link) error {
 		if msg, err = n.verify.message(n.members.book(), msg); err != nil {
 			// The member passes on what it should have refused itself; the
 			// rest of what it says may be true.
-			n.refused.add(l.peer.Name, "bad signature in "+wire.Type(typ).String())
+			cause := "bad signature in "
+			if err == errBlocks {
+				cause = "manifest that contradicts itself in "
+			}
+			n.refused.add(l.peer.Name, cause+wire.Type(typ).String())
 			if offer, ok := unverified.(wire.Offer); ok { // who offered waits for an answer
 				n.post(sending{l.peer.ID, wire.Confirmed{Req: offer.Req, Code: wire.CodeForbidden}})
 			}

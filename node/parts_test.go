@@ -133,7 +133,7 @@ func TestWhoMaySignAManifest(t *testing.T) {
 		{4, 4, 3, errUnknownSigner},
 		{1, 4, 3, errUnknownSigner},
 	} {
-		m := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Blocks: wire.Sum{1}}
+		m := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Size: 1, Blocks: wire.Sum{1}}
 		m.Sig = secrets[c.key].Sign(m.SignedBytes("r", nil))
 		for range 2 { // the second time from memory
 			if err := v.manifest(b, m); err != c.want {
@@ -141,7 +141,7 @@ func TestWhoMaySignAManifest(t *testing.T) {
 			}
 		}
 	}
-	foreign := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Blocks: wire.Sum{1}}
+	foreign := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: 1, Blocks: wire.Sum{1}}
 	foreign.Sig = secrets[0].Sign(foreign.SignedBytes("another ring", nil))
 	if err := v.manifest(b, foreign); err != errSignature {
 		t.Errorf("a signature of another ring: %v", err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/zeebo/blake3"
+
 	"securepeer/keys"
 	"securepeer/wire"
 )
@@ -18,6 +20,7 @@ const maxVerified = 1 << 15
 var (
 	errSignature = errors.New("bad signature")
 	errSigner    = errors.New("signer is neither the writer nor a steward")
+	errBlocks    = errors.New("size and blocks of the manifest contradict")
 )
 
 // verifier checks every signature before the ring sees it: a member may pass
@@ -101,9 +104,15 @@ func (v *verifier) manifests(b *book, ms []wire.Manifest) ([]wire.Manifest, erro
 	return kept, nil
 }
 
-// manifest checks who signed m, and that it may. What a member stored before
-// its key was revoked stays valid.
+// noBlocks is the hash of the block list of an empty file.
+var noBlocks = wire.Sum(blake3.Sum256(nil))
+
+// manifest checks that there can be bytes that m describes, who signed it, and
+// that it may. What a member stored before its key was revoked stays valid.
 func (v *verifier) manifest(b *book, m wire.Manifest) error {
+	if m.Flags&wire.Tombstone == 0 && (m.Size == 0) != (m.Blocks == noBlocks) {
+		return errBlocks
+	}
 	var key keys.Public
 	if signer, ok := b.ByID(m.Signer); ok {
 		if m.Signer != m.Writer && !signer.Steward {

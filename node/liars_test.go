@@ -1,0 +1,151 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zeebo/blake3"
+
+	"securepeer/crypto"
+	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// claim is a manifest that the member with that secret signs.
+func claim(secret *keys.Secret, m wire.Manifest) wire.Manifest {
+	m.Sig = secret.Sign(m.SignedBytes("test", nil))
+	return m
+}
+
+// requests hands those on a transfer link to answer until it returns false. To
+// a ring link nothing is said.
+func requests(c *crypto.Conn, answer func(wire.Message) bool) {
+	for {
+		msg, err := readMessage(c)
+		if err != nil || c.Kind() == crypto.Transfer && !answer(msg) {
+			return
+		}
+	}
+}
+
+func tell(c *crypto.Conn, m wire.Message) bool {
+	return c.WriteRecord(byte(m.Type()), m.Append(nil)) == nil
+}
+
+// TestOfferThatDoesNotFitIsNotAskedFor: a file that has no room costs neither
+// memory nor a question, and makes nobody full.
+func TestOfferThatDoesNotFitIsNotAskedFor(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		var asked atomic.Int64
+		b.hung(2, func(c *crypto.Conn) { requests(c, func(wire.Message) bool { asked.Add(1); return false }) })
+		b.room[0].Store(1 << 30)
+		m := claim(b.secrets[2], wire.Manifest{Name: "big", Version: 1, Writer: 2, Signer: 2, Size: 1<<30 + 1, Blocks: wire.Sum{1}})
+		if code := n.pull(ring.Pull{From: 2, Manifest: m}, []wire.ID{2}); code != wire.CodeFull {
+			t.Errorf("pull: code %d, want CodeFull", code)
+		}
+		if asked.Load() != 0 || n.disk.health() != wire.Active {
+			t.Errorf("%d questions, and the disk is %v", asked.Load(), n.disk.health())
+		}
+	})
+}
+
+// TestManifestWithoutPossibleBytesIsRefused: no bytes have another root than
+// that of nothing, and that of nothing has no bytes.
+func TestManifestWithoutPossibleBytesIsRefused(t *testing.T) {
+	w := newWorld(t, 2, "")
+	b, err := newBook(w.roster, w.secrets[0].Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newVerifier()
+	for _, c := range []struct {
+		size   uint64
+		blocks wire.Sum
+		want   error
+	}{{0, noBlocks, nil}, {1, wire.Sum{1}, nil}, {0, wire.Sum{1}, errBlocks}, {1, noBlocks, errBlocks}} {
+		m := claim(w.secrets[1], wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: c.size, Blocks: c.blocks})
+		if err := v.manifest(b, m); err != c.want {
+			t.Errorf("size %d, blocks %x: %v, want %v", c.size, c.blocks[:2], err, c.want)
+		}
+	}
+}
+
+// TestBlockListThatTricklesIsLeft: each part of it comes in time, the whole
+// never would.
+func TestBlockListThatTricklesIsLeft(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		b.hung(2, func(c *crypto.Conn) {
+			requests(c, func(msg wire.Message) bool {
+				time.Sleep(silentTime - time.Second)
+				return tell(c, wire.BlockList{Hashes: make([]wire.Sum, msg.(wire.Blocks).Count)})
+			})
+		})
+		m := claim(b.secrets[2], wire.Manifest{Name: "big", Version: 1, Writer: 2, Signer: 2, Size: 128 << 30, Blocks: wire.Sum{1}})
+		began := time.Now()
+		err := b.nodes[0].newFetch(m, []wire.ID{2, 1}, &userSink{w: io.Discard}).run(t.Context())
+		var un *UnavailableError
+		if !errors.As(err, &un) {
+			t.Errorf("run: %v, want *UnavailableError", err)
+		}
+		// 4 MiB of hashes, and two tries.
+		if d := time.Since(began); d > 2*4*silentTime+time.Second {
+			t.Errorf("the list was waited for %v", d)
+		}
+	})
+}
+
+// trickler serves data at a byte a second.
+func (b *bubble) trickler(i int, data []byte) {
+	sum := blake3.Sum256(data)
+	b.hung(i, func(c *crypto.Conn) {
+		requests(c, func(msg wire.Message) bool {
+			if _, ok := msg.(wire.Blocks); ok {
+				return tell(c, wire.BlockList{Hashes: []wire.Sum{sum}})
+			}
+			for at := range data {
+				if _, err := c.Write(data[at : at+1]); err != nil {
+					return false
+				}
+				time.Sleep(time.Second)
+			}
+			return true
+		})
+	})
+}
+
+// TestTricklingHolderIsLeftForAnother: a byte now and then does not keep a get
+// while somebody else has the file, and not for ever if nobody has.
+func TestTricklingHolderIsLeftForAnother(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t := b.t
+		data := bytesOf(1, wire.BlockSize)
+		b.trickler(2, data)
+		put(t, b.nodes[1], "f", data)
+		ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+		if err != nil || len(ms) != 1 {
+			t.Fatal(ms, err)
+		}
+		var got bytes.Buffer
+		began := time.Now()
+		err = b.nodes[0].newFetch(ms[0], []wire.ID{2, 1}, &userSink{w: &got}).run(t.Context())
+		if d := time.Since(began); err != nil || !bytes.Equal(got.Bytes(), data) || d > silentTime+time.Second {
+			t.Errorf("run: %d bytes, %v after %v; want all after %v", got.Len(), err, d, silentTime)
+		}
+		began = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err = b.nodes[0].newFetch(ms[0], []wire.ID{2}, &userSink{w: io.Discard}).run(ctx)
+		var un *UnavailableError
+		if d := time.Since(began); !errors.As(err, &un) || d > 2*(lastTime+wire.BlockSize/lastRate*time.Second)+time.Second {
+			t.Errorf("run with the slow one alone: %v after %v", err, d)
+		}
+	})
+}
