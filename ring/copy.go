@@ -15,6 +15,13 @@ const (
 	// CodeBusy, and come again.
 	maxQueued = 256
 
+	// share is the part of pulls and queue that the offers of one member may
+	// take: one that offers what nobody can fetch must leave room for others.
+	share = 4
+
+	// backoffs is how often the wait for whoever did not answer is doubled.
+	backoffs = 6
+
 	// window is how many offers of this peer are not answered at most.
 	window = 32
 
@@ -47,10 +54,14 @@ type copier struct {
 	failed  []wire.ID // did not take all that the last pass offered
 	holding bool      // the last pass found a version that nobody else in reach is home to
 
-	fresh   fresh
-	pulls   []pull
-	queue   []pull
-	settled map[wire.ID]wire.Incarnation // who gave this peer all, in which incarnation of it
+	fresh    fresh
+	pulls    []pull
+	queue    []pull
+	excused  map[wire.ID]wire.Incarnation // whom this peer, in that incarnation, waits for no longer
+	resting  map[wire.ID]resting          // who does not answer offers
+	failures int                          // passes in a row that did not reach everybody
+	progress Time                         // when an offer was last confirmed
+	settled  map[wire.ID]wire.Incarnation // who gave this peer all, in which incarnation of it
 }
 
 // stamp is what a pass took a member for.
@@ -59,6 +70,12 @@ type stamp struct {
 	up          bool
 	state       wire.State
 	incarnation wire.Incarnation
+}
+
+// resting is how long a peer that does not answer offers is left alone.
+type resting struct {
+	until Time
+	times int
 }
 
 // pass is one walk over all versions.
@@ -76,6 +93,7 @@ type pass struct {
 
 // pull is a version on its way here, and who offered it.
 type pull struct {
+	by       wire.ID // who offered it first
 	manifest wire.Manifest
 	sum      wire.Sum
 	source   wire.ID
@@ -140,8 +158,7 @@ func (c *copier) step(now Time, v *view, o *outbox) {
 		c.advance(now, v, o)
 	}
 	if p := c.pass; p != nil && len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
-		c.fail(p.offers[0].peer)
-		p.offers = p.offers[1:]
+		c.rest(now, p.offers[0].peer)
 		c.advance(now, v, o)
 	}
 	c.fresh.step(now, v, o)
@@ -173,6 +190,11 @@ func (c *copier) advance(now Time, v *view, o *outbox) {
 func (c *copier) scanned(now Time, e Scanned, v *view, o *outbox) {
 	p := c.pass
 	if p == nil || !p.asked || e.Scan != p.scan {
+		return
+	}
+	if e.Failed { // what this peer can't read it may still have to give
+		c.pass = nil
+		c.retry(now)
 		return
 	}
 	p.asked, p.batch = false, e.Versions
@@ -213,6 +235,10 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 }
 
 func (c *copier) offer(now Time, to wire.ID, x Version, o *outbox) {
+	if r, ok := c.resting[to]; slices.Contains(c.pass.failed, to) || ok && now < r.until {
+		c.fail(to)
+		return
+	}
 	f := offered{peer: to, req: o.number(), version: x, at: now}
 	c.pass.offers = append(c.pass.offers, f)
 	o.do(SendOffer{To: to, Req: f.req, Version: x})
@@ -239,6 +265,10 @@ func (c *copier) stored(now Time, x Version) {
 // confirmed takes the answer to an offer.
 func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o *outbox) {
 	c.fresh.confirmed(from, m)
+	delete(c.resting, from)
+	if m.Code == wire.CodeOK {
+		c.progress = now
+	}
 	if c.pass == nil {
 		return
 	}
@@ -266,6 +296,25 @@ func (c *copier) refusing() []wire.ID {
 	return ids
 }
 
+// rest leaves alone, for a while that doubles, a peer that does not answer
+// offers: what it should get must not wait in the way of what others should.
+func (c *copier) rest(now Time, id wire.ID) {
+	r := c.resting[id]
+	r.times++
+	r.until = now + Time(c.interval)<<min(r.times, backoffs)
+	c.resting[id] = r
+	c.pass.offers = slices.DeleteFunc(c.pass.offers, func(f offered) bool { return f.peer == id })
+	c.fail(id)
+}
+
+// retry has another pass after a wait that doubles as long as passes fail.
+func (c *copier) retry(now Time) {
+	c.wanted, c.due = true, now+Time(c.interval)<<min(c.failures, backoffs)
+	c.failures++
+}
+
+// fail notes that id did not get all: nothing more is offered to it in this
+// pass.
 func (c *copier) fail(id wire.ID) {
 	if !slices.Contains(c.pass.failed, id) {
 		c.pass.failed = append(c.pass.failed, id)
@@ -322,7 +371,9 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 	}
 	c.stamps, c.near, c.pass, c.failed, c.holding = p.stamps, near, nil, p.failed, p.skipped
 	if len(p.failed) > 0 || p.skipped && v.members[v.me].row.State == wire.Leaving {
-		c.wanted, c.due = true, now+Time(c.interval)
+		c.retry(now)
+	} else {
+		c.failures = 0
 	}
 	c.changed(now, v)
 }
@@ -345,11 +396,34 @@ func settle(id wire.ID, incarnation wire.Incarnation, v *view, o *outbox) {
 // has given it what it had, in an incarnation from since on.
 func (c *copier) agreed(v *view, since wire.Incarnation) bool {
 	for _, id := range v.givers() {
-		if v.member(id).inRing && c.settled[id] < since {
+		if v.member(id).inRing && c.settled[id] < since && c.excused[id] != since {
 			return false
 		}
 	}
 	return true
+}
+
+// excuse waits no longer for those that have not settled this peer, if another
+// has: "until its ranges agree with another holder's". It reports whether
+// there is one. A member that settles nobody must not make others useless.
+func (c *copier) excuse(v *view, since wire.Incarnation) bool {
+	var late []wire.ID
+	given := false
+	for _, id := range v.givers() {
+		switch {
+		case !v.member(id).inRing:
+		case c.settled[id] >= since:
+			given = true
+		default:
+			late = append(late, id)
+		}
+	}
+	if given {
+		for _, id := range late {
+			c.excused[id] = since
+		}
+	}
+	return given
 }
 
 // pending counts what is on its way.
@@ -367,24 +441,57 @@ func (c *copier) offered(from wire.ID, m wire.Offer, v *view, o *outbox) {
 		o.send(from, wire.Confirmed{Req: m.Req, Code: code})
 		return
 	}
-	x := pull{manifest: m.Manifest, sum: m.Manifest.Sum(), source: m.Source,
+	x := pull{by: from, manifest: m.Manifest, sum: m.Manifest.Sum(), source: m.Source,
 		waiters: []offered{{peer: from, req: m.Req}}}
 	for _, list := range [][]pull{c.pulls, c.queue} {
 		for i := range list {
 			if list[i].sum == x.sum {
-				list[i].waiters = append(list[i].waiters, x.waiters...)
+				list[i].wait(x.waiters[0])
 				return
 			}
 		}
 	}
-	switch {
-	case len(c.pulls) < MaxPulls:
+	if len(c.queue) == maxQueued || offeredBy(c.queue, from) == maxQueued/share {
+		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeBusy})
+		return
+	}
+	c.queue = append(c.queue, x)
+	c.fetch(o)
+}
+
+// wait adds who wants to hear how a pull ended. Of each peer only its last
+// offer is answered.
+func (p *pull) wait(f offered) {
+	for i := range p.waiters {
+		if p.waiters[i].peer == f.peer {
+			p.waiters[i] = f
+			return
+		}
+	}
+	p.waiters = append(p.waiters, f)
+}
+
+func offeredBy(list []pull, id wire.ID) int {
+	n := 0
+	for i := range list {
+		if list[i].by == id {
+			n++
+		}
+	}
+	return n
+}
+
+// fetch begins pulls while there is room, the oldest offers first.
+func (c *copier) fetch(o *outbox) {
+	for i := 0; i < len(c.queue) && len(c.pulls) < MaxPulls; {
+		x := c.queue[i]
+		if offeredBy(c.pulls, x.by) >= MaxPulls/share {
+			i++
+			continue
+		}
+		c.queue = slices.Delete(c.queue, i, i+1)
 		c.pulls = append(c.pulls, x)
 		o.do(Pull{From: x.source, Manifest: x.manifest})
-	case len(c.queue) < maxQueued:
-		c.queue = append(c.queue, x)
-	default:
-		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeBusy})
 	}
 }
 
@@ -421,12 +528,7 @@ func (c *copier) pulled(now Time, e Pulled, v *view, o *outbox) {
 		o.send(f.peer, wire.Confirmed{Req: f.req, Code: e.Code})
 	}
 	c.pulls = slices.Delete(c.pulls, i, i+1)
-	if len(c.queue) > 0 {
-		x := c.queue[0]
-		c.queue = c.queue[1:]
-		c.pulls = append(c.pulls, x)
-		o.do(Pull{From: x.source, Manifest: x.manifest})
-	}
+	c.fetch(o)
 }
 
 func (c *copier) next(v *view) Time {

@@ -139,10 +139,12 @@ type Pulled struct {
 }
 
 // Scanned answers a [Scan]: the versions, in order; More if the limit cut it.
+// Failed says that the disk could not be read: there may be others.
 type Scanned struct {
 	Scan     uint64
 	Versions []Version
 	More     bool
+	Failed   bool
 }
 
 // Moving: the bytes of a file begin or end to move between this peer and

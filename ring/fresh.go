@@ -39,6 +39,9 @@ type young struct {
 
 // add remembers a version and reports whether there was room.
 func (f *fresh) add(now Time, x Version) bool {
+	if slices.ContainsFunc(f.waiting, func(y young) bool { return y.version == x }) {
+		return true
+	}
 	if len(f.waiting) >= maxFresh {
 		f.waiting = nil
 		return false

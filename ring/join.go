@@ -96,6 +96,12 @@ func (j *join) pick(now Time, v *view, l *links) (wire.ID, bool) {
 	return 0, false
 }
 
+// avoids reports whether id was of no help a moment ago.
+func (j *join) avoids(now Time, id wire.ID, interval Time) bool {
+	t, ok := j.refused[id]
+	return ok && now-t < 4*interval
+}
+
 // met forgets that id was of no help: its link is new.
 func (j *join) met(id wire.ID) { delete(j.refused, id) }
 

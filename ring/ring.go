@@ -108,6 +108,7 @@ type Ring struct {
 	leaving []Op
 	leaveAt Time // when a leave that is not through is reported
 	exit    Time // when to end; 0: not
+	hearsay Time // when a ping's word was last refuted
 	saved   Time // when the view was last saved; 0: to be saved at once
 	unsaved bool
 	agreed  Time // when this peer last was not behind
@@ -124,6 +125,8 @@ func New(c Config) *Ring {
 	r.links.lines = map[wire.ID]*line{}
 	r.spread.told = map[wire.ID]Time{}
 	r.copies.settled = map[wire.ID]wire.Incarnation{}
+	r.copies.excused = map[wire.ID]wire.Incarnation{}
+	r.copies.resting = map[wire.ID]resting{}
 	r.console.was = make(map[wire.ID]known)
 	r.tune()
 	return r
@@ -383,7 +386,8 @@ func (r *Ring) pinged(now Time, e Pinged) {
 			r.out.notify(PingReceived, e.From, "")
 		}
 	}
-	if p.Said == wire.SaidUnreachable && p.Yours == r.own.spoken {
+	if p.Said == wire.SaidUnreachable && p.Yours == r.own.spoken && (r.hearsay == 0 || now-r.hearsay >= hearsayWait*r.interval()) {
+		r.hearsay = now
 		r.refute()
 	}
 	if p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest && r.links.up(e.From) {
@@ -425,7 +429,11 @@ func (r *Ring) lost(now Time, id wire.ID) {
 func (r *Ring) onward(now Time, from wire.ID, m wire.Ask) {
 	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
 		r.join.answered = now
-		if !f.onward(now, m.Next, r.view, r.interval(), &r.out) {
+		if r.join.avoids(now, m.Next, r.interval()) {
+			// Who should accept this peer does not: the word of who sent us there
+			// is enough, as both speak of the same ring.
+			r.accepted(from)
+		} else if !f.onward(now, m.Next, r.view, r.interval(), &r.out) {
 			r.join.failed(now, from)
 		}
 	}
@@ -435,14 +443,19 @@ func (r *Ring) onward(now Time, from wire.ID, m wire.Ask) {
 // here ends a question: from answers for the key, or accepts this peer.
 func (r *Ring) here(now Time, from wire.ID, m wire.Here) {
 	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
-		r.join.find = nil
 		r.join.answered = now
-		r.out.notify(JoinAccepted, from, "")
-		r.console.joined = true
-		r.view.trust()
-		r.own.begin(wire.Joining, r.view)
+		r.accepted(from)
 	}
 	r.ops.here(now, from, m, r.scene())
+}
+
+// accepted brings this peer into the ring that by is in.
+func (r *Ring) accepted(by wire.ID) {
+	r.join.find = nil
+	r.out.notify(JoinAccepted, by, "")
+	r.console.joined = true
+	r.view.trust()
+	r.own.begin(wire.Joining, r.view)
 }
 
 // refused takes a no to any request.
@@ -588,7 +601,7 @@ func (r *Ring) left(now Time) {
 		r.exit = now + r.interval()/4
 		r.endLeave(Result{})
 	}
-	if now >= r.leaveAt {
+	if len(r.leaving) > 0 && now >= max(r.leaveAt, r.copies.progress+stillHolding*r.interval()) {
 		silent := r.view.away()
 		for _, id := range r.copies.refusing() {
 			if !slices.Contains(silent, id) {
@@ -704,9 +717,15 @@ func (r *Ring) heal(now Time) {
 	}
 	if now-r.agreed > stuckBehind*r.interval() {
 		r.agreed = now
-		r.refute()
+		if !r.copies.excuse(r.view, r.own.since) {
+			r.refute()
+		}
 	}
 }
+
+// hearsayWait is how many intervals lie between two refutations of what a
+// ping alone says, which no vote that this peer has seen bears out.
+const hearsayWait = 20
 
 // Next returns when the next Tick is due, at the latest.
 func (r *Ring) Next() Time {
@@ -724,7 +743,7 @@ func (r *Ring) Next() Time {
 		t = min(t, r.exit)
 	}
 	if len(r.leaving) > 0 {
-		t = min(t, r.leaveAt)
+		t = min(t, max(r.leaveAt, r.copies.progress+stillHolding*r.interval()))
 	}
 	return t
 }

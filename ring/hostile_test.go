@@ -1,0 +1,222 @@
+package ring
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"securepeer/wire"
+)
+
+// What one member can do to the others by silence, or by what it says.
+
+// keepAlive lets time go by while all of ids answer their pings.
+func (w *world) keepAlive(d time.Duration, ids ...wire.ID) []Action {
+	var all []Action
+	for range d / (500 * time.Millisecond) {
+		for _, id := range ids {
+			all = append(all, w.step(Pinged{id, wire.Ping{Ack: true, Mine: 1}})...)
+		}
+		all = append(all, w.pass(500*time.Millisecond)...)
+	}
+	return all
+}
+
+// TestPredecessorThatRefusesKeepsNobodyOut: everybody sends a joiner to its
+// predecessor, which does not accept it; the word of the others is enough.
+func TestPredecessorThatRefusesKeepsNobodyOut(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		w := &world{Ring: New(config(10, 10, 20, 50)), now: Time(time.Second)}
+		w.step(Tick{})
+		w.step(Persisted{1})
+		for end := w.now + Time(20*time.Second); w.now < end && !w.Status().InRing; {
+			for _, id := range []wire.ID{20, 50} {
+				w.step(LinkUp{id, 1})
+				w.step(Received{id, wire.Rows{Rows: []wire.Row{row(20, 1, wire.Active), row(50, 1, wire.Active)}}})
+			}
+			all := w.pass(100 * time.Millisecond)
+			for len(all) > 0 {
+				a := all[0]
+				all = all[1:]
+				s, ok := a.(Send)
+				if !ok {
+					continue
+				}
+				f, ok := s.Msg.(wire.Find)
+				switch {
+				case !ok:
+				case s.To == 20:
+					all = append(all, w.step(Received{20, wire.Ask{Req: f.Req, Next: 50}})...)
+				case !silent:
+					all = append(all, w.step(Received{50, wire.Refuse{Req: f.Req, Code: wire.CodeNotInRing}})...)
+				}
+			}
+		}
+		if !w.Status().InRing {
+			t.Errorf("silent %v: still not in the ring after 20 intervals", silent)
+		}
+	}
+}
+
+// TestHearsayIsSeldomRefuted: a ping's word that this peer is unreachable,
+// which no vote bears out, does not make it go through everything again and
+// again.
+func TestHearsayIsSeldomRefuted(t *testing.T) {
+	w := within(t, 20, 30)
+	persists := 0
+	for range 1000 {
+		w.now += Time(10 * time.Millisecond)
+		for _, a := range w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: w.own.spoken}}) {
+			if p, ok := a.(Persist); ok {
+				persists++
+				w.step(Persisted{p.Incarnation})
+			}
+		}
+	}
+	if persists != 1 {
+		t.Errorf("%d new incarnations in 10 intervals, want 1", persists)
+	}
+}
+
+// TestWhoSettlesNobodyIsNotWaitedForForEver: with another holder's word that
+// it has everything, a peer catches up without the one that keeps silent.
+func TestWhoSettlesNobodyIsNotWaitedForForEver(t *testing.T) {
+	w := &world{Ring: New(config(10, 10, 20, 30)), now: Time(time.Second)}
+	w.step(Tick{})
+	w.step(Persisted{1})
+	w.step(LinkUp{20, 1})
+	w.step(LinkUp{30, 1})
+	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 1, wire.Active), row(30, 1, wire.Active)}}})
+	w.step(Received{20, wire.Here{Req: 1}})
+	answer := func(acts []Action) {
+		for _, a := range acts {
+			switch a := a.(type) {
+			case Scan:
+				w.step(Scanned{Scan: a.Scan})
+			case Persist:
+				w.step(Persisted{a.Incarnation})
+			}
+		}
+	}
+	for range 2 * stuckBehind {
+		answer(w.keepAlive(time.Second, 20, 30))
+	}
+	if s := w.Status(); !s.Behind || s.State != wire.Joining {
+		t.Fatalf("state %v, behind %v, though nobody has settled it", s.State, s.Behind)
+	}
+	w.step(Received{20, wire.Settled{Incarnation: w.own.spoken}})
+	for range 2 * stuckBehind {
+		answer(w.keepAlive(time.Second, 20, 30))
+	}
+	if s := w.Status(); s.Behind || s.State != wire.Active {
+		t.Errorf("state %v, behind %v, want active: 20 has settled it", s.State, s.Behind)
+	}
+}
+
+// TestOneMembersOffersLeaveRoom: however many versions one member offers,
+// another's are pulled.
+func TestOneMembersOffersLeaveRoom(t *testing.T) {
+	w := within(t, 20, 30)
+	pulls, busy := 0, 0
+	count := func(acts []Action) {
+		for _, a := range acts {
+			switch a := a.(type) {
+			case Pull:
+				pulls++
+			case Send:
+				if c, ok := a.Msg.(wire.Confirmed); ok && c.Code == wire.CodeBusy {
+					busy++
+				}
+			}
+		}
+	}
+	offer := func(from wire.ID, i int) {
+		m := wire.Manifest{Name: fmt.Sprintf("%04d", i), Version: 1, Writer: from, Size: 9}
+		count(w.step(Received{from, wire.Offer{Req: uint32(i), Source: from, Manifest: m}}))
+	}
+	for i := range 1000 {
+		offer(20, i)
+	}
+	if pulls != MaxPulls/share || busy < 900 {
+		t.Errorf("%d pulls and %d told to come again, want %d and most", pulls, busy, MaxPulls/share)
+	}
+	pulls = 0
+	if offer(30, 2000); pulls != 1 {
+		t.Errorf("%d pulls for another member, want 1", pulls)
+	}
+}
+
+// TestSameOfferAgainIsOneWaiter: only the last of many offers of one version
+// by one member is answered.
+func TestSameOfferAgainIsOneWaiter(t *testing.T) {
+	w := within(t, 20, 30)
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+	for i := range 1000 {
+		w.step(Received{20, wire.Offer{Req: uint32(i + 1), Source: 20, Manifest: m}})
+	}
+	var answers []uint32
+	for _, a := range w.step(Pulled{Version{15, m.Sum()}, wire.CodeOK}) {
+		if s, ok := a.(Send); ok {
+			if c, ok := s.Msg.(wire.Confirmed); ok {
+				answers = append(answers, c.Req)
+			}
+		}
+	}
+	if len(answers) != 1 || answers[0] != 1000 {
+		t.Errorf("answered %v, want 1000 alone", answers)
+	}
+}
+
+// TestWhoDoesNotAnswerOffersRests: after one wait for it, later passes leave a
+// silent peer alone for longer and longer, and others get theirs at once.
+func TestWhoDoesNotAnswerOffersRests(t *testing.T) {
+	w := within(t, 20, 30)
+	offers := map[wire.ID]int{}
+	for range 240 {
+		for _, a := range w.keepAlive(time.Second, 20, 30) {
+			switch a := a.(type) {
+			case Scan:
+				for _, a := range w.step(Scanned{Scan: a.Scan, Versions: []Version{{Key: 15, Sum: wire.Sum{1}}}}) {
+					if o, ok := a.(SendOffer); ok {
+						if offers[o.To]++; o.To == 30 {
+							w.step(Received{30, wire.Confirmed{Req: o.Req}})
+						}
+					}
+				}
+			case Persist:
+				w.step(Persisted{a.Incarnation})
+			}
+		}
+	}
+	if offers[20] == 0 || offers[20] > 4 {
+		t.Errorf("offered %d times to who never answers in 240 intervals, want at most 4", offers[20])
+	}
+	if offers[30] == 0 {
+		t.Error("nothing was offered to who answers")
+	}
+}
+
+// TestUnreadableDiskSettlesNobody: a walk that the disk broke off is no word
+// that others have everything.
+func TestUnreadableDiskSettlesNobody(t *testing.T) {
+	w := within(t, 20, 30)
+	for range 30 {
+		for _, a := range w.keepAlive(time.Second, 20, 30) {
+			if s, ok := a.(Scan); ok {
+				if got := settledOf(w.step(Scanned{Scan: s.Scan, Failed: true})); len(got) > 0 {
+					t.Fatalf("settled %v", got)
+				}
+			}
+		}
+	}
+	all := w.keepAlive(70*time.Second, 20, 30)
+	for i := range all {
+		if s, ok := all[i].(Scan); ok {
+			if got := settledOf(w.step(Scanned{Scan: s.Scan})); !got[20] || !got[30] {
+				t.Errorf("settled %v once the disk could be read, want both", got)
+			}
+			return
+		}
+	}
+	t.Error("never walked again")
+}
