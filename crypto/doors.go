@@ -25,21 +25,29 @@ const (
 type doors struct {
 	mu sync.Mutex
 
-	open    map[net.Conn]netip.Prefix
-	strange map[net.Conn]struct{} // those of open that no roster line has
+	open    map[net.Conn]*place
+	strange int // those of open that no roster line has
 	sources map[netip.Prefix]int
+	entered uint64
 	closed  bool
 }
 
-func newDoors() *doors {
-	return &doors{
-		open:    make(map[net.Conn]netip.Prefix),
-		strange: make(map[net.Conn]struct{}),
-		sources: make(map[netip.Prefix]int),
-	}
+// place is what one connection at the door has.
+type place struct {
+	source netip.Prefix
+	known  bool
+	kept   bool   // no longer given to somebody else
+	number uint64 // in the order of arrival
 }
 
-// enter takes a place for raw, if there is one.
+func newDoors() *doors {
+	return &doors{open: make(map[net.Conn]*place), sources: make(map[netip.Prefix]int)}
+}
+
+// enter takes a place for raw, if there is one. When all are taken it takes
+// that of the stranger who has been silent longest: idle dials from many
+// addresses would lock out the members whose addresses no roster line has. A
+// member's first frame comes right behind its connection.
 func (d *doors) enter(raw net.Conn, source netip.Prefix, known bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -47,29 +55,71 @@ func (d *doors) enter(raw net.Conn, source netip.Prefix, known bool) bool {
 	if known {
 		most = maxPerKnown
 	}
-	if d.closed || len(d.open) >= maxHalfOpen || d.sources[source] >= most {
+	if d.closed || d.sources[source] >= most {
 		return false
 	}
-	if !known && len(d.strange) >= maxStrange {
+	full := len(d.open) >= maxHalfOpen || !known && d.strange >= maxStrange
+	if full && !d.evict() {
 		return false
 	}
-	d.open[raw] = source
+	d.entered++
+	d.open[raw] = &place{source: source, known: known, number: d.entered}
 	d.sources[source]++
 	if !known {
-		d.strange[raw] = struct{}{}
+		d.strange++
 	}
 	return true
 }
 
-// leave gives the place back.
-func (d *doors) leave(raw net.Conn) {
+// evict cuts the oldest connection from no roster address that is not kept;
+// it reports false if there is none. The caller holds mu.
+func (d *doors) evict() bool {
+	var oldest net.Conn
+	for raw, p := range d.open {
+		if !p.known && !p.kept && (oldest == nil || p.number < d.open[oldest].number) {
+			oldest = raw
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	d.remove(oldest)
+	oldest.Close() // its handshake ends with this and says so
+	return true
+}
+
+// keep lets raw stay until its handshake ends, for its first frame shows that
+// it knows whom it dials. It reports false if raw's place is given away.
+func (d *doors) keep(raw net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	source := d.open[raw]
+	p := d.open[raw]
+	if p != nil {
+		p.kept = true
+	}
+	return p != nil
+}
+
+// leave gives the place back; it reports false if raw had lost it.
+func (d *doors) leave(raw net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.open[raw]
+	if ok {
+		d.remove(raw)
+	}
+	return ok
+}
+
+// remove frees the place of raw, which has one. The caller holds mu.
+func (d *doors) remove(raw net.Conn) {
+	p := d.open[raw]
 	delete(d.open, raw)
-	delete(d.strange, raw)
-	if d.sources[source]--; d.sources[source] == 0 {
-		delete(d.sources, source)
+	if !p.known {
+		d.strange--
+	}
+	if d.sources[p.source]--; d.sources[p.source] == 0 {
+		delete(d.sources, p.source)
 	}
 }
 

@@ -275,7 +275,9 @@ func (l *Listener) admit(raw net.Conn) {
 	l.running.Go(func() {
 		c, err := l.handshake(raw)
 		// From here on a Close of the listener does not cut the link.
-		l.doors.leave(raw)
+		if !l.doors.leave(raw) {
+			err = errBusy // it was cut for somebody else, before its first frame
+		}
 		if err != nil {
 			l.refuse(raw, err)
 			return
@@ -305,7 +307,7 @@ func (l *Listener) handshake(raw net.Conn) (*Conn, error) {
 	if _, err := io.ReadFull(raw, frame[:]); err != nil {
 		return nil, err
 	}
-	responder, peer, err := l.readFrame1(frame[:])
+	responder, peer, err := l.readFrame1(raw, frame[:])
 	if err != nil {
 		return nil, err
 	}
@@ -326,7 +328,7 @@ func (l *Listener) handshake(raw net.Conn) (*Conn, error) {
 }
 
 // readFrame1 asks in the order of cost: mac1, memory, message 1, roster.
-func (l *Listener) readFrame1(frame []byte) (*Responder, keys.Public, error) {
+func (l *Listener) readFrame1(raw net.Conn, frame []byte) (*Responder, keys.Public, error) {
 	own := l.config.Secret.Public().Noise
 	message, err := openFrame1(&own, frame)
 	if err != nil {
@@ -335,6 +337,9 @@ func (l *Listener) readFrame1(frame []byte) (*Responder, keys.Public, error) {
 	ephemeral := frame1Ephemeral(frame)
 	if l.memory.has(ephemeral) {
 		return nil, keys.Public{}, errReplay
+	}
+	if !l.doors.keep(raw) {
+		return nil, keys.Public{}, errBusy
 	}
 	responder, err := respond(l.config.Secret, l.config.Ring, message)
 	if err != nil {

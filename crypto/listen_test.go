@@ -412,13 +412,7 @@ func TestListenerSurvivesAcceptErrors(t *testing.T) {
 // rest for roster addresses.
 func TestHalfOpenLimits(t *testing.T) {
 	d := newDoors()
-	enter := func(addr string, known bool) net.Conn {
-		c := from(nil, addr)
-		if !d.enter(c, prefixOf(sourceOf(c.RemoteAddr())), known) {
-			return nil
-		}
-		return c
-	}
+	enter := d.at
 	var first net.Conn
 	for n := range 5 {
 		c := enter("192.0.2.1:1", false)
@@ -429,7 +423,9 @@ func TestHalfOpenLimits(t *testing.T) {
 			first = c
 		}
 	}
-	d.leave(first)
+	if !d.leave(first) || d.leave(first) {
+		t.Error("a place is not given back once")
+	}
 	if enter("[::ffff:192.0.2.1]:1", false) == nil {
 		t.Error("a place that was given back is not free")
 	}
@@ -441,8 +437,16 @@ func TestHalfOpenLimits(t *testing.T) {
 			t.Errorf("connection %d of one /64: %v", n, got)
 		}
 	}
+	for c := range d.open {
+		d.keep(c)
+	}
 	strangers := 8
-	for n := 1; enter(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 1}), 1).String(), false) != nil; n++ {
+	for n := 1; ; n++ {
+		c := enter(strange(n), false)
+		if c == nil {
+			break
+		}
+		d.keep(c)
 		strangers++
 	}
 	if strangers != maxStrange {
@@ -464,51 +468,107 @@ func TestHalfOpenLimits(t *testing.T) {
 	d.empty(t)
 }
 
+// TestSilentStrangersMakeRoom: when all places are taken, the stranger who has
+// been silent longest goes; never one whose first frame came, never a roster
+// address, and nobody for a source that has its share.
+func TestSilentStrangersMakeRoom(t *testing.T) {
+	d := newDoors()
+	member := d.at("127.0.0.1:1", true)
+	var strangers []net.Conn
+	for n := range maxStrange {
+		strangers = append(strangers, d.at(strange(n), false))
+	}
+	has := func(c net.Conn) bool { return d.open[c] != nil }
+	d.keep(strangers[0])
+	next := d.at("192.0.2.1:1", false)
+	if next == nil || has(strangers[1]) || d.strange != maxStrange {
+		t.Fatalf("no room for a stranger: %v, %d strangers", next, d.strange)
+	}
+	if d.keep(strangers[1]) || d.leave(strangers[1]) {
+		t.Error("who was cut still has a place")
+	}
+	if _, err := strangers[1].Read(make([]byte, 1)); err != io.ErrClosedPipe {
+		t.Errorf("who has no place reads on: %v", err)
+	}
+	for n := range maxPerStrange {
+		if got := d.at("192.0.2.1:1", false) != nil; got != (n < maxPerStrange-1) {
+			t.Errorf("connection %d of a stranger who made others leave: %v", n+2, got)
+		}
+	}
+	if !has(strangers[0]) || !has(member) || has(strangers[4]) || !has(strangers[5]) {
+		t.Error("not the oldest silent strangers left")
+	}
+	for n := 0; len(d.open) < maxHalfOpen; n++ {
+		d.at(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n), 1}), 1).String(), true)
+	}
+	if d.at("127.0.0.1:1", true) == nil || has(strangers[5]) || !has(strangers[6]) || len(d.open) != maxHalfOpen {
+		t.Error("a silent stranger was kept before a member's address")
+	}
+	d.empty(t)
+}
+
+// at enters a connection from addr; nil if there is no place.
+func (d *doors) at(addr string, known bool) net.Conn {
+	_, b := net.Pipe()
+	c := from(b, addr)
+	if !d.enter(c, prefixOf(sourceOf(c.RemoteAddr())), known) {
+		return nil
+	}
+	return c
+}
+
+// strange is the n-th of many addresses.
+func strange(n int) string {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 1}), 1).String()
+}
+
 // empty empties d and asks that it kept nothing.
 func (d *doors) empty(t *testing.T) {
 	t.Helper()
 	for c := range d.open {
 		d.leave(c)
 	}
-	if len(d.open)+len(d.strange)+len(d.sources) != 0 {
-		t.Errorf("%d, %d, %d entries are left", len(d.open), len(d.strange), len(d.sources))
+	if len(d.open)+d.strange+len(d.sources) != 0 {
+		t.Errorf("%d, %d, %d entries are left", len(d.open), d.strange, len(d.sources))
 	}
 }
 
 // TestFloodOfIdleDials: strangers hold no more places than they may, and a
-// member still comes in.
+// member still comes in, from a roster address or from any other.
 func TestFloodOfIdleDials(t *testing.T) {
-	var roster testRoster
-	member, p := newPeer(t, &roster), newPeer(t, &roster)
-	p.config.Known = func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.1") }
-	inner := newMemoryListener()
-	l := Listen(inner, p.config)
-	for n := range 200 {
-		_, b := net.Pipe()
-		inner.conns <- from(b, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 1}), 1).String())
-	}
-	for range 200 - maxStrange {
-		if reason := <-p.reasons; reason != errBusy {
-			t.Fatalf("refused for %v, want %v", reason, errBusy)
+	for addr, evicted := range map[string]int{"127.0.0.1:1": 0, "192.0.2.1:1": 1} {
+		var roster testRoster
+		member, p := newPeer(t, &roster), newPeer(t, &roster)
+		p.config.Known = func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.1") }
+		inner := newMemoryListener()
+		l := Listen(inner, p.config)
+		for n := range 200 {
+			_, b := net.Pipe()
+			inner.conns <- from(b, strange(n))
 		}
-	}
-	a, b := net.Pipe()
-	inner.conns <- from(b, "127.0.0.1:1")
-	if _, err := Dial(context.Background(), a, member.config, p.secret.Public(), Ring); err != nil {
-		t.Fatal(err)
-	}
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	for range maxStrange {
-		<-p.reasons
-	}
-	// What Accept returned outlives the listener.
-	go c.WriteRecord(FirstMessage, nil)
-	if err := b.SetDeadline(time.Time{}); err != nil {
-		t.Errorf("an accepted link was cut: %v", err)
+		a, b := net.Pipe()
+		inner.conns <- from(b, addr)
+		if _, err := Dial(context.Background(), a, member.config, p.secret.Public(), Ring); err != nil {
+			t.Fatalf("from %s: %v", addr, err)
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 200 - maxStrange + evicted {
+			if reason := <-p.reasons; reason != errBusy {
+				t.Fatalf("refused for %v, want %v", reason, errBusy)
+			}
+		}
+		l.Close()
+		for range maxStrange - evicted {
+			<-p.reasons
+		}
+		// What Accept returned outlives the listener.
+		go c.WriteRecord(FirstMessage, nil)
+		if err := b.SetDeadline(time.Time{}); err != nil {
+			t.Errorf("an accepted link was cut: %v", err)
+		}
 	}
 }
 
@@ -532,13 +592,13 @@ func TestMemoryForgetsTheOldest(t *testing.T) {
 
 func BenchmarkJunkFrame(b *testing.B) {
 	p := newPeer(b, new(testRoster))
-	l := &Listener{config: p.config, memory: newMemory()}
+	l := &Listener{config: p.config, doors: newDoors(), memory: newMemory()}
 	junk := make([]byte, Frame1Size)
 	rand.Read(junk)
 	junk[0] = Version
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := l.readFrame1(junk); err != errMAC {
+		if _, _, err := l.readFrame1(nil, junk); err != errMAC {
 			b.Fatal(err)
 		}
 	}
