@@ -85,7 +85,7 @@ func (b *book) ringRoster(c *Config) ring.Roster {
 		r.Interval = c.Interval
 	}
 	for i, m := range b.Members {
-		r.Members[i] = ring.Member{ID: m.ID, Pos: m.Pos}
+		r.Members[i] = ring.Member{ID: m.ID, Pos: m.Pos, Key: wire.Digest8(m.Key.Noise[:8])}
 	}
 	return r
 }

@@ -21,10 +21,12 @@ import (
 	"securepeer/wire"
 )
 
-// Member is a line of the roster, as far as the ring cares.
+// Member is a line of the roster, as far as the ring cares. Key stands for its
+// public key: the same id with another one is another member.
 type Member struct {
 	ID  wire.ID
 	Pos wire.Pos
+	Key wire.Digest8
 }
 
 // Roster is what the ring needs of the roster.
@@ -555,10 +557,23 @@ func (r *Ring) rosterChanged(now Time, to Roster) {
 	r.copies.reset(now) // before the members it counts are others
 	r.view.setRoster(to)
 	for _, m := range was {
-		if !r.view.has(m.id) {
+		if is := r.view.member(m.id); is == nil || is.key != m.key || is.pos != m.pos {
 			r.lost(now, m.id)
+			r.forget(m.id)
 		}
 	}
+}
+
+// forget drops what was known of a member that another roster has taken out,
+// or whose id it has given to another key.
+func (r *Ring) forget(id wire.ID) {
+	delete(r.links.lines, id)
+	delete(r.spread.told, id)
+	delete(r.join.refused, id)
+	delete(r.console.was, id)
+	delete(r.copies.settled, id)
+	delete(r.copies.excused, id)
+	delete(r.copies.resting, id)
 }
 
 // stop leaves the ring and keeps the data here.

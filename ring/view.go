@@ -12,6 +12,7 @@ import (
 type member struct {
 	id  wire.ID
 	pos wire.Pos
+	key wire.Digest8
 
 	row   wire.Row
 	seen  bool // there is a row
@@ -79,7 +80,7 @@ func newView(c Config) *view {
 }
 
 // setRoster makes another roster law: rows and votes of members that are gone
-// from it are forgotten.
+// from it, or whose id has another key or position now, are forgotten.
 func (v *view) setRoster(r Roster) {
 	old := v.members
 	oldIndex := v.index
@@ -87,22 +88,22 @@ func (v *view) setRoster(r Roster) {
 	v.members = make([]member, len(r.Members))
 	v.index = make(map[wire.ID]int, len(r.Members))
 	for i, m := range r.Members {
-		v.members[i] = member{id: m.ID, pos: m.Pos}
+		v.members[i] = member{id: m.ID, pos: m.Pos, key: m.Key}
 	}
 	slices.SortFunc(v.members, func(a, b member) int { return cmp.Compare(a.pos, b.pos) })
 	v.digest = wire.Digest{}
+	same := make(map[wire.ID]bool)
 	for i := range v.members {
 		m := &v.members[i]
 		v.index[m.id] = i
-		if j, ok := oldIndex[m.id]; ok {
-			pos := m.pos
+		if j, ok := oldIndex[m.id]; ok && old[j].key == m.key && old[j].pos == m.pos {
 			*m = old[j]
-			m.pos = pos
+			same[m.id] = true
 		}
 	}
 	for i := range v.members {
 		m := &v.members[i]
-		m.votes = slices.DeleteFunc(m.votes, func(t wire.Vote) bool { return !v.has(t.Observer) })
+		m.votes = slices.DeleteFunc(m.votes, func(t wire.Vote) bool { return !same[t.Observer] })
 		if m.seen {
 			v.mix(m.row.Sum())
 		}

@@ -326,6 +326,30 @@ func TestRosterChangeForgetsWhoIsGone(t *testing.T) {
 	}
 }
 
+// TestReusedIDIsAnotherMember: an id that the roster has given to another key
+// brings no row of the earlier one with it, which nobody could verify.
+func TestReusedIDIsAnotherMember(t *testing.T) {
+	w := within(t, 20, 30)
+	to := w.roster
+	to.Members = append([]Member(nil), to.Members...)
+	for i := range to.Members {
+		if to.Members[i].ID == 30 {
+			to.Members[i].Key = wire.Digest8{9}
+		}
+	}
+	w.step(RosterChanged{to})
+	if m := w.view.member(30); m.seen || m.inRing || w.links.up(30) {
+		t.Errorf("30 is seen %v, in the ring %v, linked %v under its new key", m.seen, m.inRing, w.links.up(30))
+	}
+	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, 1, wire.Joining)}}})
+	if m := w.view.member(30); !m.inRing {
+		t.Error("the new 30 is not in the ring")
+	}
+	if !w.view.member(20).seen {
+		t.Error("20, which did not change, is forgotten")
+	}
+}
+
 // TestSavedRowsAreAbsent: at start every member of the saved view is
 // unreachable and still a home holder, and one that was never seen is neither.
 func TestSavedRowsAreAbsent(t *testing.T) {
