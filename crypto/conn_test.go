@@ -440,8 +440,8 @@ func TestIdleRingLinkIsSmall(t *testing.T) {
 	for kind, want := range map[Kind]int{Ring: readBuffer + keepWrite, Transfer: 2 * bulkBuffer} {
 		a, b := newLink(t, kind)
 		for range 2 {
-			go a.Write(make([]byte, batchRecords*MaxBody))
-			if _, err := io.ReadFull(b, make([]byte, batchRecords*MaxBody)); err != nil {
+			go a.Write(make([]byte, batch))
+			if _, err := io.ReadFull(b, make([]byte, batch)); err != nil {
 				t.Fatal(err)
 			}
 		}
