@@ -160,9 +160,37 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.in.body = c.in.body[n:]
 		c.in.pending = len(c.in.body) > 0
 		if n > 0 {
-			return n, nil
+			return c.in.more(p, n), nil
 		}
 	}
+}
+
+// more opens the data records that are here already and fit into p[n:] right
+// where they belong, and returns where they end: a tenth of what moving a file
+// costs would be copying. A record's type comes before its body, so it takes
+// the place of the byte before, p[n-1], for a moment.
+func (in *receiver) more(p []byte, n int) int {
+	for !in.pending && in.err == nil {
+		size := recordSize(in.buf[in.r:in.w])
+		if size < recordOverhead || size > in.w-in.r || size-recordOverhead > len(p)-n {
+			break
+		}
+		record := in.buf[in.r : in.r+size]
+		in.r += size
+		before := p[n-1]
+		typ, body, err := in.open.openTo(p[n-1:n-1], record)
+		p[n-1] = before
+		switch {
+		case err != nil:
+			in.fail(fmt.Errorf("opening record: %w", err)) // for the next read
+		case typ == typeData:
+			n += len(body)
+		default:
+			// It isn't p's, so it goes back. An error is for the next read, too.
+			in.judge(typ, append(record[:0], body...))
+		}
+	}
+	return n
 }
 
 // next makes a record pending, if none is.
@@ -171,9 +199,15 @@ func (in *receiver) next() error {
 		return nil
 	}
 	typ, body, err := in.record()
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return in.judge(typ, body)
+}
+
+// judge makes a record that was opened pending, if it may come here.
+func (in *receiver) judge(typ byte, body []byte) error {
+	switch {
 	case typ == typeEnd && len(body) == 0:
 		return in.fail(io.EOF)
 	case typ != typeData && typ < FirstMessage:

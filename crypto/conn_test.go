@@ -279,6 +279,52 @@ func TestReadAndReadRecordTakeTurns(t *testing.T) {
 	}
 }
 
+// TestReadTakesAllThatIsHere: one Read takes as many data records as fit and
+// are there, whatever their sizes and its own, and stops before a message, a
+// forged record and the end.
+func TestReadTakesAllThatIsHere(t *testing.T) {
+	type last struct {
+		name string
+		make func(*sealer) []byte
+		err  error
+	}
+	for _, last := range []last{
+		{"end", func(s *sealer) []byte { return sealRecord(t, s, typeEnd, "") }, io.EOF},
+		{"message", func(s *sealer) []byte { return sealRecord(t, s, FirstMessage, "message") }, ErrMessage},
+		{"forbidden", func(s *sealer) []byte { return sealRecord(t, s, 3, "") }, errRecordType},
+		{"forged", func(s *sealer) []byte { r := sealRecord(t, s, typeData, "forged"); r[9]++; return r }, errTag},
+	} {
+		for size := 1; size <= 12; size++ {
+			f := shakeHands(t, CapAES, CapAES)
+			var sent []byte
+			for _, body := range []string{"a", "", "bcd", "efghi", "j"} {
+				sent = append(sent, sealRecord(t, f.dialler.send, typeData, body)...)
+			}
+			sent = append(sent, last.make(f.dialler.send)...)
+			c := newConn(scriptedConn{Reader: bytes.NewReader(sent)}, f.answerer)
+			var got []byte
+			var err error
+			for reads := 0; err == nil; reads++ {
+				p := make([]byte, size)
+				var n int
+				n, err = c.Read(p)
+				got = append(got, p[:n]...)
+				if size == 12 && reads == 0 && n != 10 {
+					t.Errorf("before %s: the first Read of %d bytes took %d, want all 10", last.name, size, n)
+				}
+			}
+			if string(got) != "abcdefghij" || !errors.Is(err, last.err) {
+				t.Errorf("before %s, %d bytes a time: got %q and %v, want %v", last.name, size, got, err, last.err)
+			}
+			if last.err == ErrMessage {
+				if typ, body, err := c.ReadRecord(); typ != FirstMessage || string(body) != "message" || err != nil {
+					t.Errorf("ReadRecord = %d, %q, %v", typ, body, err)
+				}
+			}
+		}
+	}
+}
+
 // TestReadTimeoutIsNotFinal: a reader may set a new deadline and go on, in the
 // middle of a record too.
 func TestReadTimeoutIsNotFinal(t *testing.T) {
@@ -492,7 +538,7 @@ func TestRecordsDoNotAllocate(t *testing.T) {
 	a, b := newConn(scriptedConn{Writer: &wire}, f.dialler), newConn(scriptedConn{Reader: &wire}, f.answerer)
 	a.setKind(Transfer)
 	b.setKind(Transfer)
-	bulk := make([]byte, 2*MaxBody)
+	bulk, got := make([]byte, 3*dataBody), make([]byte, 2*dataBody)
 	if n := testing.AllocsPerRun(50, func() {
 		if _, err := a.Write(bulk); err != nil {
 			t.Error(err)
@@ -500,9 +546,13 @@ func TestRecordsDoNotAllocate(t *testing.T) {
 		if err := a.WriteRecord(FirstMessage, bulk[:100]); err != nil {
 			t.Error(err)
 		}
-		for range 3 {
-			if _, _, err := b.ReadRecord(); err != nil {
-				t.Error(err)
+		if n, err := b.Read(got); n < dataBody || err != nil {
+			t.Error(n, err)
+		}
+		for typ := byte(typeData); typ == typeData; {
+			var err error
+			if typ, _, err = b.ReadRecord(); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}); n != 0 {

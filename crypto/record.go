@@ -76,14 +76,23 @@ func newOpener(aead string, key *[32]byte) (*opener, error) {
 // open opens a whole record in place; body aliases it. An error is final: the
 // caller must not read on.
 func (o *opener) open(record []byte) (typ byte, body []byte, err error) {
+	if len(record) < recordHeader {
+		return 0, nil, errRecordSize
+	}
+	return o.openTo(record[recordHeader:recordHeader], record)
+}
+
+// openTo is open into dst, which is empty, has room for type and body, and
+// lies elsewhere than record or where its sealed bytes begin. After an error
+// nothing of the plaintext is there.
+func (o *opener) openTo(dst, record []byte) (typ byte, body []byte, err error) {
 	if o.counter == maxCounter {
 		return 0, nil, errCounter
 	}
 	if size := recordSize(record); size < recordOverhead || size != len(record) {
 		return 0, nil, errRecordSize
 	}
-	text := record[recordHeader:]
-	text, err = o.aead.Open(text[:0], o.at(o.counter), text, record[:recordHeader])
+	text, err := o.aead.Open(dst, o.at(o.counter), record[recordHeader:], record[:recordHeader])
 	if err != nil {
 		return 0, nil, errTag
 	}
