@@ -237,23 +237,30 @@ func (d *disk) room(size int64) wire.Code {
 }
 
 // look returns the newest version of name by each writer, at most
-// wire.MaxManifests, the newest first.
+// wire.MaxManifests, the newest first. With an error it returns what it could
+// read, and what is missing means nothing.
 func (d *disk) look(space wire.Space, name string) ([]wire.Manifest, error) {
 	versions, err := d.Versions(uint64(wire.KeyOf(space, name)))
 	if err != nil {
 		return nil, err
 	}
-	return d.newest(versions, name), nil
+	return d.newest(versions, name)
 }
 
 // newest reads the manifests of versions and keeps the newest of each writer
-// that has that name.
-func (d *disk) newest(versions []store.Version, name string) []wire.Manifest {
-	var newest []wire.Manifest
+// that has that name. What is damaged is not there; any other error says
+// nothing of the version, and is returned.
+func (d *disk) newest(versions []store.Version, name string) (newest []wire.Manifest, unread error) {
 	for _, v := range versions {
 		m, err := readManifest(d.Store, v)
-		if err != nil || m.Name != name {
-			continue // damaged: missing; or another name with this key
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			unread = err
+			continue
+		case m.Name != name: // of the same key
+			continue
 		}
 		i := slices.IndexFunc(newest, func(o wire.Manifest) bool { return o.Writer == m.Writer })
 		switch {
@@ -264,7 +271,7 @@ func (d *disk) newest(versions []store.Version, name string) []wire.Manifest {
 		}
 	}
 	slices.SortFunc(newest, newestFirst)
-	return newest[:min(len(newest), wire.MaxManifests)]
+	return newest[:min(len(newest), wire.MaxManifests)], unread
 }
 
 func newestFirst(a, b wire.Manifest) int {
@@ -286,7 +293,10 @@ func (d *disk) listed(prefix, after string) (ms []wire.Manifest, more bool, err 
 	for {
 		names, rest := d.index.after(prefix, after, wire.MaxListed)
 		for _, n := range names {
-			found := d.newest(n.versions, n.name)
+			found, err := d.newest(n.versions, n.name)
+			if err != nil {
+				return nil, false, err
+			}
 			if len(ms)+len(found) > wire.MaxListed {
 				return ms, true, nil
 			}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +54,8 @@ func (x *index) usage() (versions int, size uint64) {
 }
 
 // build walks the store once, and holds the lock meanwhile: a commit that
-// comes then waits for the walk and is noted after it.
+// comes then waits for the walk and is noted after it. An index that lacks what
+// could not be read is not kept.
 func (x *index) build(s *store.Store) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -67,17 +70,20 @@ func (x *index) build(s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	x.entries = make([]indexed, 0, len(found))
+	entries, size := make([]indexed, 0, len(found)), uint64(0)
 	for _, v := range found {
 		m, err := readManifest(s, v)
-		if err != nil {
-			continue // quarantined, or gone meanwhile: not there
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue // quarantined, or gone meanwhile
+		case err != nil:
+			return err
 		}
-		x.entries = append(x.entries, indexed{m.Name, v, m.Size})
-		x.size += m.Size
+		entries = append(entries, indexed{m.Name, v, m.Size})
+		size += m.Size
 	}
-	slices.SortFunc(x.entries, compareIndexed)
-	x.built = true
+	slices.SortFunc(entries, compareIndexed)
+	x.entries, x.size, x.built = entries, size, true
 	return nil
 }
 
@@ -112,12 +118,17 @@ func (x *index) after(prefix, after string, limit int) (names []named, more bool
 	return names, false
 }
 
-// readManifest opens a version for its manifest alone.
+// readManifest opens a version for its manifest alone. The error is
+// store.ErrNotFound only if there is no such version.
 func readManifest(s *store.Store, v store.Version) (wire.Manifest, error) {
 	r, err := s.Reader(v)
 	if err != nil {
 		return wire.Manifest{}, err
 	}
 	defer r.Close() // read only
-	return wire.ParseManifest(r.Manifest())
+	m, err := wire.ParseManifest(r.Manifest())
+	if err != nil {
+		return m, fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	return m, nil
 }

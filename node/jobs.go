@@ -103,6 +103,7 @@ func (n *Node) do(j job) {
 		result, err := n.disk.scan(a)
 		if err != nil {
 			n.log.Error("listing versions", "error", err)
+			result.Failed = true
 		}
 		n.post(happened{event: result})
 	}

@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/zeebo/blake3"
 
 	"securepeer/crypto"
+	"securepeer/internal/store"
 	"securepeer/keys"
 	"securepeer/ring"
 	"securepeer/wire"
@@ -99,6 +102,7 @@ func TestBlockListThatTricklesIsLeft(t *testing.T) {
 		if d := time.Since(began); d > 2*4*silentTime+time.Second {
 			t.Errorf("the list was waited for %v", d)
 		}
+		time.Sleep(silentTime) // the slow one finds its link closed
 	})
 }
 
@@ -147,5 +151,50 @@ func TestTricklingHolderIsLeftForAnother(t *testing.T) {
 		if d := time.Since(began); !errors.As(err, &un) || d > 2*(lastTime+wire.BlockSize/lastRate*time.Second)+time.Second {
 			t.Errorf("run with the slow one alone: %v after %v", err, d)
 		}
+		time.Sleep(2 * time.Second) // the slow one finds its link closed
 	})
+}
+
+// brokenFS fails to open versions while on is set, as a process without
+// descriptors or a bad cable does.
+type brokenFS struct {
+	store.FS
+	on  *atomic.Bool
+	err error
+}
+
+func (f brokenFS) Open(name string) (store.File, error) {
+	if f.on.Load() && strings.HasPrefix(name, "files/") {
+		return nil, f.err
+	}
+	return f.FS.Open(name)
+}
+
+// TestUnreadableFileIsNeverAbsent: a holder that cannot open its files says
+// neither no nor that there are none, and all of them when it can again.
+func TestUnreadableFileIsNeverAbsent(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{syscall.EMFILE, syscall.EIO} {
+		w := newWorld(t, 2, "copies=2")
+		var on atomic.Bool
+		w.mount = func(fs store.FS) store.FS { return brokenFS{fs, &on, cause} }
+		w.startAll()
+		n := w.nodes[0]
+		put(t, n, "acked", []byte("x"))
+		on.Store(true)
+		_, err := n.Get(t.Context(), "acked", GetOptions{})
+		var un *UnavailableError
+		if !errors.As(err, &un) {
+			t.Errorf("%v: Get: %v, want *UnavailableError", cause, err)
+		}
+		files, silent, err := n.List(t.Context(), "")
+		if err != nil || len(files) != 0 || len(silent) != 2 {
+			t.Errorf("%v: List: %v, silent %q, %v; want both silent", cause, files, silent, err)
+		}
+		on.Store(false)
+		files, silent, err = n.List(t.Context(), "")
+		if err != nil || len(files) != 1 || len(silent) != 0 {
+			t.Errorf("after %v: List: %v, silent %q, %v; want the file", cause, files, silent, err)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
 	"securepeer/keys"
 )
@@ -24,6 +25,7 @@ type world struct {
 	plugs   []*plug
 	nodes   []*Node // nil: does not run
 	ended   []chan error
+	mount   func(store.FS) store.FS // or nil; what a node sees of its disk
 }
 
 const testInterval = 150 * time.Millisecond
@@ -87,7 +89,11 @@ func (w *world) start(i int, change ...func(*Config)) *Node {
 	for _, f := range change {
 		f(&c)
 	}
-	n, err := open(c, w.disks[i].Mount())
+	disk := w.disks[i].Mount()
+	if w.mount != nil {
+		disk = w.mount(disk)
+	}
+	n, err := open(c, disk)
 	if err != nil {
 		w.t.Fatal(err)
 	}
