@@ -66,6 +66,10 @@ func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 	})
 	switch {
 	case err == nil:
+		if err := checkServer(conn.(*net.UnixConn), dir, os.Geteuid()); err != nil {
+			conn.Close()
+			return nil, err
+		}
 		return streamConn{conn}, nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 		e := newError(CodeNotRunning, fmt.Sprintf("no peer is running in %q", dir))
@@ -77,6 +81,30 @@ func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 		return nil, e
 	}
 	return nil, fmt.Errorf("reaching the peer in %q: %w", dir, err)
+}
+
+// checkServer refuses a peer that is neither ours nor root's: where others may
+// write to the folder they can put a socket of their own there, and would get
+// what is to be stored. Root asks for the folder's owner.
+func checkServer(conn *net.UnixConn, dir string, own int) error {
+	uid, err := userOf(conn)
+	if err != nil {
+		return fmt.Errorf("asking whose peer runs in %q: %w", dir, err)
+	}
+	whose := "to you"
+	if own == 0 {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return fmt.Errorf("asking whose folder %q is: %w", dir, err)
+		}
+		own, whose = int(info.Sys().(*syscall.Stat_t).Uid), "to the folder's owner"
+	}
+	if admits(uid, own) {
+		return nil
+	}
+	e := newError(CodeRefused, fmt.Sprintf("the socket in %q belongs to user %d, not %s: nothing was sent to it", dir, uid, whose))
+	e.Hint = "name a folder of your own with --dir; if this one is yours, let nobody else write to it: chmod 700"
+	return e
 }
 
 // withShortPath calls f with a name of path that fits the address of a Unix
