@@ -130,11 +130,13 @@ func TestLoadRosterNamesFileAndLine(t *testing.T) {
 	if _, err := LoadRoster(path); err == nil || !strings.HasPrefix(err.Error(), path+": there is no ring line") {
 		t.Errorf("no ring line: %v", err)
 	}
-	if err := os.Chmod(path, 0o646); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadRoster(path); err == nil || !strings.Contains(err.Error(), "run chmod o-w "+path) {
-		t.Errorf("a roster everybody can write: %v", err)
+	for mode, who := range map[fs.FileMode]string{0o646: "everybody", 0o666: "everybody", 0o664: "its group", 0o620: "its group"} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadRoster(path); err == nil || !strings.Contains(err.Error(), who+" can write to it") || !strings.Contains(err.Error(), "run chmod go-w "+path) {
+			t.Errorf("a roster with mode %04o: %v", mode, err)
+		}
 	}
 }
 

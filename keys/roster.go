@@ -350,14 +350,11 @@ func formatDuration(d time.Duration) string {
 }
 
 // LoadRoster reads the roster in the file at path, at most 16 MiB. It refuses
-// a file that everybody can write to. Its error joins every fault, each a
+// a file that others than its owner can write to. Its error joins every fault, each a
 // [*RosterError] that begins with FILE:LINE.
 func LoadRoster(path string) (*Roster, error) {
 	b, err := readRegular(path, 0, maxRosterSize, func(info fs.FileInfo) error {
-		if info.Mode().Perm()&0o002 != 0 {
-			return fmt.Errorf("everybody can write to it (mode %04o), and so let themselves in: run chmod o-w %s", info.Mode().Perm(), path)
-		}
-		return nil
+		return checkRosterMode(path, info.Mode().Perm())
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading roster: %w", err)
@@ -366,6 +363,18 @@ func LoadRoster(path string) (*Roster, error) {
 		return nil, fmt.Errorf("reading roster %s: %w", path, err)
 	}
 	return parseRoster(b, path)
+}
+
+// checkRosterMode refuses a roster to which others can add themselves.
+func checkRosterMode(path string, mode fs.FileMode) error {
+	who := "its group"
+	switch {
+	case mode&0o022 == 0:
+		return nil
+	case mode&0o002 != 0:
+		who = "everybody"
+	}
+	return fmt.Errorf("%s can write to it (mode %04o), and so let themselves in: run chmod go-w %s", who, mode, path)
 }
 
 // WriteRoster puts the text of r under path as [WriteFileAtomic] does, and
