@@ -32,7 +32,7 @@ type detector struct {
 	interval time.Duration
 	serial   uint64       // of the roster
 	roster   wire.Digest8 // of the roster
-	watches  []watch      // of the K successors, and of suspects that were
+	watches  []watch      // of the K successors
 	due      Time         // next tick; 0: not in the ring
 	last     Time         // previous tick
 	anybody  Time         // when anything authenticated last came from anybody

@@ -93,6 +93,14 @@ func (l *links) line(id wire.ID) *line {
 
 func (l *links) up(id wire.ID) bool { return l.lines[id] != nil && l.lines[id].up }
 
+// heard returns when something authenticated last came from id; 0: never.
+func (l *links) heard(id wire.ID) Time {
+	if n := l.lines[id]; n != nil {
+		return n.heard
+	}
+	return 0
+}
+
 func (l *links) dial(now Time, id wire.ID, o *outbox) {
 	n := l.line(id)
 	if n.up || n.tried != 0 && now-n.tried < Time(l.interval/4) {

@@ -6,6 +6,9 @@ import (
 	"securepeer/wire"
 )
 
+// InRing reports whether this peer is in its own ring.
+func (r *Ring) InRing() bool { return r.view.inRing() }
+
 // Status returns a snapshot, for people and tests to look at.
 func (r *Ring) Status() Status {
 	v := r.view
@@ -29,7 +32,7 @@ func (r *Ring) Status() Status {
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: m.pos, Seen: m.seen, State: m.row.State,
 			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(),
-			Linked: r.links.up(m.id), Heard: r.links.line(m.id).heard}
+			Linked: r.links.up(m.id), Heard: r.links.heard(m.id)}
 		if w != nil {
 			is.Suspect, is.RTT = w.tries >= probes, w.srtt
 		}
