@@ -54,18 +54,19 @@ the two successors are there. The interval is in seconds, or as in 500ms.`,
 	return cmd
 }
 
-// checkPeer reads the roster and holds the argument PEER, a name, against this
+// checkPeer reads the roster and holds the argument PEER against this
 // machine's line in it.
 func (a *app) checkPeer(peer string) (*keys.Roster, keys.Member, error) {
 	_, roster, self, err := a.identity()
 	if err != nil {
 		return nil, self, err
 	}
-	if _, err := a.member(roster, peer); err != nil {
+	named, err := a.member(roster, peer)
+	if err != nil {
 		return nil, self, err
 	}
-	if peer != self.Name {
-		return nil, self, usagef("by %s the key in %s is that of %s, not of %s", a.rosterPath(), a.keyPath(), self.Name, peer)
+	if named.ID != self.ID {
+		return nil, self, usagef("by %s the key in %s is that of %s, not of %s", a.rosterPath(), a.keyPath(), self.Name, named.Name)
 	}
 	return roster, self, nil
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"securepeer/internal/control"
+	"securepeer/keys"
 )
 
 // The rules of output:
@@ -114,7 +115,7 @@ func (c *console) fail(err error) {
 		label = "\x1b[31merror:\x1b[0m"
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(c.err, "securepeer: %s %s\n", label, clean(line))
+		fmt.Fprintf(c.err, "securepeer: %s %s\n", label, brief(clean(line)))
 	}
 	if hint := hintOf(err); hint != "" {
 		c.hintf("%s", hint)
@@ -128,17 +129,41 @@ func (t told) Error() string { return "told before" }
 
 // failure is an error as JSON.
 type failure struct {
-	Schema string   `json:"schema"`
-	Exit   exitCode `json:"exit"`
-	Error  string   `json:"error"`
-	Hint   string   `json:"hint,omitempty"`
-	Peers  []string `json:"peers,omitempty"` // who did not answer
-	Peer   string   `json:"peer,omitempty"`
-	File   string   `json:"file,omitempty"`
+	Schema string        `json:"schema"`
+	Exit   exitCode      `json:"exit"`
+	Error  string        `json:"error"`
+	Hint   string        `json:"hint,omitempty"`
+	Peers  []string      `json:"peers,omitempty"` // who did not answer
+	Peer   string        `json:"peer,omitempty"`
+	File   string        `json:"file,omitempty"`
+	Faults []rosterFault `json:"faults,omitempty"` // of a roster
+}
+
+// rosterFault is what is wrong in a line of a roster.
+type rosterFault struct {
+	File  string `json:"file"`
+	Line  int    `json:"line"` // from 1; 0: in no single line
+	Error string `json:"error"`
+}
+
+// rosterFaults returns those that are joined in an error.
+func rosterFaults(err error) (list []rosterFault) {
+	if r, ok := err.(*keys.RosterError); ok {
+		return []rosterFault{{r.File, r.Line, r.Text}}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return rosterFaults(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			list = append(list, rosterFaults(one)...)
+		}
+	}
+	return list
 }
 
 func (c *console) failJSON(err error) {
-	f := failure{Schema: control.SchemaError, Exit: exitOf(err), Error: err.Error(), Hint: hintOf(err)}
+	f := failure{Schema: control.SchemaError, Exit: exitOf(err), Error: err.Error(), Hint: hintOf(err), Faults: rosterFaults(err)}
 	var remote *control.Error
 	if errors.As(err, &remote) {
 		f.Peer, f.Peers, f.File = remote.Peer, remote.Peers, remote.File

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -20,8 +21,10 @@ func pubkeyCommand(a *app) *cobra.Command {
   securepeer pubkey --roster-line 14 alice --addr alice.example.net:7460 >> roster`,
 		GroupID: groupPeer,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if line {
-				return exactly(2)(cmd, args)
+			if line && len(args) != 2 {
+				return errors.New("--roster-line needs ID NAME")
+			} else if line {
+				return nil
 			}
 			return noArgs(cmd, args)
 		},

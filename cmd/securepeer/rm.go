@@ -11,7 +11,7 @@ role=steward, anybody's. The names may be used again.`,
 		GroupID: groupFiles,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exactly(1)(cmd, args)
+				return misused(cmd, args)
 			}
 			return nil
 		},

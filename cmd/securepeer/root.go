@@ -40,7 +40,7 @@ func execute(ctx context.Context, args []string, c *console) error {
 	notice(root, func() { begun = true })
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !begun {
+	if f := (*fault)(nil); err != nil && !begun && !errors.As(err, &f) {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return &fault{exitUsage, usageHint(root, args), errors.New(first)}
 	}
@@ -64,16 +64,21 @@ func notice(cmd *cobra.Command, begun func()) {
 // usageHint names the help of the command that was meant.
 func usageHint(root *cobra.Command, args []string) string {
 	command, rest, err := root.Find(args)
+	if err == nil && command.Name() == helpName {
+		command, rest, err = root.Find(rest)
+	}
 	switch {
-	case err == nil && !command.HasSubCommands():
+	case err != nil:
+		return root.Name() + " --help lists the commands"
+	case !command.HasSubCommands():
 		return command.CommandPath() + " --help tells how it is used"
-	case err == nil && len(rest) > 0:
+	case len(rest) > 0:
 		command.SuggestionsMinimumDistance = 2 // wrong letters
-		if near := command.SuggestionsFor(rest[0]); len(near) > 0 {
-			return "did you mean: " + command.CommandPath() + " " + near[0]
+		if near := nearest(rest[0], command.SuggestionsFor(rest[0])); near != "" {
+			return "did you mean: " + command.CommandPath() + " " + near
 		}
 	}
-	return root.Name() + " --help lists the commands"
+	return command.CommandPath() + " --help lists the commands"
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -96,8 +101,11 @@ ring is on several of their disks before the command returns.
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 		Args:              noArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkDir(cmd) },
 		Run:               func(cmd *cobra.Command, _ []string) { cmd.Help() }, // writes to stdout only
 	}
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand())
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetIn(a.in)
@@ -141,16 +149,30 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return fmt.Errorf("got %s, it is used as: %s", count(len(args), "argument"), cmd.UseLine())
+			return misused(cmd, args)
 		}
 		return nil
+	}
+}
+
+// misused is the error of a command with too few or too many arguments, which
+// are the words of its Use.
+func misused(cmd *cobra.Command, args []string) error {
+	words := strings.Fields(strings.NewReplacer("[", "", "]", "", "...", "").Replace(cmd.Use))[1:]
+	switch missing := words[min(len(args), len(words)):]; len(missing) {
+	case 0:
+		return fmt.Errorf("%s takes %s and nothing else, got %q, too", cmd.CommandPath(), strings.Join(words, " "), args[len(words)])
+	case 1:
+		return fmt.Errorf("%s needs a %s", cmd.CommandPath(), missing[0])
+	default:
+		return fmt.Errorf("%s needs %s, too: %s", cmd.CommandPath(), strings.Join(missing, " "), cmd.Use)
 	}
 }
 
 // atMostOne is the check of commands with an optional argument.
 func atMostOne(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return exactly(1)(cmd, args)
+		return misused(cmd, args)
 	}
 	return nil
 }
@@ -164,7 +186,25 @@ func exitHelp() string {
 	return b.String()
 }
 
-// defaultDir is SECUREPEER_DIR, or the user's folder for state.
+// checkDir refuses a command that works in the peer's folder if nothing says
+// where that is: a folder wherever the user happens to be would be another one
+// tomorrow.
+func (a *app) checkDir(cmd *cobra.Command) error {
+	if a.dir != "" || cmd.HasSubCommands() {
+		return nil
+	}
+	top := cmd
+	for top.HasParent() && top.Parent().HasParent() {
+		top = top.Parent()
+	}
+	if top.GroupID == "" || top.Name() == "demo" { // version and the like; the demo has folders of its own
+		return nil
+	}
+	return &fault{exitUsage, "say it with --dir, or set SECUREPEER_DIR", errors.New("there is no HOME, so nothing says where the peer's folder is")}
+}
+
+// defaultDir is SECUREPEER_DIR, or the user's folder for state, or "" if
+// nothing says where that is.
 func defaultDir() string {
 	if dir := os.Getenv("SECUREPEER_DIR"); dir != "" {
 		return dir
@@ -173,8 +213,8 @@ func defaultDir() string {
 		return filepath.Join(state, "securepeer")
 	}
 	home, err := os.UserHomeDir()
-	if err != nil {
-		return "securepeer" // no home: below where we are
+	if err != nil || !filepath.IsAbs(home) {
+		return ""
 	}
 	return filepath.Join(home, ".local", "state", "securepeer")
 }

@@ -53,7 +53,7 @@ func rosterInitCommand(a *app) *cobra.Command {
 		Short: "Begin a roster, with any number of members",
 		Example: `  securepeer roster init attic alice sp1... alice.example.net:7460 bob sp1... bob.example.net:7460
   securepeer roster init classic --space 8 --route walk --observers 2`,
-		Args: triples(1),
+		Args: ringAndMembers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := os.Lstat(a.rosterPath()); err == nil {
 				return &fault{exitExists, "securepeer roster add adds a member to it", fmt.Errorf("%s exists already, and is not overwritten", a.rosterPath())}
@@ -85,14 +85,15 @@ func rosterInitCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// triples is the check for n arguments and then members.
-func triples(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < n || (len(args)-n)%3 != 0 {
-			return fmt.Errorf("a member is NAME KEY HOST:PORT, as in: %s", cmd.UseLine())
-		}
-		return nil
+// ringAndMembers is the check for a ring's name and members.
+func ringAndMembers(cmd *cobra.Command, args []string) error {
+	switch len(args) % 3 {
+	case 0:
+		return errors.New("the ring's name is missing, as in: securepeer roster init attic")
+	case 2:
+		return fmt.Errorf("a member is NAME KEY HOST:PORT, as in: %s", cmd.UseLine())
 	}
+	return nil
 }
 
 func parseRoute(text string) (keys.Route, error) {
@@ -221,7 +222,7 @@ func rosterRmCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a member",
-		Long: `Rm makes a member's line a revoke line. Where the new roster is loaded that
+		Long: `Rm makes a member's line a revoke line, and prints it. Where the new roster is loaded that
 member is cut off at once; what only it holds is lost to the ring. So let it
 leave first: securepeer leave, on its machine. The files that it wrote stay
 valid, which is what its key in the revoke line is for.`,
@@ -239,14 +240,21 @@ valid, which is what its key in the revoke line is for.`,
 			if err := roster.Revoke(m.ID); err != nil {
 				return err
 			}
-			return a.writeRoster(roster)
+			if err := a.writeRoster(roster); err != nil {
+				return err
+			}
+			a.printf("revoke %d %s %s\n", m.ID, m.Name, m.Key)
+			return nil
 		},
 	}
 }
 
-// member finds a member by name.
+// member finds a member by its name or its id.
 func (a *app) member(roster *keys.Roster, member string) (keys.Member, error) {
 	m, ok := roster.ByName(member)
+	if id, err := parseID(member); !ok && err == nil && id.String() == member {
+		m, ok = roster.ByID(id)
+	}
 	if !ok {
 		return m, &fault{exitNotFound, "securepeer roster show lists the members", fmt.Errorf("%s has no member %q", a.rosterPath(), member)}
 	}

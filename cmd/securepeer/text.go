@@ -15,7 +15,7 @@ import (
 func name(s string) string {
 	odd := func(r rune) bool { return !visible(r) || r == '"' || r == '\\' }
 	if s == "" || s[0] == ' ' || s[len(s)-1] == ' ' || !utf8.ValidString(s) || strings.ContainsFunc(s, odd) {
-		return strconv.Quote(s)
+		return clean(strconv.Quote(s))
 	}
 	return s
 }
@@ -29,10 +29,19 @@ func names(list []string) string {
 }
 
 // visible reports whether r shows as itself and does nothing else: no control
-// character, no escape, no mark that turns or joins what stands beside it.
+// character, no escape, no mark that turns or joins what stands beside it, and
+// nothing that is blank or that Unicode lets a terminal leave out: two names
+// that look the same would be two files.
 func visible(r rune) bool {
-	return strconv.IsPrint(r) && !unicode.Is(unicode.Bidi_Control, r)
+	return strconv.IsPrint(r) && !unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) &&
+		r != brailleBlank && r != nullNotehead
 }
+
+// Symbols, so printable, and blank in every font.
+const (
+	brailleBlank = '\u2800'
+	nullNotehead = '\U0001d159'
+)
 
 // clean returns a line of text with everything escaped that is not visible.
 // It is the last thing done to a message: a name from elsewhere may be in it.
@@ -51,6 +60,25 @@ func clean(line string) string {
 		b.WriteString(quoted[1 : len(quoted)-1])
 	}
 	return b.String()
+}
+
+// longWord is more than any key, and most paths, have; what is longer in a
+// message is somebody's mistake, and hides the rest of it.
+const longWord = 256
+
+// brief returns a line of text with what is in the middle of very long words
+// left out.
+func brief(line string) string {
+	if len(line) <= longWord {
+		return line
+	}
+	words := strings.Split(line, " ")
+	for i, word := range words {
+		if r := []rune(word); len(r) > longWord {
+			words[i] = string(r[:longWord/4]) + "..." + string(r[len(r)-longWord/4:])
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // asciiJSON escapes what a terminal could act on inside of JSON: the encoder
