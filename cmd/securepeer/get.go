@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
+	"os"
 	"os/signal"
 	"path"
+	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -36,8 +37,8 @@ func getCommand(a *app) *cobra.Command {
 		Aliases: []string{"request"},
 		Short:   "Fetch a file from the ring",
 		Long: `Get fetches the newest version of a file, checks every byte against what its
-writer signed, and writes it to ./BASENAME, or to -o FILE; -o - is standard
-output. The file appears only when it is whole.`,
+writer signed, and writes it to ./BASENAME, or to -o FILE, or into the folder
+that -o names; -o - is standard output. The file appears only when it is whole.`,
 		GroupID:           groupFiles,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeFile,
@@ -52,7 +53,7 @@ output. The file appears only when it is whole.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opt.out, "output", "o", "", "write to `FILE`; - is standard output")
+	flags.StringVarP(&opt.out, "output", "o", "", "write to `FILE`, or into that folder; - is standard output")
 	flags.BoolVarP(&opt.force, "force", "f", false, "overwrite the file if it exists")
 	flags.StringVar(&opt.by, "by", "", "the newest version by this `MEMBER`")
 	addJSON(cmd, a)
@@ -61,12 +62,15 @@ output. The file appears only when it is whole.`,
 
 func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 	target := opt.out
-	if target == "" {
+	switch stat, err := os.Stat(target); {
+	case target == "":
 		target = path.Base(stored)
+	case err == nil && stat.IsDir():
+		target = filepath.Join(target, path.Base(stored))
 	}
 	over := overwrite(opt.force)
 	// What cannot be a file's name is refused by the peer, which says why.
-	if opt.out != "-" && !slices.Contains([]string{".", "..", "/"}, target) {
+	if opt.out != "-" && !slices.Contains([]string{".", "..", "/"}, path.Base(stored)) {
 		if err := checkTarget(target, over); err != nil {
 			return err
 		}
@@ -83,7 +87,10 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 		return err
 	}
 	if opt.out == "-" {
-		err = errors.Join(fill(a.out), a.flush())
+		err = fill(a.out)
+		if flushErr := a.flush(); flushErr != nil {
+			err = flushErr // says more than the same error of fill
+		}
 	} else {
 		err = save(target, d.File, over, fill)
 	}

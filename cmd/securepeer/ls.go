@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"securepeer/node"
 )
 
 func lsCommand(a *app) *cobra.Command {
@@ -27,10 +30,11 @@ func lsCommand(a *app) *cobra.Command {
 			if a.json {
 				return a.object(files)
 			}
+			sizes := sizesOf(files.Files)
 			table := a.table()
-			for _, f := range files.Files {
+			for i, f := range files.Files {
 				if long {
-					table.row(size(f.Size), f.Mtime.Local().Format(time.DateTime), name(f.Writer), name(f.Name))
+					table.row(sizes[i], f.Mtime.Local().Format(time.DateTime), name(f.Writer), name(f.Name))
 				} else {
 					table.row(name(f.Name))
 				}
@@ -45,4 +49,17 @@ func lsCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "with size, time and writer")
 	addJSON(cmd, a)
 	return cmd
+}
+
+// sizesOf returns the files' sizes, one below the other.
+func sizesOf(files []node.FileInfo) []string {
+	sizes, width := make([]string, len(files)), 0
+	for i, f := range files {
+		sizes[i] = size(f.Size)
+		width = max(width, len(sizes[i]))
+	}
+	for i, s := range sizes {
+		sizes[i] = fmt.Sprintf("%*s", width, s)
+	}
+	return sizes
 }

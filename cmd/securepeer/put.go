@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -20,9 +21,9 @@ func putCommand(a *app) *cobra.Command {
 		Aliases: []string{"store"},
 		Short:   "Store files in the ring",
 		Long: `Put stores each file under its base name, or one under the name of --name. It
-returns when all copies are on disk; with fewer copies than wanted the file is
-stored all the same, and the exit code is 3. FILE - is standard input, and
-needs --name.`,
+returns when all copies are on disk: as many as the roster's copies, or one on
+every member if there are fewer. With fewer copies than that the file is stored
+all the same, and the exit code is 3. FILE - is standard input, and needs --name.`,
 		Example: `  securepeer put thesis.tar
   tar c notes | securepeer put - --name backup/notes.tar`,
 		GroupID: groupFiles,
@@ -114,7 +115,9 @@ func (a *app) open(file string) (io.ReadCloser, control.PutInfo, error) {
 		return io.NopCloser(a.in), control.PutInfo{Size: -1}, nil
 	}
 	f, err := os.Open(file)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, control.PutInfo{}, &fault{exitNotFound, "put takes files of this machine, and - for standard input", err}
+	} else if err != nil {
 		return nil, control.PutInfo{}, &fault{code: exitOther, err: err}
 	}
 	stat, err := f.Stat()

@@ -32,9 +32,10 @@ func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) 
 	}
 	temp, err := createTemp(path, fs.FileMode(info.Mode))
 	if err != nil {
-		return err
+		return writing(path, err)
 	}
 	defer func() {
+		err = writing(path, err)
 		if err != nil {
 			os.Remove(temp.Name()) // the first error is the one to tell
 		}
@@ -52,6 +53,20 @@ func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) 
 		os.Chtimes(temp.Name(), time.Time{}, info.Mtime)
 	}
 	return publish(temp.Name(), path, over)
+}
+
+// writing is err with the name of the user's file for that of the temporary
+// one, which means nothing to anybody.
+func writing(path string, err error) error {
+	var file *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &file) && isTemp(file.Path):
+		return fmt.Errorf("writing %s: %w", name(path), file.Err)
+	case errors.As(err, &link) && isTemp(link.Old):
+		return fmt.Errorf("writing %s: %w", name(path), link.Err)
+	}
+	return err
 }
 
 // isDevice reports whether path is there and is neither file nor folder: what
@@ -83,7 +98,7 @@ func checkTarget(path string, over overwrite) error {
 	case err != nil:
 		return err
 	case stat.IsDir():
-		return &fault{exitExists, "name the file: -o FILE", fmt.Errorf("%s is a folder", name(path))}
+		return &fault{exitExists, "choose another: -o FILE", fmt.Errorf("%s is a folder", name(path))}
 	case !bool(over) && !isDevice(path):
 		return errExists(path)
 	}
@@ -98,12 +113,21 @@ func errExists(path string) error {
 // writer's, less what the umask takes away, and always ours to read and write.
 func createTemp(path string, mode fs.FileMode) (*os.File, error) {
 	for n := 0; ; n++ {
-		temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".securepeer-%d-%d.part", os.Getpid(), n))
+		temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(tempForm, os.Getpid(), n))
 		f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm()|0o600)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}
 	}
+}
+
+// tempForm is the name of a temporary file: the process, and a number.
+const tempForm = ".securepeer-%d-%d.part"
+
+func isTemp(path string) bool {
+	var pid, n int
+	_, err := fmt.Sscanf(filepath.Base(path), tempForm, &pid, &n)
+	return err == nil
 }
 
 // publish gives temp its name. Without leave to overwrite it takes a hard
