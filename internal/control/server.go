@@ -50,6 +50,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerWait,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			widen(conn)
 			return context.WithValue(ctx, connKey{}, conn)
 		},
 	}
