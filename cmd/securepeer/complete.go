@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,9 +62,19 @@ func (a *app) completeFiles(cmd *cobra.Command, _ []string, prefix string) ([]st
 	}
 	var list []string
 	for _, f := range files.Files {
-		if name(f.Name) == f.Name { // the shell could not type the others
+		if completable(f.Name) {
 			list = append(list, f.Name)
 		}
 	}
 	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
+// helpMarker begins what the shell shows as a hint of the program's own when
+// it stands among completions.
+const helpMarker = "_activeHelp_"
+
+// completable reports whether file may be offered: the shell can type it, and
+// takes it for nothing else.
+func completable(file string) bool {
+	return name(file) == file && !strings.HasPrefix(file, helpMarker)
 }

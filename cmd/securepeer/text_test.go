@@ -27,9 +27,35 @@ func TestNamesAreShownSoThatNothingHappens(t *testing.T) {
 		"\xff":               `"\xff"`,
 		"nul\x00":            `"nul\x00"`,
 		"no\u00a0break":      `"no\u00a0break"`,
+		"a\u2800":            `"a\u2800"`,
+		"\u3164":             `"\u3164"`,
+		"a\ufe0f":            `"a\ufe0f"`,
+		"a\U000e0101":        `"a\U000e0101"`,
 	} {
 		if got := name(in); got != want {
 			t.Errorf("name(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+// Nothing that Unicode lets a terminal leave out, or shows as nothing, is taken
+// for visible: Default_Ignorable_Code_Point of Unicode 15, and two symbols.
+func TestIgnorableAndBlankIsNotVisible(t *testing.T) {
+	for _, span := range [][2]rune{
+		{0xad, 0xad}, {0x34f, 0x34f}, {0x61c, 0x61c}, {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f},
+		{0x200b, 0x200f}, {0x202a, 0x202e}, {0x2060, 0x206f}, {0x2800, 0x2800}, {0x3164, 0x3164}, {0xfe00, 0xfe0f},
+		{0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfff8}, {0x1bca0, 0x1bca3}, {0x1d159, 0x1d159},
+		{0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+	} {
+		for r := span[0]; r <= span[1]; r++ {
+			if visible(r) {
+				t.Errorf("%U is visible", r)
+			}
+		}
+	}
+	for _, r := range "a~é名👍́\u2801" {
+		if !visible(r) {
+			t.Errorf("%U is not visible", r)
 		}
 	}
 }
