@@ -37,6 +37,7 @@ type fetch struct {
 	version  store.Version
 	holders  []holder
 	sink     sink
+	hurry    bool                            // there is another version to be had
 	begun    func(from wire.ID)              // or nil; called once, when bytes are about to come
 	more     func(context.Context) []wire.ID // or nil; called once, when no holder is left
 
@@ -138,10 +139,14 @@ func (f *fetch) best() *holder {
 // patience is how long a holder may take for size bytes, however they trickle:
 // little while another one is left, who may be faster.
 func (f *fetch) patience(id wire.ID, size int) time.Duration {
+	hurried := silentTime * time.Duration(max(1, (size+wire.BlockSize-1)/wire.BlockSize))
 	for _, h := range f.holders {
 		if h.peer != id && !h.lied && h.tries < maxTries {
-			return silentTime * time.Duration(max(1, (size+wire.BlockSize-1)/wire.BlockSize))
+			return hurried
 		}
+	}
+	if f.hurry {
+		return hurried
 	}
 	return lastTime + time.Duration(size)*time.Second/lastRate
 }
@@ -397,6 +402,24 @@ func (s *userSink) block(index int64, data []byte) error {
 	n, err := s.w.Write(data)
 	s.n += int64(n)
 	return err
+}
+
+// errBegins ends a fetch that only asks whether there are bytes.
+var errBegins = errors.New("the first block is right")
+
+// firstSink checks the first block and ends there.
+type firstSink struct{ list *store.Verifier }
+
+func (s *firstSink) begin(list *store.Verifier) error {
+	s.list = list
+	return nil
+}
+
+func (s *firstSink) block(index int64, data []byte) error {
+	if err := s.list.Check(index, data); err != nil {
+		return err
+	}
+	return errBegins
 }
 
 // storeSink writes to this peer's own disk; the store's writer checks.

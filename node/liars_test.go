@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"github.com/zeebo/blake3"
 
 	"securepeer/crypto"
-	"securepeer/internal/store"
 	"securepeer/keys"
 	"securepeer/ring"
 	"securepeer/wire"
@@ -155,46 +153,58 @@ func TestTricklingHolderIsLeftForAnother(t *testing.T) {
 	})
 }
 
-// brokenFS fails to open versions while on is set, as a process without
-// descriptors or a bad cable does.
-type brokenFS struct {
-	store.FS
-	on  *atomic.Bool
-	err error
-}
-
-func (f brokenFS) Open(name string) (store.File, error) {
-	if f.on.Load() && strings.HasPrefix(name, "files/") {
-		return nil, f.err
-	}
-	return f.FS.Open(name)
-}
-
 // TestUnreadableFileIsNeverAbsent: a holder that cannot open its files says
 // neither no nor that there are none, and all of them when it can again.
 func TestUnreadableFileIsNeverAbsent(t *testing.T) {
-	t.Parallel()
 	for _, cause := range []error{syscall.EMFILE, syscall.EIO} {
-		w := newWorld(t, 2, "copies=2")
-		var on atomic.Bool
-		w.mount = func(fs store.FS) store.FS { return brokenFS{fs, &on, cause} }
-		w.startAll()
-		n := w.nodes[0]
-		put(t, n, "acked", []byte("x"))
-		on.Store(true)
-		_, err := n.Get(t.Context(), "acked", GetOptions{})
-		var un *UnavailableError
-		if !errors.As(err, &un) {
-			t.Errorf("%v: Get: %v, want *UnavailableError", cause, err)
-		}
-		files, silent, err := n.List(t.Context(), "")
-		if err != nil || len(files) != 0 || len(silent) != 2 {
-			t.Errorf("%v: List: %v, silent %q, %v; want both silent", cause, files, silent, err)
-		}
-		on.Store(false)
-		files, silent, err = n.List(t.Context(), "")
-		if err != nil || len(files) != 1 || len(silent) != 0 {
-			t.Errorf("after %v: List: %v, silent %q, %v; want the file", cause, files, silent, err)
-		}
+		inBubble(t, 2, 2, "copies=2", func(b *bubble) {
+			t, n := b.t, b.nodes[0]
+			put(t, n, "acked", []byte("x"))
+			b.broken.Store(&cause)
+			_, err := n.Get(t.Context(), "acked", GetOptions{})
+			var un *UnavailableError
+			if !errors.As(err, &un) {
+				t.Errorf("%v: Get: %v, want *UnavailableError", cause, err)
+			}
+			files, silent, err := n.List(t.Context(), "")
+			if err != nil || len(files) != 0 || len(silent) != 2 {
+				t.Errorf("%v: List: %v, silent %q, %v; want both silent", cause, files, silent, err)
+			}
+			b.broken.Store(nil)
+			files, silent, err = n.List(t.Context(), "")
+			if err != nil || len(files) != 1 || len(silent) != 0 {
+				t.Errorf("after %v: List: %v, silent %q, %v; want the file", cause, files, silent, err)
+			}
+		})
 	}
+}
+
+// TestVersionThatNobodyHasHidesNoOther: member 2 claims a newer version than
+// that of n1 and has no bytes; who wants the file gets that of n1, as such.
+func TestVersionThatNobodyHasHidesNoOther(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		b.hung(2, func(c *crypto.Conn) {
+			requests(c, func(wire.Message) bool { return tell(c, wire.Fail{Code: wire.CodeNotFound}) })
+		})
+		data := bytesOf(1, wire.BlockSize+5)
+		put(t, b.nodes[1], "f", data)
+		ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+		if err != nil || len(ms) != 1 {
+			t.Fatal(ms, err)
+		}
+		phantom := claim(b.secrets[2], wire.Manifest{Name: "f", Version: 9, Writer: 2, Signer: 2, Size: 5, Blocks: wire.Sum{1}})
+		f, err := n.found(t.Context(), ring.Fetch{Manifest: phantom, Sources: []wire.ID{2}, AlsoBy: []wire.ID{1},
+			Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if _, err := f.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), data) {
+			t.Errorf("WriteTo: %d bytes, %v", got.Len(), err)
+		}
+		if f.Info.Writer != "n1" || f.Info.Version != 1 || len(f.AlsoBy) != 1 || f.AlsoBy[0] != "n2" {
+			t.Errorf("it is %+v, also by %q; want that of n1, also by n2", f.Info, f.AlsoBy)
+		}
+	})
 }

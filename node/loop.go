@@ -134,7 +134,7 @@ func (l *loop) settle() {
 		l.pending = l.pending[1:]
 		l.step(ev, nil)
 	}
-	if !l.ready && l.ring.Status().InRing {
+	if !l.ready && l.ring.InRing() {
 		l.ready = true
 		close(l.node.ready)
 		l.node.log.Info("in the ring", "ring", l.node.members.book().Ring)

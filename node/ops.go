@@ -215,12 +215,13 @@ type File struct {
 
 	node *Node
 	ctx  context.Context
-	get  ring.Fetch
+	get  ring.Choice
 	used bool
 	from wire.ID
 }
 
-// Get finds the newest version of name. The bytes come with [File.WriteTo].
+// Get finds the newest version of name whose bytes somebody has. They come with
+// [File.WriteTo].
 func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -241,13 +242,7 @@ func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, err
 	}
 	select {
 	case a := <-p.fetch:
-		b := n.members.book()
-		f := &File{Info: b.info(a.Manifest), OneAnswer: a.OneAnswer, AlsoBy: b.names(a.AlsoBy), node: n, ctx: ctx, get: a, from: n.self}
-		f.Info.AlsoBy = f.AlsoBy
-		if len(a.Sources) > 0 {
-			f.from = a.Sources[0]
-		}
-		return f, nil
+		return n.found(ctx, a)
 	case r := <-p.done:
 		if err := n.failure(name, r); err != nil {
 			return nil, err
@@ -259,6 +254,46 @@ func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, err
 	case <-n.ctx.Done():
 		return nil, ErrClosed
 	}
+}
+
+// found makes a File of the first choice whose bytes somebody has: the newest
+// version may be one that its writer only claims to have stored.
+func (n *Node) found(ctx context.Context, a ring.Fetch) (*File, error) {
+	choices := append([]ring.Choice{{Manifest: a.Manifest, Sources: a.Sources}}, a.Others...)
+	i := 0
+	for i < len(choices)-1 && !n.begins(ctx, choices[i]) {
+		i++
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b := n.members.book()
+	f := &File{Info: b.info(choices[i].Manifest), OneAnswer: a.OneAnswer, AlsoBy: []string{},
+		node: n, ctx: ctx, get: choices[i], from: n.self}
+	for k, c := range choices {
+		if k != i {
+			f.AlsoBy = append(f.AlsoBy, b.name(c.Manifest.Writer))
+		}
+	}
+	f.Info.AlsoBy = f.AlsoBy
+	if len(f.get.Sources) > 0 {
+		f.from = f.get.Sources[0]
+	}
+	return f, nil
+}
+
+// begins reports whether the first block of a version can be had.
+func (n *Node) begins(ctx context.Context, c ring.Choice) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	fetch := n.newFetch(c.Manifest, c.Sources, &firstSink{})
+	fetch.hurry = true
+	err := fetch.run(ctx)
+	if fetch.healed() {
+		n.heal(c.Manifest, c.Sources)
+	}
+	return err == nil || errors.Is(err, errBegins)
 }
 
 var errUsed = errors.New("the bytes of this file were fetched already")

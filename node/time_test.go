@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,14 +27,24 @@ type bubble struct {
 	secrets []*keys.Secret
 	roster  *keys.Roster
 	disks   []*simdisk.Disk
-	room    []*atomic.Int64 // bytes free on each
+	room    []*atomic.Int64       // bytes free on each
+	broken  atomic.Pointer[error] // what opening a version fails with, on all
 	nodes   []*Node
 }
 
-// roomFS is a disk whose free space the test decides.
+// roomFS is a disk whose free space the test decides, and whether it can open
+// versions: a process without descriptors, or a bad cable, cannot.
 type roomFS struct {
 	store.FS
-	free *atomic.Int64
+	free   *atomic.Int64
+	broken *atomic.Pointer[error]
+}
+
+func (f roomFS) Open(name string) (store.File, error) {
+	if err := f.broken.Load(); err != nil && strings.HasPrefix(name, "files/") {
+		return nil, *err
+	}
+	return f.FS.Open(name)
 }
 
 func (f roomFS) Space() (free, total int64, err error) { return f.free.Load(), 1 << 40, nil }
@@ -78,7 +89,7 @@ func (b *bubble) start(i int) {
 	b.t.Helper()
 	l, p := b.net.listen(b.addr(i))
 	n, err := open(Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
-		Dial: b.net.dialFrom(b.addr(i)), Logger: testLogger(i)}, roomFS{b.disks[i].Mount(), b.room[i]})
+		Dial: b.net.dialFrom(b.addr(i)), Logger: testLogger(i)}, roomFS{b.disks[i].Mount(), b.room[i], &b.broken})
 	if err != nil {
 		b.t.Fatal(err)
 	}

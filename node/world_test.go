@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
 	"securepeer/keys"
 )
@@ -25,7 +24,6 @@ type world struct {
 	plugs   []*plug
 	nodes   []*Node // nil: does not run
 	ended   []chan error
-	mount   func(store.FS) store.FS // or nil; what a node sees of its disk
 }
 
 const testInterval = 150 * time.Millisecond
@@ -89,11 +87,7 @@ func (w *world) start(i int, change ...func(*Config)) *Node {
 	for _, f := range change {
 		f(&c)
 	}
-	disk := w.disks[i].Mount()
-	if w.mount != nil {
-		disk = w.mount(disk)
-	}
-	n, err := open(c, disk)
+	n, err := open(c, w.disks[i].Mount())
 	if err != nil {
 		w.t.Fatal(err)
 	}
