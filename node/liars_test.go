@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -207,4 +209,49 @@ func TestVersionThatNobodyHasHidesNoOther(t *testing.T) {
 			t.Errorf("it is %+v, also by %q; want that of n1, also by n2", f.Info, f.AlsoBy)
 		}
 	})
+}
+
+// TestListingThatDoesNotEndIsLeft: a member that lists what was not asked for,
+// or goes on and on, ends its own part of a listing and counts as silent.
+func TestListingThatDoesNotEndIsLeft(t *testing.T) {
+	for what, c := range map[string]struct {
+		name string // of page i, with %d
+		most time.Duration
+	}{
+		"another prefix":    {"zz%09d", time.Second},
+		"the same name":     {"aa/x", time.Second},
+		"names without end": {"aa/%09d", maxListTime + time.Second},
+	} {
+		inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+			t, n := b.t, b.nodes[0]
+			pages := 0
+			b.hung(2, func(c2 *crypto.Conn) {
+				for {
+					msg, err := readMessage(c2)
+					if err != nil {
+						return
+					}
+					if ask, ok := msg.(wire.List); ok {
+						pages++
+						time.Sleep(200 * time.Millisecond)
+						name := c.name
+						if strings.Contains(name, "%") {
+							name = fmt.Sprintf(name, pages)
+						}
+						m := claim(b.secrets[2], wire.Manifest{Name: name, Version: 1, Writer: 2, Signer: 2, Size: 1, Blocks: wire.Sum{1}})
+						tell(c2, wire.Listed{Req: ask.Req, More: true, Manifests: []wire.Manifest{m}})
+					}
+				}
+			})
+			l := &listing{names: make(map[string][]wire.Manifest)}
+			began := time.Now()
+			n.listFrom(t.Context(), 2, "aa", l)
+			if d := time.Since(began); len(l.silent) != 1 || d > c.most {
+				t.Errorf("%s: silent %v after %v, want member 2 within %v", what, l.silent, d, c.most)
+			}
+			if strings.HasPrefix(c.name, "zz") && len(l.names) > 0 {
+				t.Errorf("%s: %d names were taken", what, len(l.names))
+			}
+		})
+	}
 }

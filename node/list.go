@@ -17,6 +17,10 @@ const (
 	listTime = 5 * time.Second
 	// maxListPeers is how many are asked at once.
 	maxListPeers = 16
+	// maxListTime and maxListNames are how long one member may go on, and how
+	// many names it may list: then the rest of its listing is missing.
+	maxListTime  = 30 * time.Second
+	maxListNames = 1_000_000
 )
 
 // lists are the questions of listings that wait for an answer.
@@ -139,22 +143,53 @@ func checkPrefix(prefix string) error {
 	return err
 }
 
-// listFrom asks one member page by page, or this peer's own store.
+// listFrom asks one member page by page, or this peer's own store. One that
+// does not come to an end counts as silent.
 func (n *Node) listFrom(ctx context.Context, id wire.ID, prefix string, l *listing) {
+	if id != n.self {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, maxListTime)
+		defer cancel()
+	}
+	if !n.listPages(ctx, id, prefix, l) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.silent = append(l.silent, id)
+	}
+}
+
+// listPages reports false if the listing is not whole.
+func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *listing) bool {
+	names := 0
 	for after := ""; ; {
 		ms, more, ok := n.listPage(ctx, id, prefix, after)
 		if !ok {
-			l.mu.Lock()
-			l.silent = append(l.silent, id)
-			l.mu.Unlock()
-			return
+			return false
+		}
+		if !inOrder(ms, prefix, after) || more && len(ms) == 0 {
+			n.refused.add(n.members.book().name(id), "listing that was not asked for")
+			return false
+		}
+		if names += len(ms); names > maxListNames && id != n.self {
+			return false
 		}
 		l.add(ms)
-		if !more || len(ms) == 0 || ms[len(ms)-1].Name <= after {
-			return
+		if !more {
+			return true
 		}
 		after = ms[len(ms)-1].Name
 	}
+}
+
+// inOrder reports whether ms is what was asked for: names with prefix after
+// the given one, in order.
+func inOrder(ms []wire.Manifest, prefix, after string) bool {
+	for i, m := range ms {
+		if !strings.HasPrefix(m.Name, prefix) || m.Name <= after || i > 0 && m.Name < ms[i-1].Name {
+			return false
+		}
+	}
+	return true
 }
 
 func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (ms []wire.Manifest, more, ok bool) {
