@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,9 +28,36 @@ on with it.`,
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			return a.client().Leave(ctx)
+			err := a.client().Leave(ctx)
+			if errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil {
+				return a.stillLeaving(cmd.Context(), timeout)
+			}
+			return err
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait (0: until it is done)")
 	return cmd
+}
+
+// statusWait is how long the peer is asked who keeps it from leaving.
+const statusWait = time.Second
+
+// stillLeaving is the error of a leave that takes too long.
+func (a *app) stillLeaving(ctx context.Context, waited time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, statusWait)
+	defer cancel()
+	var silent []string
+	if peers, err := a.client().Peers(ctx); err == nil { // else who is silent stays untold
+		for _, m := range peers.Members {
+			if !m.Self && (m.Unreachable || m.Suspect) {
+				silent = append(silent, m.Name)
+			}
+		}
+	}
+	why := ""
+	if len(silent) > 0 {
+		why = fmt.Sprintf(" (no answer from %s)", names(silent))
+	}
+	return &fault{exitTimeout, "securepeer status shows how far it is; securepeer stop ends the peer without that",
+		fmt.Errorf("after %v not all files are with others%s; the peer goes on with it", waited, why)}
 }

@@ -21,7 +21,8 @@ const maxCommand = 4096
 // Quit.
 var commandForm = regexp.MustCompile(`^(?:(Store|Request) +([0-9]{4})|(Quit))$`)
 
-// obey does what the lines of in say, one after the other. Its end is no
+// obey does what the lines of in say, one after the other, from when the peer
+// is in the ring. Its end is no
 // reason to stop.
 func (p *peer) obey(ctx context.Context, in io.Reader) {
 	lines := bufio.NewScanner(in)
@@ -45,12 +46,25 @@ func (p *peer) command(ctx context.Context, line string) error {
 	switch {
 	case words == nil:
 		return &fault{exitUsage, "the commands here are: Store NNNN, Request NNNN, Quit; NNNN is four digits", fmt.Errorf("there is no command %q", shorten(line))}
+	case !p.ready(ctx):
+		return nil // it ends: nobody waits for an answer
 	case words[1] == "Store":
 		return p.store(ctx, words[2])
 	case words[1] == "Request":
 		return p.request(ctx, words[2])
 	}
 	return p.remote(p.node.Leave(ctx))
+}
+
+// ready waits until the peer is in the ring. Not ok: it ended before.
+func (p *peer) ready(ctx context.Context) (ok bool) {
+	select {
+	case <-p.node.Ready():
+		return true
+	case <-p.node.Done():
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func shorten(line string) string {

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -14,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"securepeer/internal/control"
+	"securepeer/internal/store"
 	"securepeer/keys"
 	"securepeer/node"
 )
@@ -124,9 +129,18 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 	running.Go(func() { p.reloadOnHangup(ctx) }) // ends with ctx
 	go p.obey(ctx, a.in)                         // waits for the user's next line, which may never come
 	err = p.node.Run(ctx)
+	left := ctx.Err() == nil // nobody stopped it
 	stop()
 	running.Wait()
-	return errors.Join(err, serveErr)
+	if err = errors.Join(err, serveErr); err != nil {
+		return err
+	}
+	if left {
+		p.notef("left: the others have the files")
+	} else {
+		p.notef("stopped: the files stay here")
+	}
+	return nil
 }
 
 // newPeer makes the peer from what is in its folder.
@@ -139,9 +153,14 @@ func (a *app) newPeer(opt startOptions) (*peer, error) {
 		return nil, err
 	}
 	if opt.contact != "" {
-		if _, err := a.member(roster, opt.contact); err != nil {
+		contact, err := a.member(roster, opt.contact)
+		if err != nil {
 			return nil, err
 		}
+		opt.contact = contact.Name
+	}
+	if err := checkListen(opt.listen); err != nil {
+		return nil, err
 	}
 	level := slog.LevelWarn
 	if opt.debug {
@@ -154,10 +173,41 @@ func (a *app) newPeer(opt startOptions) (*peer, error) {
 		Listen: opt.listen, Contact: opt.contact, Interval: opt.interval, Shortcuts: opt.shortcuts,
 		Logger: p.logger,
 	})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, &fault{exitOther, "another program, or another peer, has that port: --listen HOST:PORT chooses another", err}
+	if err != nil {
+		return nil, a.notStarted(err, cmp.Or(opt.listen, self.Addr))
 	}
-	return p, err
+	return p, nil
+}
+
+// checkListen refuses an address at which nobody could listen; "" is the
+// roster's.
+func checkListen(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return usagef("--listen %.80q must be HOST:PORT, the port a number from 0 to 65535", addr)
+	}
+	return nil
+}
+
+// notStarted says why there is no peer, and what to do.
+func (a *app) notStarted(err error, listen string) error {
+	const elsewhere = "--listen HOST:PORT chooses another; the others find it only if the roster's address leads there"
+	var unknown *net.DNSError
+	switch {
+	case errors.Is(err, store.ErrInUse):
+		return &fault{exitOther, "a peer runs here already: securepeer status, securepeer stop", err}
+	case errors.Is(err, syscall.EADDRINUSE):
+		return &fault{exitOther, elsewhere, fmt.Errorf("listening on %s: another program, or another peer, has that port", listen)}
+	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &unknown):
+		return &fault{exitOther, elsewhere, err} // at boot it may come to be right
+	}
+	return err
 }
 
 // identity reads key and roster, and finds this machine's line.
@@ -178,16 +228,27 @@ func (a *app) identity() (*keys.Secret, *keys.Roster, keys.Member, error) {
 	return secret, roster, self, nil
 }
 
-// announce says when the peer is in the ring.
+// announce says when the peer is in the ring, and if it is alone there.
 func (p *peer) announce() {
 	select {
 	case <-p.node.Ready():
 	case <-p.node.Done():
 		return
 	}
-	if status, err := p.node.Status(context.Background()); err == nil { // else it has ended
-		p.notef("ready: %s is peer %d of ring %s, on %s", name(status.Name), status.ID, name(status.Ring), status.Listen)
+	status, err := p.node.Status(context.Background())
+	if err != nil { // it has ended
+		return
 	}
+	p.notef("ready: %s is peer %d of ring %s, on %s", name(status.Name), status.ID, name(status.Ring), status.Listen)
+	if alone(status) {
+		p.notef("no other member answers: securepeer status shows why")
+	}
+}
+
+// alone reports whether there are other members and none of them is there.
+func alone(s node.Status) bool {
+	there := func(m node.PeerStatus) bool { return !m.Self && (m.InRing || m.Linked) }
+	return len(s.Peers) > 1 && !slices.ContainsFunc(s.Peers, there)
 }
 
 // reload takes over the roster file; if that is invalid the old one stays.
