@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -136,5 +138,21 @@ func TestSaveFollowsASymbolicLink(t *testing.T) {
 	}
 	if to, err := os.Readlink(link); err != nil || to != "target" {
 		t.Errorf("the link points to %q, %v", to, err)
+	}
+}
+
+// TestErrorsNameTheUsersFile: nobody knows a temporary file's name.
+func TestErrorsNameTheUsersFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	full := func(w io.Writer) error {
+		return &os.PathError{Op: "write", Path: w.(*os.File).Name(), Err: syscall.ENOSPC}
+	}
+	err := save(path, node.FileInfo{}, false, full)
+	if want := "writing " + path + ": no space left on device"; err == nil || err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("save = %v, want %s", err, want)
+	}
+	err = save(filepath.Join(path, "below"), node.FileInfo{}, false, hello)
+	if err == nil || strings.Contains(err.Error(), ".part") {
+		t.Errorf("save below a folder that is not there = %v", err)
 	}
 }
