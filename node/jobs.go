@@ -13,9 +13,9 @@ const (
 	// jobWorkers read the disk for the ring and for others' questions; puts,
 	// gets and pulls have goroutines of their own.
 	jobWorkers = 4
-	// maxAsked bounds the questions of other members that wait. What the ring
-	// itself asks for is bounded by the ring.
-	maxAsked = 256
+	// maxAsked bounds the questions of each other member that wait. What the
+	// ring itself asks for is bounded by the ring.
+	maxAsked = 128
 )
 
 // job is one thing to do with the disk: an action of the ring, or a List of
@@ -26,33 +26,44 @@ type job struct {
 	from   wire.ID
 }
 
-// jobs is the queue between the loop, which never waits, and the workers.
+// jobs are the queues between the loop, which never waits, and the workers. Each
+// member has its own and they take turns, so that one who asks too much waits
+// alone.
 type jobs struct {
-	mu    sync.Mutex
-	queue []job
-	asked int           // of queue, by other members
-	wake  chan struct{} // jobWorkers places: one for each that may sleep
+	mu     sync.Mutex
+	queues map[wire.ID][]job // none is empty
+	turns  []wire.ID         // whose turn is next; each that has a queue is there once
+	wake   chan struct{}     // jobWorkers places: one for each that may sleep
 }
 
-func newJobs() *jobs { return &jobs{wake: make(chan struct{}, jobWorkers)} }
-
-// foreign says that another member caused the job.
-func (j job) foreign(self wire.ID) bool {
-	a, ok := j.action.(ring.Answer)
-	return j.list != nil || ok && a.To != self
+func newJobs() *jobs {
+	return &jobs{queues: make(map[wire.ID][]job), wake: make(chan struct{}, jobWorkers)}
 }
 
-// add reports false, and does nothing, if too many questions wait.
+// asker is the member that caused the job: self if nobody else did.
+func (j job) asker(self wire.ID) wire.ID {
+	if j.list != nil {
+		return j.from
+	}
+	if a, ok := j.action.(ring.Answer); ok {
+		return a.To
+	}
+	return self
+}
+
+// add reports false, and does nothing, if too many questions of the asker wait.
 func (q *jobs) add(j job, self wire.ID) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if j.foreign(self) {
-		if q.asked >= maxAsked {
-			return false
-		}
-		q.asked++
+	asker := j.asker(self)
+	queue := q.queues[asker]
+	if asker != self && len(queue) >= maxAsked {
+		return false
 	}
-	q.queue = append(q.queue, j)
+	if len(queue) == 0 {
+		q.turns = append(q.turns, asker)
+	}
+	q.queues[asker] = append(queue, j)
 	select {
 	case q.wake <- struct{}{}:
 	default: // every worker is awake, or about to look
@@ -60,18 +71,23 @@ func (q *jobs) add(j job, self wire.ID) bool {
 	return true
 }
 
-func (q *jobs) next(self wire.ID) (job, bool) {
+func (q *jobs) next() (job, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.queue) == 0 {
+	if len(q.turns) == 0 {
 		return job{}, false
 	}
-	j := q.queue[0]
-	q.queue[0] = job{}
-	q.queue = q.queue[1:]
-	if j.foreign(self) {
-		q.asked--
+	asker := q.turns[0]
+	q.turns = q.turns[1:]
+	queue := q.queues[asker]
+	j := queue[0]
+	queue[0] = job{}
+	if len(queue) == 1 {
+		delete(q.queues, asker)
+		return j, true
 	}
+	q.queues[asker] = queue[1:]
+	q.turns = append(q.turns, asker)
 	return j, true
 }
 
@@ -83,7 +99,7 @@ func (n *Node) workJobs() {
 		case <-n.ctx.Done():
 			return
 		}
-		for j, ok := n.jobs.next(n.self); ok && n.ctx.Err() == nil; j, ok = n.jobs.next(n.self) {
+		for j, ok := n.jobs.next(); ok && n.ctx.Err() == nil; j, ok = n.jobs.next() {
 			n.do(j)
 		}
 	}

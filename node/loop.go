@@ -208,8 +208,8 @@ func (l *loop) do(a ring.Action, source net.Addr) {
 	case ring.SaveView:
 		n.state.add(func(s *state) { s.view, s.hasView = a.Rows, true })
 	case ring.Answer, ring.SendOffer, ring.Scan:
-		if !n.jobs.add(job{action: a}, n.self) {
-			n.refused.add("", "too many requests at once")
+		if j := (job{action: a}); !n.jobs.add(j, n.self) {
+			n.refused.add(n.members.book().name(j.asker(n.self)), "too many requests at once")
 		}
 	case ring.Pull:
 		n.startPull(a)
