@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -254,4 +256,97 @@ func TestListingThatDoesNotEndIsLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUploadBegunAgainEndsTheFirst: one number is one upload, one open file
+// and one place, however often it begins.
+func TestUploadBegunAgainEndsTheFirst(t *testing.T) {
+	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		in, c := b.insider(1)
+		for i := range 3 * maxUploads {
+			in.send(c, wire.Put{Upload: 7, Size: wire.SizeUnknown, Name: "f"})
+			in.send(c, wire.PutMore{})
+			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeMore {
+				t.Fatalf("upload %d: %+v, %v", i, msg, err)
+			}
+		}
+		// Two at once of one number, as over two links.
+		k := uploadKey{1, 7}
+		late, code := n.beginSegment(k, keys.Member{}, wire.Put{Upload: 7, Size: 1, Name: "f"})
+		other, _ := n.beginSegment(k, keys.Member{}, wire.Put{Upload: 7, Size: 1, Name: "f"})
+		if code != wire.CodeOK || other == nil {
+			t.Fatalf("code %d", code)
+		}
+		n.uploads.wait(k, other)
+		n.uploads.wait(k, late)
+		if names, err := b.disks[0].Mount().List("tmp"); err != nil || len(names) != 1 {
+			t.Errorf("open files: %q, %v; want one", names, err)
+		}
+		n.uploads.mu.Lock()
+		defer n.uploads.mu.Unlock()
+		if n.uploads.count[1] != 1 || n.uploads.all != 1 {
+			t.Errorf("%d uploads of the member are counted, %d of all; want one", n.uploads.count[1], n.uploads.all)
+		}
+	})
+}
+
+func TestUploadsAreBoundedInAll(t *testing.T) {
+	u := newUploads()
+	for i := range 2 * maxAllUploads {
+		if got, want := u.enter(wire.ID(i)), i < maxAllUploads; got != want {
+			t.Fatalf("upload %d of as many members: %v, want %v", i, got, want)
+		}
+	}
+	u.leave(0)
+	if !u.enter(1) {
+		t.Error("no place was given back")
+	}
+}
+
+// TestQuestionsOfOneMemberDoNotCrowdOutOthers: one who asks without end is
+// refused, and others have their turn between.
+func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
+	q := newJobs()
+	ask := func(from wire.ID) bool { return q.add(job{action: ring.Answer{To: from}}, 0) }
+	for i := range 2 * maxAsked {
+		if got, want := ask(1), i < maxAsked; got != want {
+			t.Fatalf("question %d: taken %v, want %v", i, got, want)
+		}
+	}
+	if !ask(2) || !ask(0) || !q.add(job{list: &wire.List{}, from: 3}, 0) {
+		t.Error("others are refused")
+	}
+	var order []wire.ID
+	for j, ok := q.next(); ok; j, ok = q.next() {
+		order = append(order, j.asker(0))
+	}
+	if want := []wire.ID{1, 2, 0, 3, 1, 1}; len(order) != maxAsked+3 || !slices.Equal(order[:6], want) {
+		t.Errorf("%d answers, the first to %v; want %v", len(order), order[:6], want)
+	}
+	if len(q.queues)+len(q.turns) != 0 {
+		t.Error("something is left")
+	}
+}
+
+// TestUploadThatHasNoRoomIsRefusedQuietly: anybody may name a size; it is
+// answered and counted, makes nobody full, and fills no log.
+func TestUploadThatHasNoRoomIsRefusedQuietly(t *testing.T) {
+	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		var lines bytes.Buffer
+		n.disk.log = slog.New(slog.NewTextHandler(&lines, nil))
+		b.room[0].Store(1 << 30)
+		for range 3 {
+			in, c := b.insider(1)
+			in.send(c, wire.Put{Upload: 7, Size: 1<<30 + 1, Name: "f", Holders: []wire.ID{0}})
+			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeFull {
+				t.Errorf("Put without room: %+v, %v; want CodeFull", msg, err)
+			}
+			c.Close()
+		}
+		if n.disk.health() != wire.Active || lines.Len() > 0 || refusedOf(t, n, "n1") != 3 {
+			t.Errorf("disk is %v, log %q, refused %d", n.disk.health(), lines.String(), refusedOf(t, n, "n1"))
+		}
+	})
 }

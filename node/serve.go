@@ -24,8 +24,10 @@ const (
 	replyTime   = 10 * time.Second
 	// uploadIdle is how long an upload waits for its next segment.
 	uploadIdle = 10 * time.Minute
-	// maxUploads is how many uploads of one member are under way at once.
-	maxUploads = 16
+	// maxUploads is how many uploads of one member are under way at once, and
+	// maxAllUploads of all of them: each is an open file.
+	maxUploads    = 8
+	maxAllUploads = 256
 	// copyBuffer is what is read from the disk and sealed at a time.
 	copyBuffer = 256 << 10
 )
@@ -166,6 +168,7 @@ type uploads struct {
 	mu      sync.Mutex
 	waiting map[uploadKey]*incoming
 	count   map[wire.ID]int
+	all     int // sum of count
 	closed  bool
 }
 
@@ -177,10 +180,11 @@ func newUploads() *uploads {
 func (u *uploads) enter(from wire.ID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed || u.count[from] >= maxUploads {
+	if u.closed || u.count[from] >= maxUploads || u.all >= maxAllUploads {
 		return false
 	}
 	u.count[from]++
+	u.all++
 	return true
 }
 
@@ -188,6 +192,7 @@ func (u *uploads) enter(from wire.ID) bool {
 func (u *uploads) leave(from wire.ID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.all--
 	if u.count[from]--; u.count[from] == 0 {
 		delete(u.count, from)
 	}
@@ -203,29 +208,47 @@ func (u *uploads) end(k uploadKey, in *incoming) {
 func (u *uploads) take(k uploadKey) *incoming {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return u.takeLocked(k)
+}
+
+func (u *uploads) takeLocked(k uploadKey) *incoming {
 	in := u.waiting[k]
 	if in == nil {
 		return nil
 	}
 	delete(u.waiting, k)
-	in.expiry.Stop() // if it runs already it finds nothing to take
+	in.expiry.Stop() // if it runs already it finds that it is too late
 	return in
 }
 
-// wait keeps an upload for its next segment.
+// wait keeps an upload for its next segment. One that waits under the same
+// number ends: its sender has begun again.
 func (u *uploads) wait(k uploadKey, in *incoming) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	old := u.takeLocked(k)
 	if u.closed {
-		in.writer.Abort()
-		return
+		old = in
+	} else {
+		u.waiting[k] = in
+		in.expiry = time.AfterFunc(uploadIdle, func() { u.expire(k, in) })
 	}
-	u.waiting[k] = in
-	in.expiry = time.AfterFunc(uploadIdle, func() {
-		if late := u.take(k); late != nil {
-			u.end(k, late)
-		}
-	})
+	u.mu.Unlock()
+	if old != nil {
+		u.end(k, old)
+	}
+}
+
+// expire ends in if it still waits.
+func (u *uploads) expire(k uploadKey, in *incoming) {
+	u.mu.Lock()
+	late := u.waiting[k] == in
+	if late {
+		delete(u.waiting, k)
+	}
+	u.mu.Unlock()
+	if late {
+		u.end(k, in)
+	}
 }
 
 // close ends those that wait. Nothing waits after it.
@@ -244,7 +267,7 @@ func (u *uploads) close() {
 // the link.
 func (n *Node) serveSegment(conn *crypto.Conn, peer keys.Member, m wire.Put) error {
 	k := uploadKey{peer.ID, m.Upload}
-	in, code := n.beginSegment(k, m)
+	in, code := n.beginSegment(k, peer, m)
 	if code != wire.CodeOK {
 		return n.refuseUpload(conn, peer, m, code)
 	}
@@ -265,7 +288,7 @@ func (n *Node) serveSegment(conn *crypto.Conn, peer keys.Member, m wire.Put) err
 }
 
 // beginSegment makes a new upload, or finds the one that goes on.
-func (n *Node) beginSegment(k uploadKey, m wire.Put) (*incoming, wire.Code) {
+func (n *Node) beginSegment(k uploadKey, peer keys.Member, m wire.Put) (*incoming, wire.Code) {
 	if m.Offset > 0 {
 		in := n.uploads.take(k)
 		if in == nil {
@@ -277,12 +300,20 @@ func (n *Node) beginSegment(k uploadKey, m wire.Put) (*incoming, wire.Code) {
 		}
 		return in, wire.CodeOK
 	}
-	if !n.uploads.enter(k.from) {
-		return nil, wire.CodeBusy
+	if old := n.uploads.take(k); old != nil {
+		n.uploads.end(k, old) // its sender has begun again
 	}
 	size := int64(-1)
 	if m.Size != wire.SizeUnknown {
 		size = int64(m.Size)
+		if code := n.disk.room(size); code != wire.CodeOK {
+			n.refused.add(peer.Name, "upload that has no room")
+			return nil, code
+		}
+	}
+	if !n.uploads.enter(k.from) {
+		n.refused.add(peer.Name, "too many uploads at once")
+		return nil, wire.CodeBusy
 	}
 	w, err := n.disk.Create(size)
 	if err != nil {

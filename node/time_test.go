@@ -249,23 +249,29 @@ func TestIdleTransferLinksEnd(t *testing.T) {
 	})
 }
 
+// insider is member i, who does not run, on a transfer link to node 0.
+func (b *bubble) insider(i int) (*insider, *crypto.Conn) {
+	b.t.Helper()
+	raw, err := b.net.dialFrom(b.addr(i))(b.t.Context(), "tcp", b.addr(0))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c, err := crypto.Dial(b.t.Context(), raw, &crypto.Config{
+		Secret: b.secrets[i], Ring: "test", Pings: crypto.NewPingTable(),
+		Info:    func() crypto.Info { return crypto.Info{Incarnation: 1} },
+		Publish: func(*crypto.Conn) error { return nil },
+	}, b.secrets[0].Public(), crypto.Transfer)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { c.Close() })
+	return &insider{t: b.t, secret: b.secrets[i]}, c
+}
+
 func TestAbandonedUploadIsForgotten(t *testing.T) {
 	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
 		t := b.t
-		in := &insider{t: t, secret: b.secrets[1]}
-		raw, err := b.net.dialFrom(b.addr(1))(t.Context(), "tcp", b.addr(0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := crypto.Dial(t.Context(), raw, &crypto.Config{
-			Secret: in.secret, Ring: "test", Pings: crypto.NewPingTable(),
-			Info:    func() crypto.Info { return crypto.Info{Incarnation: 1} },
-			Publish: func(*crypto.Conn) error { return nil },
-		}, b.secrets[0].Public(), crypto.Transfer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		in, c := b.insider(1)
 		for id := range uint64(maxUploads) {
 			in.send(c, wire.Put{Upload: id, Size: wire.SizeUnknown, Name: "f"})
 			in.send(c, wire.PutMore{})
