@@ -350,3 +350,60 @@ func TestUploadThatHasNoRoomIsRefusedQuietly(t *testing.T) {
 		}
 	})
 }
+
+// TestSlowTargetDoesNotSetTheSpeed: member 2 takes a chunk now and then; n1
+// does not wait for it much longer than lagTime.
+func TestSlowTargetDoesNotSetTheSpeed(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		b.hung(2, func(c *crypto.Conn) {
+			if c.Kind() != crypto.Transfer {
+				requests(c, nil)
+				return
+			}
+			buf := make([]byte, chunkSize)
+			for err := error(nil); err == nil || errors.Is(err, crypto.ErrMessage); {
+				if _, err = c.Read(buf); errors.Is(err, crypto.ErrMessage) {
+					_, err = readMessage(c)
+				}
+				time.Sleep(2 * time.Second)
+			}
+		})
+		a := uploadTo(1, 2)
+		u := n.newUpload(t.Context(), a, "f", -1)
+		began := time.Now()
+		hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 40<<20)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _ := n.sealed(a, "f", hash, PutOptions{})
+		u.finish(&m)
+		if d := time.Since(began); d < lagTime || d > 6*lagTime {
+			t.Errorf("the put took %v with a slow target, want about %v", d, lagTime)
+		}
+		if got, err := b.nodes[1].disk.look(b.roster.Space, "f"); err != nil || len(got) != 1 {
+			t.Errorf("n1 has %v, %v; want the file", got, err)
+		}
+		time.Sleep(time.Minute) // the slow one finds its link closed
+	})
+}
+
+// TestTargetThatNeverAcksASmallFile keeps a put for ackTime and no longer.
+func TestTargetThatNeverAcksASmallFile(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		b.hung(2, func(c *crypto.Conn) { io.Copy(io.Discard, c) })
+		a := uploadTo(1, 2)
+		u := n.newUpload(t.Context(), a, "f", 3)
+		began := time.Now()
+		hash, err := u.stream(t.Context(), strings.NewReader("abc"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _ := n.sealed(a, "f", hash, PutOptions{})
+		u.finish(&m)
+		if d := time.Since(began); d > ackTime+time.Second {
+			t.Errorf("the put took %v, want %v", d, ackTime)
+		}
+	})
+}

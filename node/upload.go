@@ -26,11 +26,21 @@ const (
 	window = 16
 	// stallTime is how long a target may take no byte before it has failed.
 	stallTime = 30 * time.Second
+	// lagTime is how long a target may keep others waiting, the time that its
+	// bytes need at lagRate not counted, before it has failed: somebody stands in
+	// for it.
+	lagTime = 10 * time.Second
+	lagRate = 256 << 10 // bytes a second
+	// ackTime is how long a target may take to answer, besides the time that the
+	// bytes need that are under way to it, at most maxUnread at lagRate, and its
+	// disk.
+	ackTime   = 10 * time.Second
+	maxUnread = 4 << 20
 	// pauseTime is how long a link waits for bytes of the user before its
 	// segment ends: nobody at the other side waits for a slow keyboard.
 	pauseTime = 10 * time.Second
 	// syncRate is what a disk is trusted to sync at least, in bytes a second;
-	// stallTime comes on top.
+	// ackTime comes on top.
 	syncRate = 16 << 20
 )
 
@@ -59,8 +69,12 @@ var errNoTarget = errors.New("every peer that should store the file has failed")
 // target is one peer that is to store the file. Its goroutine ends when in is
 // closed, whatever became of the peer before.
 type target struct {
-	peer wire.ID
-	in   chan *chunk // window places: sending to it never waits
+	peer   wire.ID
+	in     chan *chunk // window places: sending to it never waits
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	ended  atomic.Bool   // it takes no more bytes
+	lag    time.Duration // of stream: how long it has kept others waiting
 
 	// Set before in is closed.
 	manifest wire.Manifest
@@ -81,8 +95,10 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 	}
 	for _, id := range a.To {
 		t := &target{peer: id, in: make(chan *chunk, window)}
+		t.ctx, t.cancel = context.WithCancelCause(ctx)
 		u.targets = append(u.targets, t)
 		u.ends.Go(func() {
+			defer t.cancel(nil)
 			if n.enter() {
 				u.run(ctx, t)
 				n.work.Done()
@@ -100,11 +116,9 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64)) (*blockHasher, error) {
 	hash := newBlockHasher()
 	for {
-		var c *chunk
-		select {
-		case c = <-u.free:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		c, err := u.chunk(ctx)
+		if err != nil {
+			return nil, err
 		}
 		if c == nil {
 			c = &chunk{data: make([]byte, chunkSize)}
@@ -127,12 +141,62 @@ func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64
 		c.refs.Store(int32(len(u.targets)))
 		for _, t := range u.targets {
 			t.in <- c
+			t.lag = max(0, t.lag-chunkSize*time.Second/lagRate)
 		}
 		if progress != nil {
 			progress(int64(hash.size))
 		}
 		if err != nil {
 			return hash, nil
+		}
+	}
+}
+
+// chunk returns the next one that is free, or nil if one is to be made. While it
+// waits it looks who keeps it waiting.
+func (u *upload) chunk(ctx context.Context) (*chunk, error) {
+	select {
+	case c := <-u.free:
+		return c, nil
+	default:
+	}
+	tick := time.NewTicker(lagTime / 20)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		var c *chunk
+		var free bool
+		select {
+		case c = <-u.free:
+			free = true
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		now := time.Now()
+		u.hurry(now.Sub(last))
+		if last = now; free {
+			return c, nil
+		}
+	}
+}
+
+// errLags says that a target was given up.
+var errLags = errors.New("takes the bytes too slowly while others wait")
+
+// hurry counts time that was waited against the targets that hold all chunks
+// while another peer has taken all that it was given, and gives up those that
+// lag too far behind. That this peer's own disk is faster than a network says
+// nothing.
+func (u *upload) hurry(waited time.Duration) {
+	idle := slices.ContainsFunc(u.targets, func(t *target) bool {
+		return t.peer != u.node.self && len(t.in) == 0 && !t.ended.Load()
+	})
+	for _, t := range u.targets {
+		if !idle || len(t.in) < window-1 { // one may be in its hands
+			continue
+		}
+		if t.lag += waited; t.lag > lagTime {
+			t.cancel(errLags)
 		}
 	}
 }
@@ -182,13 +246,19 @@ func (u *upload) run(ctx context.Context, t *target) {
 	var ack wire.PutAck
 	var err error
 	if t.peer == u.node.self {
-		ack, err = u.store(ctx, t)
+		ack, err = u.store(t.ctx, t)
 	} else {
-		ack, err = u.send(ctx, t)
+		ack, err = u.send(t.ctx, t)
 	}
+	t.ended.Store(true)
 	if err != nil {
 		ack = wire.PutAck{Code: wire.CodeBusy}
-		u.node.log.Warn("upload", "peer", u.node.members.book().name(t.peer), "error", err)
+		if context.Cause(t.ctx) == errLags {
+			err = errLags
+		}
+		if ctx.Err() == nil { // else its user has given the put up
+			u.node.log.Warn("upload", "peer", u.node.members.book().name(t.peer), "error", err)
+		}
 	}
 	if len(ack.Rows)+len(ack.Votes) > 0 {
 		rows, verr := u.node.verify.message(u.node.members.book(), wire.Rows{Rows: ack.Rows, Votes: ack.Votes})
@@ -399,13 +469,14 @@ func (u *upload) broken(s *segment, err error) ackOrError {
 	return ackOrError{err: err}
 }
 
-// close ends a segment with m and waits for its ack, extra longer than for a
-// write.
+// close ends a segment with m and waits for its ack, extra longer than the bytes
+// need.
 func (u *upload) close(s *segment, m wire.Message, extra time.Duration) ackOrError {
 	if err := writeMessage(s.link.Conn, m); err != nil {
 		return u.broken(s, err)
 	}
-	s.link.SetReadDeadline(time.Now().Add(stallTime + extra))
+	unread := time.Duration(min(s.size, maxUnread)) * time.Second / lagRate
+	s.link.SetReadDeadline(time.Now().Add(ackTime + unread + extra))
 	answer := <-s.ack
 	if _, last := m.(wire.PutEnd); answer.err != nil || !last && answer.ack.Code != wire.CodeMore || !s.stop() {
 		u.drop(s)
