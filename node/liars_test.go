@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -334,8 +335,6 @@ func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
 func TestUploadThatHasNoRoomIsRefusedQuietly(t *testing.T) {
 	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
 		t, n := b.t, b.nodes[0]
-		var lines bytes.Buffer
-		n.disk.log = slog.New(slog.NewTextHandler(&lines, nil))
 		b.room[0].Store(1 << 30)
 		for range 3 {
 			in, c := b.insider(1)
@@ -345,8 +344,9 @@ func TestUploadThatHasNoRoomIsRefusedQuietly(t *testing.T) {
 			}
 			c.Close()
 		}
-		if n.disk.health() != wire.Active || lines.Len() > 0 || refusedOf(t, n, "n1") != 3 {
-			t.Errorf("disk is %v, log %q, refused %d", n.disk.health(), lines.String(), refusedOf(t, n, "n1"))
+		errs := b.logged.lines("level=ERROR")
+		if n.disk.health() != wire.Active || len(errs) > 0 || refusedOf(t, n, "n1") != 3 {
+			t.Errorf("disk is %v, log %q, refused %d", n.disk.health(), errs, refusedOf(t, n, "n1"))
 		}
 	})
 }
@@ -404,6 +404,38 @@ func TestTargetThatNeverAcksASmallFile(t *testing.T) {
 		u.finish(&m)
 		if d := time.Since(began); d > ackTime+time.Second {
 			t.Errorf("the put took %v, want %v", d, ackTime)
+		}
+	})
+}
+
+// TestRefusalNamesAMemberOrASource and never nobody.
+func TestRefusalNamesAMemberOrASource(t *testing.T) {
+	var lines bytes.Buffer
+	r := newRefusals(slog.New(slog.NewTextHandler(&lines, nil)))
+	r.add("n1", "a")
+	r.stranger(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5}, "b")
+	text := lines.String()
+	if !strings.Contains(text, "peer=n1 cause=a") || !strings.Contains(text, "source=192.0.2.1:5 cause=b") || strings.Contains(text, `peer=""`) {
+		t.Errorf("log: %s", text)
+	}
+}
+
+// TestPutThatItsUserEndsIsNoWarning: nothing is wrong with any peer.
+func TestPutThatItsUserEndsIsNoWarning(t *testing.T) {
+	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		go func() {
+			w.Write(bytesOf(1, 2*chunkSize))
+			cancel()
+			w.CloseWithError(context.Canceled)
+		}()
+		if _, err := n.Put(ctx, "f", r, PutOptions{Size: -1}); !errors.Is(err, context.Canceled) {
+			t.Errorf("Put: %v, want context.Canceled", err)
+		}
+		if lines := b.logged.lines("msg=upload"); len(lines) > 0 {
+			t.Errorf("log: %q", lines)
 		}
 	})
 }

@@ -193,7 +193,7 @@ func newNode(c Config, b *book) *Node {
 		Pings:   n.pings,
 		Publish: n.members.publish,
 		Known:   n.addresses.has,
-		Refused: func(net.Addr, error) { n.refused.add("", "connection that opened no link") },
+		Refused: func(source net.Addr, _ error) { n.refused.stranger(source, "connection that opened no link") },
 	}
 	return n
 }

@@ -39,7 +39,7 @@ func (n *Node) readPings() {
 		}
 		noise, body, ok := n.pings.Open(buf[:size], time.Now())
 		if !ok {
-			n.refused.add("", "datagram of no session")
+			n.refused.stranger(source, "datagram of no session")
 			continue
 		}
 		member, ok := n.members.book().member(noise)

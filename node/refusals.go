@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -29,12 +30,19 @@ func newRefusals(log *slog.Logger) *refusals {
 	return &refusals{log: log, counts: make(map[refusalKey]uint64), logged: make(map[string]time.Time)}
 }
 
-// add counts one; peer is "" for a stranger. cause is a constant of this
-// program, never text from outside.
+// add counts one of a member. cause is a constant of this program, never text
+// from outside.
 func (r *refusals) add(peer, cause string) {
-	count, due := r.count(refusalKey{peer, cause}, time.Now())
-	if due {
+	if count, due := r.count(refusalKey{peer, cause}, time.Now()); due {
 		r.log.Warn("refused", "peer", peer, "cause", cause, "count", count)
+	}
+}
+
+// stranger counts one of somebody who has not said who it is; the log alone
+// names the address, of which there are too many to count.
+func (r *refusals) stranger(source net.Addr, cause string) {
+	if count, due := r.count(refusalKey{"", cause}, time.Now()); due {
+		r.log.Warn("refused", "source", source.String(), "cause", cause, "count", count)
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -30,6 +32,32 @@ type bubble struct {
 	room    []*atomic.Int64       // bytes free on each
 	broken  atomic.Pointer[error] // what opening a version fails with, on all
 	nodes   []*Node
+	logged  logged // by all
+}
+
+// logged keeps what is logged, to be read when nothing more comes.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// lines returns those that contain what.
+func (l *logged) lines(what string) (found []string) {
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, what) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // roomFS is a disk whose free space the test decides, and whether it can open
@@ -89,7 +117,7 @@ func (b *bubble) start(i int) {
 	b.t.Helper()
 	l, p := b.net.listen(b.addr(i))
 	n, err := open(Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
-		Dial: b.net.dialFrom(b.addr(i)), Logger: testLogger(i)}, roomFS{b.disks[i].Mount(), b.room[i], &b.broken})
+		Dial: b.net.dialFrom(b.addr(i)), Logger: slog.New(slog.NewTextHandler(&b.logged, nil))}, roomFS{b.disks[i].Mount(), b.room[i], &b.broken})
 	if err != nil {
 		b.t.Fatal(err)
 	}
