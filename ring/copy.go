@@ -46,6 +46,7 @@ type copier struct {
 	interval time.Duration
 
 	stamps []stamp   // by member index, of the last complete pass
+	seen   []stamp   // what the last pass that began took them for
 	near   []wire.ID // whom it settled, or had before
 	due    Time      // when the next pass may begin
 	wanted bool      // a pass is
@@ -126,24 +127,31 @@ func goesOn(i wire.Incarnation, was wire.State, j wire.Incarnation, is wire.Stat
 }
 
 // changed notes that the view has, and whether that asks for a pass.
-func (c *copier) changed(now Time, v *view) {
-	is := stampsOf(v)
-	base := c.stamps
-	if c.pass != nil {
-		base = c.pass.stamps
+func (c *copier) changed(now Time, v *view, o *outbox) {
+	if !slices.Equal(c.seen, stampsOf(v)) {
+		c.want(now + Time(c.interval/20))
 	}
-	if slices.Equal(base, is) {
+	if c.pass == nil {
 		return
 	}
-	if !c.wanted {
-		c.wanted, c.due = true, now+Time(c.interval/20)
+	// Who is no longer in the ring is not waited for.
+	n := len(c.pass.offers)
+	c.pass.offers = slices.DeleteFunc(c.pass.offers, func(f offered) bool {
+		away := !v.member(f.peer).inRing
+		if away {
+			c.fail(f.peer)
+		}
+		return away
+	})
+	if len(c.pass.offers) < n {
+		c.advance(now, v, o)
 	}
 }
 
 // reset forgets what was given to whom: the roster has changed, or this peer
 // leaves and wants to hear it from everybody.
 func (c *copier) reset(now Time) {
-	c.stamps, c.pass = nil, nil
+	c.stamps, c.seen, c.pass = nil, nil, nil
 	c.wanted, c.due = true, now
 }
 
@@ -153,8 +161,8 @@ func (c *copier) step(now Time, v *view, o *outbox) {
 		return
 	}
 	if c.wanted && now >= c.due && c.pass == nil {
-		c.wanted = false
-		c.pass = &pass{stamps: stampsOf(v), more: true}
+		c.wanted, c.seen = false, stampsOf(v)
+		c.pass = &pass{stamps: slices.Clone(c.seen), more: true}
 		c.advance(now, v, o)
 	}
 	if p := c.pass; p != nil && len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
@@ -194,7 +202,7 @@ func (c *copier) scanned(now Time, e Scanned, v *view, o *outbox) {
 	}
 	if e.Failed { // what this peer can't read it may still have to give
 		c.pass = nil
-		c.retry(now)
+		c.retry(now, v)
 		return
 	}
 	p.asked, p.batch = false, e.Versions
@@ -307,9 +315,20 @@ func (c *copier) rest(now Time, id wire.ID) {
 	c.fail(id)
 }
 
-// retry has another pass after a wait that doubles as long as passes fail.
-func (c *copier) retry(now Time) {
-	c.wanted, c.due = true, now+Time(c.interval)<<min(c.failures, backoffs)
+// want has a pass at due, if none is to be before.
+func (c *copier) want(due Time) {
+	if !c.wanted || due < c.due {
+		c.wanted, c.due = true, due
+	}
+}
+
+// retry has another pass after a wait that doubles as long as passes fail,
+// unless this peer is only waiting to leave.
+func (c *copier) retry(now Time, v *view) {
+	if v.members[v.me].row.State == wire.Leaving {
+		c.failures = 0
+	}
+	c.want(now + Time(c.interval)<<min(c.failures, backoffs))
 	c.failures++
 }
 
@@ -371,11 +390,11 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 	}
 	c.stamps, c.near, c.pass, c.failed, c.holding = p.stamps, near, nil, p.failed, p.skipped
 	if len(p.failed) > 0 || p.skipped && v.members[v.me].row.State == wire.Leaving {
-		c.retry(now)
+		c.retry(now, v)
 	} else {
 		c.failures = 0
 	}
-	c.changed(now, v)
+	c.changed(now, v, o)
 }
 
 // done reports whether everything that this peer holds is on all home holders

@@ -57,6 +57,19 @@ func (w *world) pass(d time.Duration) []Action {
 	}
 }
 
+// TestWhoFallsSilentIsNotWaitedFor: an offer to a peer that is held
+// unreachable since keeps the others waiting no longer.
+func TestWhoFallsSilentIsNotWaitedFor(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	by := w.offers(t)
+	w.step(Received{30, wire.Confirmed{Req: by[30].Req}})
+	w.step(Received{40, wire.Confirmed{Req: by[40].Req}})
+	votes := wire.Rows{Votes: []wire.Vote{vote(30, 20, 1, wire.Unreachable, 1), vote(40, 20, 1, wire.Unreachable, 1)}}
+	if got := settledOf(w.step(Received{30, votes})); !got[30] || !got[40] || got[20] {
+		t.Errorf("settled %v, want 30 and 40 and not 20", got)
+	}
+}
+
 // settledOf returns who is told that it has everything.
 func settledOf(acts []Action) map[wire.ID]bool {
 	ids := map[wire.ID]bool{}
@@ -70,8 +83,8 @@ func settledOf(acts []Action) map[wire.ID]bool {
 	return ids
 }
 
-// offers begins a pass over one version of key 15, which all three hold, and
-// returns the offers by peer.
+// offers begins a pass over one version of key 15 and returns the offers by
+// peer: one to each other home holder.
 func (w *world) offers(t *testing.T) map[wire.ID]SendOffer {
 	t.Helper()
 	all := w.pass(time.Second)
@@ -86,8 +99,8 @@ func (w *world) offers(t *testing.T) map[wire.ID]SendOffer {
 			by[o.To] = o
 		}
 	}
-	if len(by) != 2 {
-		t.Fatalf("offered to %v, want two", by)
+	if want := min(len(w.view.members)-1, w.view.copies); len(by) != want {
+		t.Fatalf("offered to %v, want %d", by, want)
 	}
 	return by
 }
@@ -98,15 +111,10 @@ func TestOfferWithoutAnswerHoldsUpNobodyElse(t *testing.T) {
 	w := within(t, 20, 30)
 	by := w.offers(t)
 	w.step(Received{30, wire.Confirmed{Req: by[30].Req}})
-	if got := settledOf(w.pass(time.Duration(offerWait) / 2)); len(got) != 0 {
+	if got := settledOf(w.keepAlive(time.Duration(offerWait)/2, 20, 30)); len(got) != 0 {
 		t.Fatalf("settled %v while an offer is open", got)
 	}
-	var all []Action
-	for range 90 { // 20 is heard, or it would be held unreachable
-		w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1}})
-		w.step(Pinged{30, wire.Ping{Ack: true, Mine: 1}})
-		all = append(all, w.pass(time.Second)...)
-	}
+	all := w.keepAlive(90*time.Second, 20, 30)
 	if got := settledOf(all); !got[30] || got[20] {
 		t.Errorf("settled %v, want 30 alone", got)
 	}

@@ -695,7 +695,7 @@ func (r *Ring) follow(now Time, from int) {
 		r.view.changed = false
 		r.unsaved = true
 		r.console.step(r.view, &r.join, &r.out)
-		r.copies.changed(now, r.view)
+		r.copies.changed(now, r.view, &r.out)
 		if r.view.inRing() && r.detect.due == 0 {
 			r.detect.start(now)
 		}

@@ -243,6 +243,9 @@ func (w *World) checkLeaves() error {
 		if op.Kind != LeaveOp || op.Lost || !op.process.leaving {
 			continue
 		}
+		if op.Ended && op.Result.Outcome == ring.Succeeded {
+			continue // it is saying so to the others, and ends
+		}
 		if op.Result.Outcome != ring.StillHolding || len(op.Result.Silent) == 0 {
 			return fmt.Errorf("%v still runs: ended %v, outcome %v, silent %v",
 				op.Host, op.Ended, op.Result.Outcome, op.Result.Silent)
