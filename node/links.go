@@ -221,10 +221,11 @@ func (l *links) fate(p *pair, k *link, fate crypto.Fate) {
 		p.carry = k
 		p.others = slices.DeleteFunc(p.others, func(o *link) bool { return o == k })
 		return
-	case crypto.Finish:
+	case crypto.Finish, crypto.Shut:
+		// Of a link to be shut the process at the other end may be gone; but an
+		// incarnation rises within a process, too. What is queued is still
+		// sent, and the link ends at endTime at the latest.
 		k.finish()
-	case crypto.Shut:
-		k.conn.Close() // its reader ends with this and reports
 		k.finish()
 	}
 	if !slices.Contains(p.others, k) {

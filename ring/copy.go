@@ -31,7 +31,7 @@ const (
 	// offerWait is how long an offer may go without an answer: a peer that
 	// never gives one must not keep the others from being settled. A pull that
 	// takes longer goes on, and the next pass finds what it brought.
-	offerWait = Time(time.Minute)
+	offerWait = Time(20 * time.Second)
 )
 
 // copier is the one loop that moves versions, for join, leave, return and

@@ -188,8 +188,8 @@ func TestWhoDoesNotAnswerOffersRests(t *testing.T) {
 			}
 		}
 	}
-	if offers[20] == 0 || offers[20] > 4 {
-		t.Errorf("offered %d times to who never answers in 240 intervals, want at most 4", offers[20])
+	if offers[20] == 0 || offers[20] > 6 {
+		t.Errorf("offered %d times to who never answers in 240 intervals, want at most 6", offers[20])
 	}
 	if offers[30] == 0 {
 		t.Error("nothing was offered to who answers")
