@@ -340,9 +340,16 @@ func (c *copier) fail(id wire.ID) {
 	}
 }
 
-// linked settles id once more when it was before the last link fell: that may
-// not have arrived.
+// linked says once more, over a new link, what may not have arrived over the
+// one before: an offer that is not answered, and that id is settled.
 func (c *copier) linked(id wire.ID, v *view, o *outbox) {
+	if c.pass != nil {
+		for _, f := range c.pass.offers {
+			if f.peer == id {
+				o.do(SendOffer{To: id, Req: f.req, Version: f.version})
+			}
+		}
+	}
 	i := v.index[id]
 	if len(c.stamps) != len(v.members) || slices.Contains(c.near, id) || !slices.Contains(v.takers(), id) {
 		return
@@ -354,17 +361,26 @@ func (c *copier) linked(id wire.ID, v *view, o *outbox) {
 }
 
 // lost notes that the link with id fell: what was offered over it is not
-// answered, and who offered over it waits no more.
+// answered. Who offered something here still gets its answer: its own end of
+// the link may have been replaced without a gap.
 func (c *copier) lost(now Time, id wire.ID, v *view, o *outbox) {
 	c.near = slices.DeleteFunc(c.near, func(p wire.ID) bool { return p == id })
-	if c.pass != nil {
-		n := len(c.pass.offers)
-		c.pass.offers = slices.DeleteFunc(c.pass.offers, func(f offered) bool { return f.peer == id })
-		if len(c.pass.offers) < n {
-			c.fail(id)
-			c.advance(now, v, o)
-		}
+	if c.pass == nil {
+		return
 	}
+	n := len(c.pass.offers)
+	c.pass.offers = slices.DeleteFunc(c.pass.offers, func(f offered) bool { return f.peer == id })
+	if len(c.pass.offers) < n {
+		c.fail(id)
+		c.advance(now, v, o)
+	}
+}
+
+// forget drops a member that the roster has taken out.
+func (c *copier) forget(id wire.ID) {
+	delete(c.settled, id)
+	delete(c.excused, id)
+	delete(c.resting, id)
 	for _, list := range [][]pull{c.pulls, c.queue} {
 		for i := range list {
 			list[i].waiters = slices.DeleteFunc(list[i].waiters, func(f offered) bool { return f.peer == id })

@@ -120,6 +120,24 @@ func TestOfferWithoutAnswerHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// TestOfferIsAnsweredOverANewLink: who offered may have replaced its end of a
+// link that fell here, and waits.
+func TestOfferIsAnsweredOverANewLink(t *testing.T) {
+	w := within(t, 20, 30)
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+	w.step(Received{20, wire.Offer{Req: 7, Source: 20, Manifest: m}})
+	w.step(LinkDown{20})
+	w.step(LinkUp{20, 1})
+	for _, a := range w.step(Pulled{Version{15, m.Sum()}, wire.CodeOK}) {
+		if s, ok := a.(Send); ok && s.To == 20 {
+			if c, ok := s.Msg.(wire.Confirmed); ok && c == (wire.Confirmed{Req: 7}) {
+				return
+			}
+		}
+	}
+	t.Error("the offer was not answered")
+}
+
 // TestForbiddenOfferIsFinal: a version whose writer the other's roster does
 // not have is not offered again and again, and does not keep it from being
 // settled.

@@ -571,9 +571,7 @@ func (r *Ring) forget(id wire.ID) {
 	delete(r.spread.told, id)
 	delete(r.join.refused, id)
 	delete(r.console.was, id)
-	delete(r.copies.settled, id)
-	delete(r.copies.excused, id)
-	delete(r.copies.resting, id)
+	r.copies.forget(id)
 }
 
 // stop leaves the ring and keeps the data here.
