@@ -69,7 +69,7 @@ func TestHearsayIsSeldomRefuted(t *testing.T) {
 		for _, a := range w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: w.own.spoken}}) {
 			if p, ok := a.(Persist); ok {
 				persists++
-				w.step(Persisted{p.Incarnation})
+				w.step(Persisted(p))
 			}
 		}
 	}
@@ -94,7 +94,7 @@ func TestWhoSettlesNobodyIsNotWaitedForForEver(t *testing.T) {
 			case Scan:
 				w.step(Scanned{Scan: a.Scan})
 			case Persist:
-				w.step(Persisted{a.Incarnation})
+				w.step(Persisted(a))
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func TestWhoDoesNotAnswerOffersRests(t *testing.T) {
 					}
 				}
 			case Persist:
-				w.step(Persisted{a.Incarnation})
+				w.step(Persisted(a))
 			}
 		}
 	}

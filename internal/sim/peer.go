@@ -333,7 +333,7 @@ func (p *process) act(a ring.Action) {
 	case ring.Persist:
 		p.written(func() {
 			p.host.disk.incarnation = max(p.host.disk.incarnation, a.Incarnation)
-			p.step(ring.Persisted{Incarnation: a.Incarnation}, "")
+			p.step(ring.Persisted(a), "")
 		})
 	case ring.SaveView:
 		p.written(func() { p.host.disk.rows = a.Rows })
