@@ -19,6 +19,9 @@ const (
 	// take: one that offers what nobody can fetch must leave room for others.
 	share = 4
 
+	// maxWaiters is how many offers of one version by one member are answered.
+	maxWaiters = 4
+
 	// backoffs is how often the wait for whoever did not answer is doubled.
 	backoffs = 6
 
@@ -494,14 +497,23 @@ func (c *copier) offered(from wire.ID, m wire.Offer, v *view, o *outbox) {
 	c.fetch(o)
 }
 
-// wait adds who wants to hear how a pull ended. Of each peer only its last
-// offer is answered.
+// wait adds who wants to hear how a pull ended. Of each peer its last few
+// offers are answered: a walk and a fresh put may offer the same version.
 func (p *pull) wait(f offered) {
-	for i := range p.waiters {
-		if p.waiters[i].peer == f.peer {
-			p.waiters[i] = f
+	first, n := -1, 0
+	for i, w := range p.waiters {
+		if w.peer != f.peer {
+			continue
+		}
+		if w.req == f.req {
 			return
 		}
+		if n++; first < 0 {
+			first = i
+		}
+	}
+	if n >= maxWaiters {
+		p.waiters = slices.Delete(p.waiters, first, first+1)
 	}
 	p.waiters = append(p.waiters, f)
 }

@@ -146,9 +146,9 @@ func TestOneMembersOffersLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestSameOfferAgainIsOneWaiter: only the last of many offers of one version
-// by one member is answered.
-func TestSameOfferAgainIsOneWaiter(t *testing.T) {
+// TestSameOfferAgainAndAgain: of many offers of one version by one member the
+// last few are answered; of two, both.
+func TestSameOfferAgainAndAgain(t *testing.T) {
 	w := within(t, 20, 30)
 	m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
 	for i := range 1000 {
@@ -162,8 +162,22 @@ func TestSameOfferAgainIsOneWaiter(t *testing.T) {
 			}
 		}
 	}
-	if len(answers) != 1 || answers[0] != 1000 {
-		t.Errorf("answered %v, want 1000 alone", answers)
+	if len(answers) != maxWaiters || answers[maxWaiters-1] != 1000 {
+		t.Errorf("answered %v, want the last %d", answers, maxWaiters)
+	}
+	two := wire.Manifest{Name: "0015", Version: 2, Writer: 20, Size: 9}
+	w.step(Received{20, wire.Offer{Req: 2001, Source: 20, Manifest: two}})
+	w.step(Received{20, wire.Offer{Req: 2002, Source: 20, Manifest: two}})
+	answered := 0
+	for _, a := range w.step(Pulled{Version{15, two.Sum()}, wire.CodeOK}) {
+		if s, ok := a.(Send); ok {
+			if _, ok := s.Msg.(wire.Confirmed); ok {
+				answered++
+			}
+		}
+	}
+	if answered != 2 {
+		t.Errorf("%d of two offers of one version were answered", answered)
 	}
 }
 
