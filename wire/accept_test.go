@@ -16,7 +16,7 @@ import (
 // a list, <=N eight bytes, and a word a rule; | parts alternatives.
 var rules = map[string]string{
 	"row":      "2 8 1-7 16 64",
-	"vote":     "2 2 8 1-2 8 64",
+	"vote":     "2 2 8 1-4 8 64",
 	"manifest": "name version 2 2 0-0 mode 8 8 <=1099511627776 nonzero 64 | name version 2 2 1-1 mode 8 8 <=0 zero 64",
 	"size":     "<=1099511627776 | unknown",
 
@@ -40,6 +40,9 @@ var rules = map[string]string{
 	"33": "2000*32",
 	"34": "8 32 <=1099511627776 <=67108864",
 	"35": "refusal",
+	"36": "0-1 512",
+	"37": "4 2",
+	"38": "4 0-1",
 
 	"ping": "1-2 0-2 0-0 0-0 8 8 8 8 8 16 8",
 }

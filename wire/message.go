@@ -50,6 +50,9 @@ const (
 	TypeBlockList
 	TypeGet
 	TypeFail
+	TypeBuckets
+	TypePingReq
+	TypePingReqAck
 )
 
 var typeNames = [...]string{
@@ -58,6 +61,7 @@ var typeNames = [...]string{
 	TypeSettled: "Settled", TypeList: "List", TypeListed: "Listed",
 	TypePut: "Put", TypePutMore: "PutMore", TypePutEnd: "PutEnd", TypePutAck: "PutAck",
 	TypeBlocks: "Blocks", TypeBlockList: "BlockList", TypeGet: "Get", TypeFail: "Fail",
+	TypeBuckets: "Buckets", TypePingReq: "PingReq", TypePingReqAck: "PingReqAck",
 }
 
 // String is the name of the message's struct.
@@ -135,6 +139,12 @@ func (d *decoder) message(t Type) Message {
 		return d.get()
 	case TypeFail:
 		return Fail{d.code(CodeNotOwner)}
+	case TypeBuckets:
+		return d.buckets()
+	case TypePingReq:
+		return PingReq{d.u32(), ID(d.u16())}
+	case TypePingReqAck:
+		return PingReqAck{d.u32(), d.boolean()}
 	}
 	d.refuse(errors.New("unknown type"))
 	return nil

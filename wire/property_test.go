@@ -191,7 +191,7 @@ func (g generator) row() Row {
 func (g generator) vote() Vote {
 	v := Vote{
 		Observer: ID(g.Uint32()), Member: ID(g.Uint32()), Incarnation: Incarnation(g.Uint64()),
-		Verdict: Reachable + Verdict(g.IntN(int(Unreachable))), Sequence: g.Uint64(),
+		Verdict: Reachable + Verdict(g.IntN(int(Forgotten))), Sequence: g.Uint64(),
 	}
 	g.fill(v.Sig[:])
 	return v
@@ -284,6 +284,16 @@ func (g generator) message(typ Type) Message {
 		return Get{Pos(g.Uint64()), g.sum(), g.Uint64N(MaxSize + 1), g.Uint64N(MaxSegment + 1)}
 	case TypeFail:
 		return Fail{g.refusal()}
+	case TypeBuckets:
+		m := Buckets{Reply: g.coin()}
+		for i := range m.Sums {
+			g.fill(m.Sums[i][:])
+		}
+		return m
+	case TypePingReq:
+		return PingReq{g.Uint32(), g.id()}
+	case TypePingReqAck:
+		return PingReqAck{g.Uint32(), g.coin()}
 	}
 	panic("no generator for " + typ.String())
 }
