@@ -191,7 +191,7 @@ func (g generator) row() Row {
 func (g generator) vote() Vote {
 	v := Vote{
 		Observer: ID(g.Uint32()), Member: ID(g.Uint32()), Incarnation: Incarnation(g.Uint64()),
-		Verdict: Reachable + Verdict(g.IntN(int(Forgotten))), Sequence: g.Uint64(),
+		Verdict: Reachable + Verdict(g.IntN(int(Gone))), Sequence: g.Uint64(),
 	}
 	g.fill(v.Sig[:])
 	return v

@@ -78,8 +78,7 @@ type Verdict uint8
 const (
 	Reachable   Verdict = 1 + iota // withdraws an earlier verdict
 	Unreachable                    // fast, reversible, only reroutes
-	Gone                           // unreachable for the whole grace: its copies are made elsewhere
-	Forgotten                      // gone by the word of an operator, of whom there must be two
+	Gone                           // for the whole grace, or by an operator's word: its copies are made elsewhere
 )
 
 // Vote is what an observer says of a member, signed by the observer: 85
@@ -128,7 +127,7 @@ func (d *decoder) vote() Vote {
 		Observer:    ID(d.u16()),
 		Member:      ID(d.u16()),
 		Incarnation: Incarnation(d.u64()),
-		Verdict:     Verdict(d.oneOf("verdict", uint8(Reachable), uint8(Forgotten))),
+		Verdict:     Verdict(d.oneOf("verdict", uint8(Reachable), uint8(Gone))),
 		Sequence:    d.u64(),
 	}
 	d.fill(v.Sig[:])
