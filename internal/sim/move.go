@@ -95,7 +95,7 @@ func (p *process) upload(u ring.Upload) {
 	reading := time.Duration(float64(op.content.size) / float64(w.Config.Net.Rate) * float64(time.Second))
 	w.at(w.now+ring.Time(reading), p, func() {
 		op.Manifest = m
-		p.step(ring.Sealed{Op: u.Op, Manifest: m}, "")
+		p.step(ring.Sealed{Op: u.Op, Manifest: m}, nil)
 		for _, to := range u.To {
 			p.uploadTo(op, to, u.Holders, m)
 		}
@@ -136,10 +136,10 @@ func (p *process) uploadTo(op *Op, to wire.ID, holders []wire.ID, m wire.Manifes
 		}
 		ended = true
 		if rows := p.verified(wire.Rows{Rows: ack.Rows, Votes: ack.Votes}); len(rows.Rows)+len(rows.Votes) > 0 {
-			p.step(ring.Received{From: to, Msg: rows}, "")
+			p.step(ring.Received{From: to, Msg: rows}, nil)
 		}
 		kept := ack.Code == wire.CodeNotOwner
-		p.step(ring.Uploaded{Op: op.ID, Peer: to, Code: ack.Code, Kept: kept}, "")
+		p.step(ring.Uploaded{Op: op.ID, Peer: to, Code: ack.Code, Kept: kept}, nil)
 	}
 	lost := func() { report(wire.PutAck{Code: wire.CodeBusy}) }
 	if to == p.id {
@@ -194,7 +194,7 @@ func (p *process) commit(from *process, holders []wire.ID, m wire.Manifest, ack 
 			Holders: slices.Clone(holders),
 			Roster:  from.host.roster.Digest,
 			Code:    code,
-		}, "")
+		}, nil)
 	})
 }
 
@@ -243,7 +243,7 @@ func (p *process) sendAck(to *process, ack wire.PutAck, report func(wire.PutAck)
 // pull has a version on this disk, from another peer's if need be.
 func (p *process) pull(a ring.Pull) {
 	v := p.world.version(a.Manifest)
-	report := func(code wire.Code) { p.step(ring.Pulled{Version: v, Code: code}, "") }
+	report := func(code wire.Code) { p.step(ring.Pulled{Version: v, Code: code}, nil) }
 	f, have := p.host.disk.files[v]
 	switch {
 	case p.synced[v] && have:
@@ -288,13 +288,13 @@ func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got
 		if q.host.lies.Corrupts {
 			f.blocks = wire.Sum{1}
 		}
-		q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sending}, "")
+		q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sending}, nil)
 		w.stream(q, p, int64(m.Size), func(ok bool) {
 			if !ok {
 				w.at(w.now, p, func() { done(q, wire.Sum{}, wire.CodeBusy) })
 				return
 			}
-			w.at(w.now, q, func() { q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sent}, "") })
+			w.at(w.now, q, func() { q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sent}, nil) })
 			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, f.blocks, wire.CodeOK) })
 		})
 	})
@@ -322,13 +322,13 @@ func (p *process) fetchFrom(op *Op, m wire.Manifest, sources []wire.ID) {
 		p.fetchFrom(op, m, rest)
 		return
 	}
-	p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Receiving}, "")
+	p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Receiving}, nil)
 	p.read(id, m, func(_ *process, got wire.Sum, code wire.Code) {
 		if code != wire.CodeOK || got != m.Blocks {
 			p.fetchFrom(op, m, rest)
 			return
 		}
-		p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Got}, "")
+		p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Got}, nil)
 		op.Source = id
 		p.finish(op, ring.Succeeded)
 	})

@@ -39,17 +39,36 @@ type end struct {
 	stall  ring.Time      // since when the oldest is held back; 0: it is not
 }
 
-// pings is one side of the ping sessions with a member.
-type pings struct {
-	remote *process
-	since  ring.Time // of the handshake
+// pair is what a process has with another member: the ring link and the ping
+// session.
+type pair struct {
+	end     *end      // nil: there is no link, nor a dial
+	dropped uint64    // number of the newest dial when a link was dropped
+	remote  *process  // of the ping session; nil: there has been none
+	since   ring.Time // of its handshake
+}
+
+// with returns what p has with a member.
+func (p *process) with(id wire.ID) *pair {
+	r := p.pairs[id]
+	if r == nil {
+		r = &pair{}
+		p.pairs[id] = r
+	}
+	return r
 }
 
 // Cut stops every byte from one member to another, or lets it pass again.
 // Cutting one way stops datagrams that way; links need both ways.
 func (w *World) Cut(from, to wire.ID, cut bool) {
-	w.logf("cut %v->%v %v", from, to, cut)
-	w.cuts[[2]wire.ID{from, to}] = cut
+	if w.Config.Log != nil {
+		w.logf("cut %v->%v %v", from, to, cut)
+	}
+	if cut {
+		w.cuts[[2]wire.ID{from, to}] = true
+	} else {
+		delete(w.cuts, [2]wire.ID{from, to})
+	}
 }
 
 // Split cuts every member of side from all the others, both ways.
@@ -73,10 +92,13 @@ func (w *World) Heal() {
 	clear(w.cuts)
 }
 
-// blocked says that no link can make progress between two members.
-func (w *World) blocked(a, b wire.ID) bool {
-	return w.cuts[[2]wire.ID{a, b}] || w.cuts[[2]wire.ID{b, a}]
+// cut says that nothing comes from one member to another.
+func (w *World) cut(from, to wire.ID) bool {
+	return len(w.cuts) > 0 && w.cuts[[2]wire.ID{from, to}]
 }
+
+// blocked says that no link can make progress between two members.
+func (w *World) blocked(a, b wire.ID) bool { return w.cut(a, b) || w.cut(b, a) }
 
 // flight is how long one datagram travels.
 func (w *World) flight() time.Duration {
@@ -95,39 +117,40 @@ func (w *World) segment() time.Duration {
 // sendPing carries a ping or ack as a datagram.
 func (p *process) sendPing(to wire.ID, ping wire.Ping) {
 	w := p.world
-	s, ok := p.pings[to]
-	if !ok || p.expired(to, s) {
+	r := p.pairs[to]
+	if r == nil || r.expired(w.now) {
 		w.Count.Unsealed++
 		return
 	}
 	w.Count.Datagrams++
-	body := ping.Append(nil)
 	copies := 1
 	if w.chance(w.Config.Net.Dup) {
 		w.Count.Doubled++
 		copies = 2
 	}
 	for range copies {
-		if w.cuts[[2]wire.ID{p.id, to}] || w.chance(w.Config.Net.Loss) {
+		if w.cut(p.id, to) || w.chance(w.Config.Net.Loss) {
 			w.Count.Lost++
 			continue
 		}
-		w.at(w.now+ring.Time(w.flight()), s.remote, func() { s.remote.openPing(p, body) })
+		e := w.queue.add(w.now+ring.Time(w.flight()), r.remote)
+		e.kind, e.from = datagram, p
+		ping.Append(e.ping[:0])
 	}
 }
 
-// expired says that a session's time is over. While the link is up, its
-// dialler replaces it, and with it the session, long before that.
-func (p *process) expired(id wire.ID, s pings) bool {
-	e := p.ends[id]
-	return (e == nil || !e.up) && span(p.world.now-s.since) > pingLife
+// expired says that there is no ping session, or its time is over. While the
+// link is up, its dialler replaces it, and with it the session, long before
+// that.
+func (r *pair) expired(now ring.Time) bool {
+	return r.remote == nil || (r.end == nil || !r.end.up) && span(now-r.since) > pingLife
 }
 
 // openPing takes a datagram of from: silence if no session of the two
 // processes opens it.
 func (p *process) openPing(from *process, body []byte) {
-	s, ok := p.pings[from.id]
-	if !ok || s.remote != from || p.expired(from.id, s) {
+	r := p.pairs[from.id]
+	if r == nil || r.remote != from || r.expired(p.world.now) {
 		p.world.Count.Unsealed++
 		return
 	}
@@ -135,18 +158,19 @@ func (p *process) openPing(from *process, body []byte) {
 	if err != nil {
 		panic("sim: internal error: " + err.Error())
 	}
-	p.step(ring.Pinged{From: from.id, Ping: ping}, string(body))
+	p.step(ring.Pinged{From: from.id, Ping: ping}, body)
 }
 
 // dial opens a link to a member unless there is one, or one is on its way.
 func (p *process) dial(to wire.ID) {
-	if p.ends[to] != nil {
+	r := p.with(to)
+	if r.end != nil {
 		return
 	}
 	w := p.world
 	w.links++
 	e := &end{dial: w.links, by: p.id}
-	p.ends[to] = e
+	r.end = e
 	w.at(w.now+ring.Time(dialTimeout), p, func() { p.giveUp(to, e) })
 	host := w.byID[to]
 	if host == nil {
@@ -166,7 +190,7 @@ func (p *process) dial(to wire.ID) {
 
 // giveUp ends a dial that is not up.
 func (p *process) giveUp(to wire.ID, e *end) {
-	if p.ends[to] == e && !e.up {
+	if p.with(to).end == e && !e.up {
 		p.drop(to)
 	}
 }
@@ -180,7 +204,7 @@ func (p *process) answer(from *process, e *end) {
 	}
 	said := p.host.disk.incarnation
 	w.at(w.now+ring.Time(w.segment()), from, func() {
-		if from.ends[p.id] != e || e.up || w.blocked(from.id, p.id) {
+		if from.with(p.id).end != e || e.up || w.blocked(from.id, p.id) {
 			return
 		}
 		dial, heard := e.dial, from.host.disk.incarnation
@@ -195,24 +219,25 @@ func (p *process) answer(from *process, e *end) {
 // once, the one that the lower id dialled stays, and the rings notice
 // nothing; of two processes of one member the later stays.
 func (p *process) confirm(from *process, dial uint64, said wire.Incarnation) {
-	e := p.ends[from.id]
+	r := p.with(from.id)
+	e := r.end
 	if e != nil && e.up {
 		switch {
 		case e.remote.number > from.number:
 			return
-		case e.remote == from && e.dial > from.dropped[p.id]:
+		case e.remote == from && e.dial > from.with(p.id).dropped:
 			if from.id <= e.by {
 				e.dial, e.by = dial, from.id
 			}
-			p.pings[from.id] = pings{from, p.world.now}
+			r.remote, r.since = from, p.world.now
 			return
 		}
 		p.drop(from.id)
-		e = p.ends[from.id]
+		e = r.end
 	}
 	if e == nil {
 		e = &end{}
-		p.ends[from.id] = e
+		r.end = e
 	}
 	e.dial, e.by = dial, from.id
 	p.up(e, from, said)
@@ -221,14 +246,15 @@ func (p *process) confirm(from *process, dial uint64, said wire.Incarnation) {
 // up tells the ring of a link and sends what waited for it.
 func (p *process) up(e *end, remote *process, said wire.Incarnation) {
 	e.up, e.remote = true, remote
-	p.pings[remote.id] = pings{remote, p.world.now}
+	r := p.with(remote.id)
+	r.remote, r.since = remote, p.world.now
 	waiting := e.out
 	e.out = nil
 	for _, m := range waiting {
 		p.transmit(e, m)
 	}
 	p.watch(e)
-	p.step(ring.LinkUp{Peer: remote.id, Incarnation: said}, "")
+	p.step(ring.LinkUp{Peer: remote.id, Incarnation: said}, nil)
 }
 
 // send gives a message to the link of a member, dialling it if need be.
@@ -236,10 +262,11 @@ func (p *process) send(to wire.ID, m wire.Message) {
 	if to == p.id {
 		panic("sim: the ring sends a message to itself")
 	}
-	if p.ends[to] == nil {
+	r := p.with(to)
+	if r.end == nil {
 		p.dial(to)
 	}
-	if e := p.ends[to]; e.up {
+	if e := r.end; e.up {
 		p.transmit(e, m)
 	} else {
 		e.out = append(e.out, m)
@@ -250,7 +277,13 @@ func (p *process) send(to wire.ID, m wire.Message) {
 func (p *process) transmit(e *end, m wire.Message) {
 	e.last = max(e.last, p.world.now+ring.Time(p.world.segment()))
 	e.out = append(e.out, m)
-	p.world.after(span(e.last-p.world.now), func() { p.arrive(e) })
+	p.world.arriving(p, e, e.last)
+}
+
+// arriving has a message of a link arrive at an instant.
+func (w *World) arriving(p *process, e *end, at ring.Time) {
+	v := w.queue.add(at, nil)
+	v.kind, v.from, v.link = segment, p, e
 }
 
 // arrive delivers the oldest message of an end, or holds it back while the
@@ -267,9 +300,18 @@ func (p *process) arrive(e *end) {
 	}
 	e.stall = 0
 	m := e.out[0]
-	e.out = e.out[1:]
-	body := m.Append(nil)
-	w.at(w.now, q, func() { q.receive(p, m.Type(), body) })
+	e.out[0] = nil
+	if e.out = e.out[1:]; len(e.out) == 0 {
+		e.out = nil
+	}
+	switch {
+	case q.paused:
+		body := m.Append(nil)
+		w.at(w.now, q, func() { q.receive(p, m.Type(), body) })
+	case !q.dead:
+		w.body = m.Append(w.body[:0])
+		q.receive(p, m.Type(), w.body)
+	}
 	if q.dead && !p.dead {
 		w.at(w.now+ring.Time(w.flight()), p, func() { p.reset(e) })
 	}
@@ -284,7 +326,7 @@ func (w *World) hold(p *process, e *end) {
 		e.stall = w.now
 	}
 	if span(w.now-e.stall) < linkTimeout {
-		w.after(retry, func() { p.arrive(e) })
+		w.arriving(p, e, w.now+ring.Time(retry))
 		return
 	}
 	w.at(w.now, p, func() { p.reset(e) })
@@ -294,7 +336,7 @@ func (w *World) hold(p *process, e *end) {
 func (p *process) watch(e *end) {
 	w := p.world
 	w.at(w.now+ring.Time(idleTimeout), p, func() {
-		if !e.up || p.ends[e.remote.id] != e {
+		if !e.up || p.with(e.remote.id).end != e {
 			return
 		}
 		if e.remote.dead || w.blocked(p.id, e.remote.id) {
@@ -308,7 +350,7 @@ func (p *process) watch(e *end) {
 // receive takes a message from a link. If this process has no such link it
 // resets the other side.
 func (p *process) receive(from *process, t wire.Type, body []byte) {
-	e := p.ends[from.id]
+	e := p.with(from.id).end
 	if e == nil || !e.up || e.remote != from {
 		p.world.fin(p, from, p.world.links)
 		return
@@ -323,7 +365,7 @@ func (p *process) receive(from *process, t wire.Type, body []byte) {
 
 // reset ends this side of a link, and tells the other when it can.
 func (p *process) reset(e *end) {
-	if e.up && p.ends[e.remote.id] == e {
+	if e.up && p.with(e.remote.id).end == e {
 		p.world.Count.Broken++
 		p.world.fin(p, e.remote, p.world.links)
 		p.drop(e.remote.id)
@@ -332,11 +374,10 @@ func (p *process) reset(e *end) {
 
 // drop forgets the link with a member and tells the ring.
 func (p *process) drop(id wire.ID) {
-	e := p.ends[id]
-	delete(p.ends, id)
-	e.out, e.up = nil, false
-	p.dropped[id] = p.world.links
-	p.step(ring.LinkDown{Peer: id}, "")
+	r := p.with(id)
+	r.end.out, r.end.up = nil, false
+	r.end, r.dropped = nil, p.world.links
+	p.step(ring.LinkDown{Peer: id}, nil)
 }
 
 // fin tells process q that p has no link with it that is older than the dial
@@ -349,7 +390,7 @@ func (w *World) fin(p, q *process, mark uint64) {
 			w.after(retry, func() { w.fin(p, q, mark) })
 		default:
 			w.at(w.now, q, func() {
-				if e := q.ends[p.id]; e != nil && e.up && e.remote == p && e.dial <= mark {
+				if e := q.with(p.id).end; e != nil && e.up && e.remote == p && e.dial <= mark {
 					q.drop(p.id)
 				}
 			})
@@ -359,13 +400,13 @@ func (w *World) fin(p, q *process, mark uint64) {
 
 // hangup ends a link after what is on its way.
 func (p *process) hangup(id wire.ID) {
-	e := p.ends[id]
+	e := p.with(id).end
 	if e == nil {
 		return
 	}
 	w := p.world
 	w.at(max(w.now, e.last), p, func() {
-		if p.ends[id] == e {
+		if p.with(id).end == e {
 			if e.up {
 				w.fin(p, e.remote, w.links)
 			}

@@ -53,7 +53,7 @@ func (w *World) begin(id wire.ID, kind Kind, name string, event func(*Op) ring.E
 	p.lastOp++
 	op.ID, op.process = p.lastOp, p
 	p.ops[op.ID] = op
-	w.at(w.now, p, func() { p.step(event(op), "") })
+	w.at(w.now, p, func() { p.step(event(op), nil) })
 	return op
 }
 

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"regexp"
@@ -19,7 +18,7 @@ type Host struct {
 	Failed  error     // why the last process that ended by itself did
 
 	world   *World
-	roster  ring.Roster
+	roster  roster
 	disk    disk
 	process *process  // nil: none runs
 	started int       // processes so far
@@ -73,12 +72,10 @@ type process struct {
 	leaving bool // for good
 	paused  bool
 	resumed ring.Time // from the last pause
-	inbox   []func()  // what came while it was paused
+	inbox   []event   // what came while it was paused
 	actions []ring.Action
 
-	ends    map[wire.ID]*end
-	dropped map[wire.ID]uint64 // number of the newest dial when a link was dropped
-	pings   map[wire.ID]pings
+	pairs map[wire.ID]*pair // links and sessions with others
 
 	synced map[ring.Version]bool // by this run
 	serves map[uint64]func(wire.PutAck)
@@ -102,16 +99,14 @@ func (w *World) Start(id wire.ID, contact ...wire.ID) {
 	h.started++
 	p := &process{
 		id: id, number: h.started, world: w, host: h, wake: never,
-		ends:    make(map[wire.ID]*end),
-		dropped: make(map[wire.ID]uint64),
-		pings:   make(map[wire.ID]pings),
-		synced:  make(map[ring.Version]bool),
-		serves:  make(map[uint64]func(wire.PutAck)),
-		ops:     make(map[ring.Op]*Op),
+		pairs:  make(map[wire.ID]*pair),
+		synced: make(map[ring.Version]bool),
+		serves: make(map[uint64]func(wire.PutAck)),
+		ops:    make(map[ring.Op]*Op),
 	}
 	c := ring.Config{
 		Self:        id,
-		Roster:      h.roster,
+		Roster:      h.roster.Roster,
 		Store:       h.disk.store,
 		Incarnation: h.disk.incarnation,
 		Saved:       slices.Clone(h.disk.rows),
@@ -123,7 +118,7 @@ func (w *World) Start(id wire.ID, contact ...wire.ID) {
 	}
 	p.ring = ring.New(c)
 	h.process = p
-	w.at(w.now, p, func() { p.step(ring.Tick{}, "") })
+	w.at(w.now, p, func() { p.step(ring.Tick{}, nil) })
 }
 
 // StartAll runs every member of ids, or everybody.
@@ -164,8 +159,8 @@ func (w *World) end(h *Host) {
 	if h.dark {
 		return
 	}
-	for _, id := range sortedKeys(p.ends) {
-		if e := p.ends[id]; e.up {
+	for _, id := range sortedKeys(p.pairs) {
+		if e := p.pairs[id].end; e != nil && e.up {
 			w.at(e.last, nil, func() { w.fin(p, e.remote, w.links) })
 		}
 	}
@@ -188,8 +183,8 @@ func (w *World) Resume(id wire.ID) {
 	}
 	w.logf("[%v] resumed", id)
 	p.paused, p.resumed = false, w.now
-	for _, do := range p.inbox {
-		w.at(w.now, p, do)
+	for _, e := range p.inbox {
+		*w.queue.add(w.now, p) = e
 	}
 	p.inbox = nil
 }
@@ -199,7 +194,7 @@ func (w *World) SetDisk(id wire.ID, state wire.State) {
 	h := w.byID[id]
 	h.disk.state = state
 	if p := h.process; p != nil {
-		w.at(w.now, p, func() { p.step(ring.DiskChanged{State: state}, "") })
+		w.at(w.now, p, func() { p.step(ring.DiskChanged{State: state}, nil) })
 	}
 }
 
@@ -219,15 +214,15 @@ func (w *World) SetRoster(id wire.ID, serial uint64, members []ring.Member) {
 	h := w.byID[id]
 	h.roster = w.roster(members, serial)
 	if p := h.process; p != nil {
-		r := h.roster
-		w.at(w.now, p, func() { p.step(ring.RosterChanged{Roster: r}, "") })
+		r := h.roster.Roster
+		w.at(w.now, p, func() { p.step(ring.RosterChanged{Roster: r}, nil) })
 	}
 }
 
 // Stop asks a process to end, as SIGTERM does.
 func (w *World) Stop(id wire.ID) {
 	if p := w.byID[id].process; p != nil {
-		w.at(w.now, p, func() { p.step(ring.Stop{}, "") })
+		w.at(w.now, p, func() { p.step(ring.Stop{}, nil) })
 	}
 }
 
@@ -251,13 +246,11 @@ func (h *Host) Holds(v ring.Version) bool {
 }
 
 // knows says whether a member is in the host's roster.
-func (h *Host) knows(id wire.ID) bool {
-	return slices.ContainsFunc(h.roster.Members, func(m ring.Member) bool { return m.ID == id })
-}
+func (h *Host) knows(id wire.ID) bool { return h.roster.has[id] }
 
 // step gives the ring one event and does what it asks for. body, if any, is
 // what the event came as.
-func (p *process) step(ev ring.Event, body string) {
+func (p *process) step(ev ring.Event, body []byte) {
 	if p.dead {
 		return
 	}
@@ -266,10 +259,14 @@ func (p *process) step(ev ring.Event, body string) {
 	}
 	w := p.world
 	w.Count.Steps++
-	if body == "" {
-		body = fmt.Sprintf("%T%v", ev, ev)
+	w.mixAt(p.id)
+	switch _, tick := ev.(ring.Tick); {
+	case tick:
+	case body != nil:
+		w.mixBytes(body)
+	default:
+		w.mixBytes(fmt.Appendf(w.buf[:0], "%T%v", ev, ev))
 	}
-	w.notef(p.id, body)
 	if w.Config.Log != nil {
 		w.logf("[%v] <- %s", p.id, brief(ev))
 	}
@@ -302,19 +299,23 @@ func (p *process) arm() {
 	if next == forever {
 		return
 	}
-	p.world.at(next, p, func() {
-		if p.wake != next {
-			return
-		}
-		p.wake = never
-		if p.spins++; p.ticked != p.world.now {
-			p.ticked, p.spins = p.world.now, 0
-		}
-		if p.spins > 1000 {
-			panic(fmt.Sprintf("sim: the ring of %v is always due: at %v it is %v", p.id, span(p.world.now), span(next)))
-		}
-		p.step(ring.Tick{}, "")
-	})
+	e := p.world.queue.add(max(next, p.world.now), p)
+	e.kind, e.due = wake, next
+}
+
+// tick is a wake-up: it counts if it is what the ring asked for last.
+func (p *process) tick(due ring.Time) {
+	if p.wake != due {
+		return
+	}
+	p.wake = never
+	if p.spins++; p.ticked != p.world.now {
+		p.ticked, p.spins = p.world.now, 0
+	}
+	if p.spins > 1000 {
+		panic(fmt.Sprintf("sim: the ring of %v is always due: at %v it is %v", p.id, span(p.world.now), span(due)))
+	}
+	p.step(ring.Tick{}, nil)
 }
 
 // act does one action, as a node would. Nothing in it calls step: all answers
@@ -333,7 +334,7 @@ func (p *process) act(a ring.Action) {
 	case ring.Persist:
 		p.written(func() {
 			p.host.disk.incarnation = max(p.host.disk.incarnation, a.Incarnation)
-			p.step(ring.Persisted(a), "")
+			p.step(ring.Persisted(a), nil)
 		})
 	case ring.SaveView:
 		p.written(func() { p.host.disk.rows = a.Rows })
@@ -342,7 +343,7 @@ func (p *process) act(a ring.Action) {
 	case ring.SendOffer:
 		p.written(func() { p.offer(a) })
 	case ring.Scan:
-		p.written(func() { p.step(p.host.disk.scan(a), "") })
+		p.written(func() { p.step(p.host.disk.scan(a), nil) })
 	case ring.Upload:
 		p.upload(a)
 	case ring.Fetch:
@@ -352,10 +353,11 @@ func (p *process) act(a ring.Action) {
 	case ring.PutReply:
 		p.reply(a)
 	case ring.Notify:
-		w.notef(p.id, fmt.Sprint(a.Notice))
-		p.host.Notices = append(p.host.Notices, Noticed{w.now, a.Notice})
+		p.notice(a.Notice)
 	case ring.Done:
-		w.notef(p.id, fmt.Sprint(a.Op, a.Result.Outcome))
+		w.mixAt(p.id)
+		w.mix(uint64(a.Op))
+		w.mix(uint64(a.Result.Outcome))
 		p.done(p.ops[a.Op], a.Result)
 	case ring.Exit:
 		w.logf("[%v] exits: %v", p.id, a.Err)
@@ -363,6 +365,25 @@ func (p *process) act(a ring.Action) {
 	default:
 		panic(fmt.Sprintf("sim: internal error: no case for %T", a))
 	}
+}
+
+// notice tells whoever listens.
+func (p *process) notice(n ring.Notice) {
+	w := p.world
+	w.mixAt(p.id)
+	w.mix(uint64(n.Kind))
+	w.mix(uint64(n.Peer))
+	for _, id := range n.Peers {
+		w.mix(uint64(id))
+	}
+	for i := range len(n.Name) {
+		w.mix(uint64(n.Name[i]))
+	}
+	if w.Config.Notice != nil {
+		w.Config.Notice(p.host, n)
+		return
+	}
+	p.host.Notices = append(p.host.Notices, Noticed{w.now, n})
 }
 
 // diskTime is how long a disk may take for what the ring asks of it.
@@ -381,7 +402,7 @@ func (p *process) lookUp(a ring.Answer) {
 		found.Manifests = p.host.disk.newest(a.Name)
 	}
 	if a.To == p.id {
-		p.step(ring.Received{From: p.id, Msg: found}, "")
+		p.step(ring.Received{From: p.id, Msg: found}, nil)
 		return
 	}
 	p.send(a.To, found)
@@ -392,7 +413,7 @@ func (p *process) offer(a ring.SendOffer) {
 	f, ok := p.host.disk.files[a.Version]
 	if !ok {
 		none := wire.Confirmed{Req: a.Req, Code: wire.CodeNotFound}
-		p.step(ring.Received{From: a.To, Msg: none}, "")
+		p.step(ring.Received{From: a.To, Msg: none}, nil)
 		return
 	}
 	p.send(a.To, wire.Offer{Req: a.Req, Source: p.id, Manifest: f.manifest})
@@ -412,24 +433,19 @@ func (p *process) deliver(from wire.ID, m wire.Message, body []byte) {
 			return
 		}
 	}
-	p.step(ring.Received{From: from, Msg: m}, string(body))
+	p.step(ring.Received{From: from, Msg: m}, body)
 }
 
 // verified returns the rows and votes whose signatures are right and whose
-// signers are in the roster.
+// signers are in the roster, in the slices of m.
 func (p *process) verified(m wire.Rows) wire.Rows {
-	var good wire.Rows
-	for _, r := range m.Rows {
-		if p.signedBy(r.ID, r.SignedBytes(ringName, p.world.buf[:0]), r.Sig) {
-			good.Rows = append(good.Rows, r)
-		}
-	}
-	for _, v := range m.Votes {
-		if p.signedBy(v.Observer, v.SignedBytes(ringName, p.world.buf[:0]), v.Sig) {
-			good.Votes = append(good.Votes, v)
-		}
-	}
-	return good
+	m.Rows = slices.DeleteFunc(m.Rows, func(r wire.Row) bool {
+		return !p.signedBy(r.ID, r.SignedBytes(ringName, p.world.buf[:0]), r.Sig)
+	})
+	m.Votes = slices.DeleteFunc(m.Votes, func(v wire.Vote) bool {
+		return !p.signedBy(v.Observer, v.SignedBytes(ringName, p.world.buf[:0]), v.Sig)
+	})
+	return m
 }
 
 // genuine says whether a manifest is what its writer signed.
@@ -446,15 +462,24 @@ func (p *process) signedBy(id wire.ID, msg []byte, sig wire.Sig) bool {
 	return false
 }
 
-// sign stands in for Ed25519: nobody in this world can make another's.
+// sign stands in for Ed25519: a keyed hash whose key is the member's.
 func sign(id wire.ID, msg []byte) (sig wire.Sig) {
-	h := sha256.New()
-	var key [18]byte
-	copy(key[:], "key of a member:")
-	binary.BigEndian.PutUint16(key[16:], uint16(id))
-	h.Write(key[:])
-	h.Write(msg)
-	h.Sum(sig[:0])
+	h := (uint64(id) + 0x6b65792061206d65) * 0x9e3779b97f4a7c15
+	mix := func(x uint64) {
+		h = (h ^ x) * 0xff51afd7ed558ccd
+		h ^= h >> 32
+	}
+	mix(uint64(len(msg)))
+	for ; len(msg) >= 8; msg = msg[8:] {
+		mix(binary.BigEndian.Uint64(msg))
+	}
+	for _, c := range msg {
+		mix(uint64(c))
+	}
+	for i := 0; i < len(sig); i += 8 {
+		mix(uint64(i))
+		binary.BigEndian.PutUint64(sig[i:], h)
+	}
 	return sig
 }
 

@@ -37,6 +37,9 @@ type Config struct {
 
 	Net Net
 	Log func(line string) // nil: none
+
+	// Notice gets the notices of all peers; nil: each host keeps its own.
+	Notice func(h *Host, n ring.Notice)
 }
 
 // Classic is the world of the seed: seven peers of a ring of 256 that ping
@@ -70,18 +73,19 @@ type World struct {
 
 	now    ring.Time
 	queue  queue
-	seq    uint64 // of events, for order at the same instant
+	event  event  // the one that happens
 	links  uint64 // numbers given to dials
 	serves uint64 // numbers given to uploads at their targets
 	rand   *rand.Rand
 	hosts  []*Host // by id
 	byID   map[wire.ID]*Host
-	cuts   map[[2]wire.ID]bool // from, to
+	cuts   map[[2]wire.ID]bool // from, to: those that stand
 	trace  uint64
 	ops    []*Op
 	open   []*Op   // those that may not have ended
 	broken []error // invariants that did not hold, oldest first
-	buf    []byte  // scratch of encoders
+	buf    []byte  // scratch of signatures
+	body   []byte  // scratch of messages on their way
 }
 
 // Counters say what happened in a world, so that a test can prove that it
@@ -126,10 +130,11 @@ func New(c Config) *World {
 		byID:   make(map[wire.ID]*Host),
 		cuts:   make(map[[2]wire.ID]bool),
 		now:    ring.Time(time.Second), // 0 is never
-		trace:  fnvOffset,
+		trace:  14695981039346656037,
 	}
+	first := w.roster(c.Members, 1)
 	for _, m := range c.Members {
-		h := &Host{ID: m.ID, world: w, roster: w.roster(c.Members, 1)}
+		h := &Host{ID: m.ID, world: w, roster: first}
 		h.disk.wipe(w.storeID())
 		w.hosts = append(w.hosts, h)
 		w.byID[m.ID] = h
@@ -138,11 +143,21 @@ func New(c Config) *World {
 	return w
 }
 
-// roster is what the ring gets to know of a roster with these members.
-func (w *World) roster(members []ring.Member, serial uint64) ring.Roster {
+// roster is what a ring gets to know of a roster, and who is in it.
+type roster struct {
+	ring.Roster
+	has map[wire.ID]bool
+}
+
+// roster makes the one with these members.
+func (w *World) roster(members []ring.Member, serial uint64) roster {
 	h := fnv.New64a()
 	fmt.Fprint(h, serial, members)
-	r := ring.Roster{
+	r := roster{has: make(map[wire.ID]bool, len(members))}
+	for _, m := range members {
+		r.has[m.ID] = true
+	}
+	r.Roster = ring.Roster{
 		Ring:      ringName,
 		Space:     w.Config.Space,
 		Members:   slices.Clone(members),
@@ -184,7 +199,7 @@ func (w *World) RunUntil(limit time.Duration, cond func() bool) bool {
 		if cond() {
 			return true
 		}
-		if len(w.queue) == 0 || w.queue[0].at > end {
+		if len(w.queue.heap) == 0 || w.queue.heap[0].at > end {
 			w.now = end
 			return cond()
 		}
@@ -192,19 +207,20 @@ func (w *World) RunUntil(limit time.Duration, cond func() bool) bool {
 	}
 }
 
-// next takes one event from the heap.
+// next takes one event from the queue.
 func (w *World) next() {
-	e := w.queue.pop()
-	w.now = e.at
+	w.now = w.queue.heap[0].at
+	e := &w.event
+	w.queue.take(e)
 	w.Count.Events++
 	switch p := e.process; {
 	case p == nil:
-		e.do()
+		w.run(e)
 	case p.dead:
 	case p.paused:
-		p.inbox = append(p.inbox, e.do)
+		p.inbox = append(p.inbox, *e)
 	default:
-		e.do()
+		w.run(e)
 	}
 }
 
@@ -214,8 +230,7 @@ func (w *World) after(d time.Duration, do func()) { w.at(w.now+ring.Time(d), nil
 // at calls do at an instant, unless p, if given, has died; while p is paused
 // it waits.
 func (w *World) at(t ring.Time, p *process, do func()) {
-	w.seq++
-	w.queue.push(entry{at: max(t, w.now), seq: w.seq, process: p, do: do})
+	w.queue.add(max(t, w.now), p).do = do
 }
 
 // chance is true with probability p.
@@ -255,85 +270,26 @@ func (w *World) violate(format string, args ...any) {
 // Violations returns the invariants that did not hold so far.
 func (w *World) Violations() []error { return w.broken }
 
-// FNV-1a, 64 bits.
-const (
-	fnvOffset = 14695981039346656037
-	fnvPrime  = 1099511628211
-)
+// mix adds a word to the trace: FNV-1a a word at a time, and a shift, as a
+// product alone carries nothing down.
+func (w *World) mix(x uint64) {
+	h := (w.trace ^ x) * 1099511628211
+	w.trace = h ^ h>>32
+}
 
-// note adds bytes to the trace.
-func (w *World) note(b []byte) {
-	h := w.trace
+// mixBytes adds bytes to the trace.
+func (w *World) mixBytes(b []byte) {
+	w.mix(uint64(len(b)))
+	for ; len(b) >= 8; b = b[8:] {
+		w.mix(binary.BigEndian.Uint64(b))
+	}
 	for _, c := range b {
-		h = (h ^ uint64(c)) * fnvPrime
+		w.mix(uint64(c))
 	}
-	w.trace = h
 }
 
-// notef adds what happened at a peer to the trace, and its instant.
-func (w *World) notef(id wire.ID, what string) {
-	var b [10]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(w.now))
-	binary.BigEndian.PutUint16(b[8:], uint16(id))
-	w.note(b[:])
-	w.note([]byte(what))
-}
-
-// entry is one event of the heap. With a process it is that one's, and ends
-// with it.
-type entry struct {
-	at      ring.Time
-	seq     uint64
-	process *process
-	do      func()
-}
-
-func (e entry) before(o entry) bool {
-	return e.at < o.at || e.at == o.at && e.seq < o.seq
-}
-
-// queue is a binary heap by instant, then by order of entry.
-type queue []entry
-
-func (q *queue) push(e entry) {
-	h := append(*q, e)
-	i := len(h) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !e.before(h[up]) {
-			break
-		}
-		h[i] = h[up]
-		i = up
-	}
-	h[i] = e
-	*q = h
-}
-
-func (q *queue) pop() entry {
-	h := *q
-	first, last := h[0], h[len(h)-1]
-	h[len(h)-1] = entry{}
-	h = h[:len(h)-1]
-	*q = h
-	if len(h) == 0 {
-		return first
-	}
-	i := 0
-	for {
-		down := 2*i + 1
-		if down >= len(h) {
-			break
-		}
-		if down+1 < len(h) && h[down+1].before(h[down]) {
-			down++
-		}
-		if !h[down].before(last) {
-			break
-		}
-		h[i] = h[down]
-		i = down
-	}
-	h[i] = last
-	return first
+// mixAt adds to the trace where and when what follows happens.
+func (w *World) mixAt(id wire.ID) {
+	w.mix(uint64(w.now))
+	w.mix(uint64(id))
 }
