@@ -141,13 +141,15 @@ const (
 	NotReady             // this peer is not in the ring
 	OutOfHops            // the question went round too long
 	StillHolding         // a leave: Silent do not confirm yet; the peer goes on trying
+	NeedsAnother         // a forget: Copies have said so, one more has to
+	StillThere           // a forget: the member is in the ring
 )
 
 // Result of an operation; what does not apply is zero.
 type Result struct {
 	Outcome  Outcome
 	Manifest wire.Manifest // put, remove
-	Copies   []wire.ID     // put, remove: who confirmed
+	Copies   []wire.ID     // put, remove: who confirmed; forget: who has said so
 	Wanted   int           // put, remove: how many should
 	Silent   []wire.ID     // who did not answer
 	By       wire.ID       // Taken

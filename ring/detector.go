@@ -7,53 +7,89 @@ import (
 	"securepeer/wire"
 )
 
-// probes is how many pings an observer sends, one RTO apart, before silence
-// counts: at 10 % loss each way six are lost in a row once in 20,000 rounds,
-// and two observers must agree.
-const probes = 6
+const (
+	// probes is how many pings in a row an observer sends before silence
+	// counts: with a third of all packets lost each way, eight are lost once
+	// in 200 rounds, those of two helpers besides once in 10,000, and two
+	// observers must agree.
+	probes = 8
+
+	// helpAfter is how many of them are unanswered when helpers are asked.
+	helpAfter = 3
+
+	// helpers is how many are asked in a round; the next round asks others.
+	helpers = 2
+
+	// gap is how many pings of a burst fit in an interval.
+	gap = 10
+
+	// aloneAfter is how many intervals a member must have been silent before
+	// this peer routes around it on its own word.
+	aloneAfter = 3
+)
 
 // watch is what an observer knows of one member that it pings.
 type watch struct {
 	peer   wire.ID
-	tick   uint64 // echo of this interval's ping
-	echo   uint64 // echo of the last ping
-	sent   Time   // when it was sent
-	tries  int    // pings since the last sign of life; 0: answered
-	since  Time   // of silence: when the unanswered round began
-	judged bool   // the last probe's time is up, and what follows was done
-	alone  bool   // so is the time for this peer's own word
-	srtt   time.Duration
-	rttvar time.Duration
+	tick   uint64  // echo of this interval's ping; 0: answered
+	sent   [8]sent // the newest pings
+	last   Time    // when the newest was sent
+	since  Time    // when the oldest that is not answered was; 0: all are
+	tries  int     // pings since then
+	judged bool    // the round is over, and what follows was done
+	alone  bool    // so is the time for this peer's own word
+
+	sought Time     // when helpers were asked; 0: they were not
+	asked  []helper // those that have not answered
+	alive  bool     // one has heard it
+
+	srtt, rttvar time.Duration
+}
+
+// sent is a ping on its way.
+type sent struct {
+	echo uint64
+	at   Time
 }
 
 // detector pings the successors, and turns silence into votes: never one lost
 // ping, and never this peer's word alone but for its own routing.
 type detector struct {
 	interval time.Duration
+	grace    time.Duration
 	serial   uint64       // of the roster
 	roster   wire.Digest8 // of the roster
 	watches  []watch      // of the K successors
 	due      Time         // next tick; 0: not in the ring
-	last     Time         // previous tick
 	anybody  Time         // when anything authenticated last came from anybody
+	awake    Time         // since when this peer has run in the ring without a pause
+	steady   Time         // the same, and without a cut
+	looked   Time         // when members out of the ring were last looked at
+	turn     int          // of the fingers; of the helpers
 	echo     uint64
 	sequence uint64 // of the last vote
+	helps    []help // pings for others
 }
 
-// rto is how long an ack may take before the next probe.
-func (d *detector) rto(w *watch) time.Duration {
-	if w.srtt == 0 {
-		return d.interval / 8
+// rto is how long an ack may take (RFC 6298, section 2; the floor is ours).
+func (d *detector) rto(w *watch) Time {
+	floor := Time(d.interval / gap)
+	if w.srtt == 0 { // not measured
+		return max(floor, Time(d.interval/4))
 	}
-	return min(max(w.srtt+4*w.rttvar, d.interval/10), d.interval/4)
+	return max(floor, Time(w.srtt+4*w.rttvar))
 }
 
-// silenceAlone is how long a member must have been silent before this peer
-// routes around it on its own word.
-func (d *detector) silenceAlone() Time { return Time(3 * d.interval) }
+// pace is how far apart the pings of a burst are.
+func (d *detector) pace(w *watch) Time {
+	return max(Time(d.interval/gap), min(d.rto(w)/4, Time(d.interval/2)))
+}
 
 // start begins to tick.
-func (d *detector) start(now Time) { d.due, d.last, d.anybody = now, now, now }
+func (d *detector) start(now Time) { d.due, d.anybody, d.awake, d.steady = now, now, now, now }
+
+// stop ends it.
+func (d *detector) stop() { d.due, d.watches = 0, nil }
 
 func (d *detector) find(id wire.ID) *watch {
 	for i := range d.watches {
@@ -64,40 +100,95 @@ func (d *detector) find(id wire.ID) *watch {
 	return nil
 }
 
-// step probes again who has not answered, and votes on who stays silent.
-// It returns whom to vote on.
-func (d *detector) step(now Time, v *view, o *outbox) (voted []wire.ID) {
+// woke restarts every round if this step comes so late that the process must
+// have been paused: what the others said meanwhile may still be unread, and
+// their silence is ours.
+func (d *detector) woke(now Time, l *links) {
+	if d.due == 0 || now-d.next(l) <= Time(d.interval/4) {
+		return
+	}
+	d.awake, d.steady, d.anybody = now, now, now
+	for i := range d.watches {
+		d.watches[i].answered()
+	}
+}
+
+// step pings, probes again who has not answered, and returns whom to vote on.
+func (d *detector) step(now Time, v *view, l *links, o *outbox) (voted []wire.ID) {
 	if d.due == 0 {
 		return nil
 	}
-	late := now-d.due > Time(d.interval/4)
-	if late { // a pause of this process is not the others' silence
-		for i := range d.watches {
-			d.watches[i].answered()
-		}
-	}
 	if now >= d.due {
-		d.tick(now, late, v, o)
+		d.tick(now, v, l, o)
 	}
 	for i := range d.watches {
-		w := &d.watches[i]
-		if w.tries == 0 || now < w.sent+Time(d.rto(w)) {
-			continue
-		}
-		if w.tries < probes {
-			d.probe(now, w, v, o)
-			continue
-		}
-		if !w.judged && d.hearing(now, v) && v.vote(w.peer) != wire.Unreachable {
+		if w := &d.watches[i]; w.since != 0 && d.suspect(now, w, v, l, o) {
 			voted = append(voted, w.peer)
 		}
-		w.judged = true
-		if !w.alone && now-w.since >= d.silenceAlone() {
-			w.alone = true
-			v.silence(w.peer)
-		}
 	}
+	d.help(now, v, o)
 	return voted
+}
+
+// tick pings the K successors and one finger in turn.
+func (d *detector) tick(now Time, v *view, l *links, o *outbox) {
+	if d.due += Time(d.interval); d.due <= now {
+		d.due = now + Time(d.interval)
+	}
+	succ := l.near(v).succ
+	d.watches = slices.DeleteFunc(d.watches, func(w watch) bool { return !slices.Contains(succ, w.peer) })
+	for _, id := range succ {
+		w := d.find(id)
+		if w == nil {
+			d.watches = append(d.watches, watch{peer: id})
+			w = &d.watches[len(d.watches)-1]
+		}
+		if w.judged { // it goes on: one more a tick, and other helpers
+			w.judged, w.tries = false, min(w.tries, probes-1)
+			w.sought, w.asked, w.alive = 0, nil, false
+		}
+		d.probe(now, w, v, o)
+		w.tick = d.echo
+	}
+	if fingers := l.near(v).fingers; len(fingers) > 0 {
+		d.turn++
+		d.ask(fingers[d.turn%len(fingers)], v, o)
+	}
+	if len(succ) > 0 {
+		o.do(Notify{Notice{Kind: PingsSent, Peers: succ}})
+	}
+}
+
+// suspect goes on with a round of pings without an answer, and reports whether
+// it ends in a vote: direct and indirect pings have all failed, and this peer
+// is not the one that is deaf.
+func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) bool {
+	counts := l.reachable(w.peer, w.since)
+	switch {
+	case now < counts: // there is nothing yet that could carry a ping
+	case w.judged:
+	case w.tries < probes && now >= w.last+d.wait(w):
+		d.probe(now, w, v, o)
+		if w.tries == helpAfter {
+			d.seek(now, w, v, l, o)
+		}
+	case w.tries >= probes && now >= max(w.last+d.rto(w), d.helpUntil(w)):
+		w.judged = true
+		return !w.alive && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable
+	}
+	if !w.alone && now >= max(counts, w.since+aloneAfter*Time(d.interval)) {
+		w.alone = true
+		v.silence(w.peer)
+	}
+	return false
+}
+
+// wait is how long after the last ping the next of the burst goes out.
+func (d *detector) wait(w *watch) Time {
+	if w.tries == 1 {
+		return d.rto(w)
+	}
+	return d.pace(w)
 }
 
 // hearing reports whether anybody at all was heard in the last interval: who
@@ -107,38 +198,19 @@ func (d *detector) hearing(now Time, v *view) bool {
 	return len(v.ring) > 2 && now-d.anybody <= Time(d.interval+d.interval/4)
 }
 
-// tick pings the successors.
-func (d *detector) tick(now Time, late bool, v *view, o *outbox) {
-	d.last = d.due
-	if d.due += Time(d.interval); late || d.due <= now {
-		d.due = now + Time(d.interval)
-	}
-	succ := v.succ(v.k)
-	d.watches = slices.DeleteFunc(d.watches, func(w watch) bool { return !slices.Contains(succ, w.peer) })
-	for _, id := range succ {
-		w := d.find(id)
-		if w == nil {
-			d.watches = append(d.watches, watch{peer: id})
-			w = &d.watches[len(d.watches)-1]
-		}
-		if w.tries == 0 {
-			w.since = now
-		} else if w.tries >= probes {
-			w.tries = probes - 1 // one more a tick, while it stays silent
-		}
-		d.probe(now, w, v, o)
-		w.tick = w.echo
-	}
-	if len(succ) > 0 {
-		o.do(Notify{Notice{Kind: PingsSent, Peers: succ}})
-	}
-}
-
 func (d *detector) probe(now Time, w *watch, v *view, o *outbox) {
 	d.echo++
-	w.echo, w.sent, w.judged = d.echo, now, false
+	if w.since == 0 {
+		w.since, w.tries = now, 0
+	}
 	w.tries++
-	o.do(SendPing{w.peer, d.ping(w.peer, d.echo, false, v)})
+	w.last = now
+	w.sent[d.echo%uint64(len(w.sent))] = sent{d.echo, now}
+	p := d.ping(w.peer, d.echo, false, v)
+	if w.tries > helpAfter && p.Said == wire.SaidNothing {
+		p.Said = wire.SaidSuspect // Lifeguard's buddy: the suspect is told first
+	}
+	o.do(SendPing{w.peer, p})
 }
 
 // ask pings a member that is not watched, for any sign of life.
@@ -154,20 +226,19 @@ func (d *detector) ping(id wire.ID, echo uint64, ack bool, v *view) wire.Ping {
 	if m := v.member(id); m != nil && m.seen {
 		p.Yours = m.row.Incarnation
 		switch {
-		case m.verdict:
+		case m.verdict || m.gone:
 			p.Said = wire.SaidUnreachable
-		case v.vote(id) == wire.Unreachable:
+		case v.vote(id) >= wire.Unreachable:
 			p.Said = wire.SaidSuspect
 		}
 	}
 	return p
 }
 
-// hangup begins a round at once: the link of a watched member fell, which is
-// a reason to ask, not an answer.
-func (d *detector) hangup(now Time, id wire.ID, v *view, o *outbox) {
-	if w := d.find(id); w != nil && w.tries == 0 && d.due != 0 {
-		w.since = now
+// alarm begins a round at once: the link of a watched member fell, or another
+// observer has voted on it, which is a reason to ask, not an answer.
+func (d *detector) alarm(now Time, id wire.ID, v *view, o *outbox) {
+	if w := d.find(id); w != nil && w.since == 0 && d.due != 0 {
 		d.probe(now, w, v, o)
 	}
 }
@@ -179,10 +250,11 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 	if w == nil {
 		return false
 	}
-	if p.Echo == w.echo && w.sent != 0 {
-		rtt := time.Duration(now - w.sent)
+	if s := &w.sent[p.Echo%uint64(len(w.sent))]; s.echo == p.Echo && s.at != 0 {
+		rtt := time.Duration(now - s.at)
+		*s = sent{}
 		if w.srtt == 0 { // RFC 6298, section 2.2
-			w.srtt, w.rttvar = rtt, rtt/2
+			w.srtt, w.rttvar = max(rtt, 1), rtt/2
 		} else { // RFC 6298, section 2.3
 			w.rttvar = (3*w.rttvar + max(w.srtt-rtt, rtt-w.srtt)) / 4
 			w.srtt = (7*w.srtt + rtt) / 8
@@ -195,29 +267,79 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 	return first
 }
 
-// heard ends any suspicion of id: something authenticated came from it.
-func (d *detector) heard(now Time, id wire.ID) {
+// heard ends any suspicion of id, and any question of others about it:
+// something authenticated came from it.
+func (d *detector) heard(now Time, id wire.ID, o *outbox) {
 	d.anybody = now
 	if w := d.find(id); w != nil {
 		w.answered()
 	}
+	d.tell(id, o)
 }
 
-func (w *watch) answered() { w.tries, w.since, w.judged, w.alone = 0, 0, false, false }
+func (w *watch) answered() {
+	w.since, w.tries, w.judged, w.alone = 0, 0, false, false
+	w.sought, w.asked, w.alive = 0, nil, false
+}
+
+// judgement is what this peer finds of a member that is out of its ring.
+type judgement struct {
+	member  wire.ID
+	verdict wire.Verdict
+}
+
+// missing judges, once in a quarter of an interval, members out of the ring
+// that this peer watches: unreachable, if it stays silent after those who
+// watched it before have gone themselves; gone, if this peer has tried in vain
+// to reach it for the whole grace, all of it without a cut.
+func (d *detector) missing(now Time, v *view, l *links) (found []judgement) {
+	if d.due == 0 || now-d.looked < Time(d.interval/4) {
+		return nil
+	}
+	d.looked = now
+	for _, i := range v.out {
+		m := &v.members[i]
+		if !m.home() || m.id == v.self || !v.watches(i) {
+			continue
+		}
+		n := l.line(m.id)
+		tried := n.up || n.fell > m.since
+		away := now - max(m.since, n.heard, d.awake)
+		gone := now - max(m.since, n.heard, d.steady)
+		switch {
+		case !tried:
+		case d.grace != 0 && !v.cut && gone >= Time(d.grace):
+			if v.vote(m.id) != wire.Gone {
+				found = append(found, judgement{m.id, wire.Gone})
+			}
+		case m.row.State < wire.Stopped && away >= aloneAfter*Time(d.interval) && v.vote(m.id) < wire.Unreachable:
+			found = append(found, judgement{m.id, wire.Unreachable})
+		}
+	}
+	return found
+}
 
 // next is when step has something to do.
-func (d *detector) next() Time {
+func (d *detector) next(l *links) Time {
 	if d.due == 0 {
 		return never
 	}
-	t := d.due
+	t := min(d.due, d.helpDue())
 	for i := range d.watches {
-		switch w := &d.watches[i]; {
-		case w.tries == 0:
-		case !w.judged:
-			t = min(t, w.sent+Time(d.rto(w)))
-		case !w.alone:
-			t = min(t, max(w.since+d.silenceAlone(), w.sent+Time(d.rto(w))))
+		w := &d.watches[i]
+		if w.since == 0 {
+			continue
+		}
+		counts := l.reachable(w.peer, w.since)
+		switch {
+		case w.judged:
+		case w.tries < probes:
+			t = min(t, max(counts, w.last+d.wait(w)))
+		default:
+			t = min(t, max(counts, w.last+d.rto(w), d.helpUntil(w)))
+		}
+		if !w.alone {
+			t = min(t, max(counts, w.since+aloneAfter*Time(d.interval)))
 		}
 	}
 	return t

@@ -116,6 +116,15 @@ type Get struct {
 	HasBy bool
 }
 
+// Forget: the operator says that Member will not come back: its copies are to
+// be made elsewhere, whatever the grace. Its [Done] is Succeeded if the member
+// is gone, NeedsAnother if one more peer's operator must say so, StillThere if
+// it is in the ring.
+type Forget struct {
+	Op     Op
+	Member wire.ID
+}
+
 // Cancel: the user has gone away; the operation ends without a [Done].
 type Cancel struct{ Op Op }
 
@@ -191,6 +200,7 @@ func (Sealed) event()        {}
 func (Uploaded) event()      {}
 func (Remove) event()        {}
 func (Get) event()           {}
+func (Forget) event()        {}
 func (Cancel) event()        {}
 func (PutStored) event()     {}
 func (Pulled) event()        {}

@@ -9,55 +9,107 @@ import (
 
 const (
 	// slowDial is how many intervals lie between two dials of a member that
-	// is not in the ring: it goes on for ever, so that two halves of a ring
-	// always find each other.
+	// is not in the ring, give or take a quarter: it goes on for ever, so that
+	// two halves of a ring always find each other.
 	slowDial = 10
 
 	// fanOut is how many members a peer that is starting dials at once.
 	fanOut = 16
 
-	// retest is how many members that this peer alone holds silent it asks
-	// again in a quarter of an interval.
-	retest = 4
+	// retest is how many members outside of the ring this peer dials or pings
+	// in a quarter of an interval.
+	retest = 8
 
 	// idleAfter is how many intervals a link that no neighbour needs is kept.
 	idleAfter = 30
+
+	// firstFinger is the distance, in peers, of the nearest finger; each other
+	// one is twice as far.
+	firstFinger = 4
 )
 
 // line is what links knows of one member.
 type line struct {
-	up     bool
-	tried  Time             // last dial; 0: none
-	used   Time             // last message either way
-	lost   Time             // since when this peer, its observer, has missed it; 0: not
-	heard  Time             // when anything authenticated last came; 0: never
-	pinged Time             // when this interval's ping came; 0: never
-	said   wire.Incarnation // at the handshake of the link
-	blank  Time             // when it first pinged or acked without a row of its own; 0: it has one
+	up      bool
+	tried   Time             // last dial; 0: none
+	tries   int              // dials since the link was last up
+	fell    Time             // when the link or a dial of it last failed; 0: never
+	used    Time             // last message either way
+	heard   Time             // when anything authenticated last came; 0: never
+	acked   Time             // when an ack last came; 0: never
+	pinged  Time             // when this interval's ping came; 0: never
+	said    wire.Incarnation // at the handshake of the link
+	blank   Time             // when it first pinged or acked without a row of its own; 0: it has one
+	oneWay  Time             // when somebody last said that it lives, and we did not hear it; 0: never
+	refused uint64           // what of its messages broke a rule
 }
 
-// links keeps ring links to the K successors and K predecessors, and dials
-// the missing.
+// links keeps ring links to the K successors, K predecessors and fingers, and
+// dials the missing.
 type links struct {
 	interval time.Duration
+	self     wire.ID
 	lines    map[wire.ID]*line // made as needed; never ranged over
 	peers    []wire.ID         // with a link, in the order they came
-	cursor   int               // next member to test again
+	cursor   int               // next member out of the ring to test again
 	due      Time
+	idle     Time // when idle links are next looked for
+	wanted   neighbours
+}
+
+// neighbours is who this peer keeps links to, as of an epoch of its view.
+type neighbours struct {
+	epoch               uint64
+	succ, pred, fingers []wire.ID
+}
+
+// near returns the neighbours in the ring of now. The slices are links'.
+func (l *links) near(v *view) *neighbours {
+	n := &l.wanted
+	if n.epoch == v.epoch && n.epoch != 0 {
+		return n
+	}
+	*n = neighbours{epoch: v.epoch, succ: v.succ(v.k), pred: v.pred(v.k)}
+	if !v.inRing() {
+		return n
+	}
+	me, _ := slices.BinarySearch(v.ring, v.me)
+	for d := firstFinger; d < len(v.ring); d *= 2 {
+		id := v.members[v.ring[(me+d)%len(v.ring)]].id
+		if !slices.Contains(n.succ, id) {
+			n.fingers = append(n.fingers, id)
+		}
+	}
+	return n
+}
+
+func (n *neighbours) has(id wire.ID) bool {
+	return slices.Contains(n.succ, id) || slices.Contains(n.pred, id) || slices.Contains(n.fingers, id)
 }
 
 // opened and closed note the ends of a ring link's life.
 func (l *links) opened(now Time, id wire.ID, said wire.Incarnation) {
 	n := l.line(id)
-	n.up, n.used, n.said = true, now, said
+	n.up, n.used, n.said, n.tries = true, now, said, 0
 	if !slices.Contains(l.peers, id) {
 		l.peers = append(l.peers, id)
 	}
 }
 
-func (l *links) closed(id wire.ID) {
-	l.line(id).up = false
+func (l *links) closed(now Time, id wire.ID) {
+	n := l.line(id)
+	n.up, n.fell = false, max(now, 1)
 	l.peers = slices.DeleteFunc(l.peers, func(p wire.ID) bool { return p == id })
+}
+
+// reachable returns from when the silence of id counts that began at since: at
+// once if there is a link, or none could be had; else a handshake over a slow
+// network, which is several round trips, may still be under way.
+func (l *links) reachable(id wire.ID, since Time) Time {
+	if n := l.lines[id]; n != nil && (n.up || n.fell >= since) {
+		return since
+	}
+	return since + Time(max(2*l.interval, 1500*time.Millisecond))
 }
 
 // starting takes the incarnation in a ping or ack of id, and reports whether
@@ -85,10 +137,12 @@ func (l *links) pinged(now Time, id wire.ID) bool {
 }
 
 func (l *links) line(id wire.ID) *line {
-	if l.lines[id] == nil {
-		l.lines[id] = &line{}
+	n := l.lines[id]
+	if n == nil {
+		n = &line{}
+		l.lines[id] = n
 	}
-	return l.lines[id]
+	return n
 }
 
 func (l *links) up(id wire.ID) bool { return l.lines[id] != nil && l.lines[id].up }
@@ -101,79 +155,88 @@ func (l *links) heard(id wire.ID) Time {
 	return 0
 }
 
+// refusals returns how often refuse was called for id.
+func (l *links) refusals(id wire.ID) uint64 {
+	if n := l.lines[id]; n != nil {
+		return n.refused
+	}
+	return 0
+}
+
+// refuse counts something of id that broke a rule.
+func (l *links) refuse(id wire.ID) { l.line(id).refused++ }
+
 func (l *links) dial(now Time, id wire.ID, o *outbox) {
 	n := l.line(id)
 	if n.up || n.tried != 0 && now-n.tried < Time(l.interval/4) {
 		return
 	}
 	n.tried = max(now, 1)
+	n.tries++
 	o.do(Dial{id})
 }
 
 // step dials who is wanted and hangs up on who is idle, once in a quarter of
-// an interval. It returns which missing members to vote on, and which to ping:
-// a link may outlive a cut that nobody used it in, and then nobody would ever
-// dial.
-func (l *links) step(now Time, v *view, o *outbox) (vote, ping []wire.ID) {
-	if now < l.due {
-		return nil, nil
+// an interval. It returns whom to ping: a link may outlive a cut that nobody
+// used it in, and then nobody would ever dial.
+func (l *links) step(now Time, v *view, o *outbox) (ping []wire.ID) {
+	if now < l.due || !v.inRing() {
+		return nil
 	}
 	l.due = now + Time(l.interval/4)
-	if !v.inRing() {
-		return nil, nil
-	}
-	succ, pred := v.succ(v.k), v.pred(v.k)
-	for _, id := range succ {
+	near := l.near(v)
+	for _, id := range near.succ {
 		l.dial(now, id, o)
 	}
-	for _, id := range pred { // who pings dials; after a while, who is pinged
+	for _, id := range near.fingers {
+		if now-l.line(id).tried >= Time(l.interval) {
+			l.dial(now, id, o)
+		}
+	}
+	for _, id := range near.pred { // who pings dials; after a while, who is pinged
 		if n := l.line(id); !n.up && n.tried == 0 {
 			n.tried = max(now, 1)
 		} else if now-n.tried >= Time(l.interval) {
 			l.dial(now, id, o)
 		}
 	}
-	ping = l.again(now, v, o)
-	for i := range v.members {
-		m := &v.members[i]
-		n := l.line(m.id)
-		switch {
-		case m.id == v.self || slices.Contains(succ, m.id) || slices.Contains(pred, m.id):
-			n.lost = 0
-		case m.inRing:
-			n.lost = 0
-			if n.up && now-n.used > Time(idleAfter*l.interval) {
-				o.do(Hangup{m.id})
-				n.used = now
-			}
-		case v.watches(i):
-			if l.missing(now, m, n, o) && v.vote(m.id) != wire.Unreachable {
-				vote = append(vote, m.id)
-			}
-			if n.up && !slices.Contains(ping, m.id) {
-				ping = append(ping, m.id)
-			}
-		default:
-			n.lost = 0
-		}
+	if now >= l.idle {
+		l.idle = now + Time(l.interval)
+		l.tidy(now, v, o)
 	}
-	return vote, ping
+	return l.again(now, v, o)
 }
 
-// again dials, in turn, some of the members that only this peer's belief keeps
-// out of its ring: others may have no reason to tell it otherwise. Those that
-// have a link it returns.
+// tidy hangs up on peers of the ring whom neither side needs. Who pings this
+// peer needs it.
+func (l *links) tidy(now Time, v *view, o *outbox) {
+	near := l.near(v)
+	for _, id := range l.peers {
+		n := l.line(id)
+		if m := v.member(id); m != nil && m.inRing && !near.has(id) && now-max(n.used, n.pinged) > Time(idleAfter*l.interval) {
+			o.do(Hangup{id})
+			n.used = now
+		}
+	}
+}
+
+// again tests, in turn, some of the members that are not in the ring: those
+// that this peer watches, or whom only its own belief keeps out, as others may
+// have no reason to tell it otherwise. It dials them, slowly; those that have
+// a link it returns.
 func (l *links) again(now Time, v *view, o *outbox) (ping []wire.ID) {
-	for n, asked := 0, 0; n < len(v.members) && asked < retest; n++ {
-		l.cursor = (l.cursor + 1) % len(v.members)
-		m := &v.members[l.cursor]
+	for n, asked := 0, 0; n < len(v.out) && asked < retest; n++ {
+		l.cursor++
+		i := v.out[l.cursor%len(v.out)]
+		m := &v.members[i]
 		t := l.line(m.id)
 		switch {
-		case !m.absent && !m.silent:
+		case m.id == v.self, m.seen && m.row.State >= wire.Leaving:
+		case !m.absent && !m.silent && !v.watches(i):
 		case t.up:
 			ping = append(ping, m.id)
 			asked++
-		case now-t.tried >= Time(slowDial*l.interval):
+		case t.tried == 0 || now-t.tried >= l.wait(m.id, t.tries):
 			l.dial(now, m.id, o)
 			asked++
 		}
@@ -181,19 +244,11 @@ func (l *links) again(now Time, v *view, o *outbox) (ping []wire.ID) {
 	return ping
 }
 
-// missing dials a member outside the ring that this peer watches, slowly, and
-// reports whether to vote on it: it should be in the ring and stays silent,
-// and those who watched it before may have gone themselves.
-func (l *links) missing(now Time, m *member, n *line, o *outbox) bool {
-	if m.seen && m.row.State >= wire.Leaving {
-		return false
-	}
-	wait := Time(slowDial*l.interval) + Time(m.id%8)*Time(l.interval/8)
-	if !n.up && (n.tried == 0 || now-n.tried >= wait) {
-		l.dial(now, m.id, o)
-	}
-	if n.lost == 0 {
-		n.lost = max(now, 1)
-	}
-	return m.seen && m.row.State < wire.Stopped && now-max(n.lost, n.heard) >= Time(3*l.interval)
+// wait is how long after one slow dial the next comes: some intervals, spread
+// so that peers which lost each other at once don't all dial at once.
+func (l *links) wait(id wire.ID, tries int) Time {
+	h := uint32(l.self)*2654435761 ^ uint32(id)*2246822519 ^ uint32(tries)*3266489917
+	h ^= h >> 15
+	slow := Time(slowDial * l.interval)
+	return slow - slow/4 + Time(h%1024)*(slow/2)/1024
 }

@@ -37,6 +37,7 @@ type Roster struct {
 	Copies    int
 	Observers int // K: how many watch a member, and how many it watches
 	Interval  time.Duration
+	Grace     time.Duration // how long a member is away until it is gone; 0: for ever
 	Serial    uint64
 	Digest    wire.Digest8
 	Walk      bool // ask successor by successor
@@ -72,7 +73,8 @@ type Status struct {
 	Predecessors []wire.ID // the first K in the computed ring
 	Ring         []wire.ID // everybody in the computed ring, by position
 	Members      []MemberStatus
-	Moving       int // offers and pulls that are not confirmed yet
+	Moving       int  // offers and pulls that are not confirmed yet
+	Cut          bool // too many are silent to call anybody gone by time
 }
 
 // MemberStatus is what this peer knows of one member of the roster.
@@ -88,7 +90,29 @@ type MemberStatus struct {
 	Linked      bool
 	Heard       Time          // when anything authenticated last came; 0: never
 	RTT         time.Duration // smoothed; 0: not measured
+	Gone        bool
+	Since       Time // since when it is not in the ring; 0: it is
+	Why         Why
+	Votes       []wire.Vote // on it
+	Refused     uint64      // what of its messages broke a rule
 }
+
+// Why says why a member is not in the ring, or not well in it.
+type Why uint8
+
+// The reasons.
+const (
+	WhyNone     Why = iota // it is in the ring
+	WhyUnseen              // it has never been heard of
+	WhyStarting            // it runs, and has not joined yet
+	WhySilent              // nothing comes from it
+	WhyOneWay              // its packets come and our acks do not, or others still hear it
+	WhyCut                 // silent, and so are too many
+	WhyStopped             // it said so; its files stay there
+	WhyLeaving             // it gives its files away
+	WhyLeft                // and has
+	WhyGone                // silent or stopped for the whole grace, or forgotten
+)
 
 // Ring is one peer's part of the ring. It is not safe for concurrent use.
 type Ring struct {
@@ -124,8 +148,10 @@ func New(c Config) *Ring {
 		asked: c.Incarnation, durable: c.Incarnation}
 	r.join = join{contact: c.Contact, only: c.HasContact && c.Contact != c.Self,
 		refused: map[wire.ID]Time{}}
-	r.links.lines = map[wire.ID]*line{}
-	r.spread.told = map[wire.ID]Time{}
+	r.links.self, r.links.lines = c.Self, map[wire.ID]*line{}
+	r.spread.index = map[item]int{}
+	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]Time{}, map[wire.ID]Time{}, map[wire.ID]Time{}
+	r.spread.open = map[wire.ID]bool{}
 	r.copies.settled = map[wire.ID]wire.Incarnation{}
 	r.copies.excused = map[wire.ID]wire.Incarnation{}
 	r.copies.resting = map[wire.ID]resting{}
@@ -139,6 +165,7 @@ func (r *Ring) tune() {
 	t := r.roster.Interval
 	r.detect.interval, r.links.interval, r.spread.interval, r.copies.interval = t, t, t, t
 	r.copies.fresh.interval = t
+	r.detect.grace = r.roster.Grace
 	r.detect.serial, r.detect.roster = r.roster.Serial, r.roster.Digest
 	r.route = route{walk: r.roster.Walk, shortcuts: r.roster.Shortcuts}
 }
@@ -148,6 +175,8 @@ func (r *Ring) interval() Time { return Time(r.roster.Interval) }
 // Step takes one event and appends what is to be done to out.
 func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 	r.out.acts = out
+	r.view.now = now
+	r.detect.woke(now, &r.links)
 	from := nobody
 	switch e := ev.(type) {
 	case Tick:
@@ -224,6 +253,8 @@ func (r *Ring) operation(now Time, ev Event) {
 		r.ops.puts(now, s, func(p *put) { p.seal(e) })
 	case Uploaded:
 		r.ops.puts(now, s, func(p *put) { p.uploaded(e) })
+	case Forget:
+		r.forget(e)
 	case Cancel:
 		r.ops.cancel(e.Op)
 		r.leaving = slices.DeleteFunc(r.leaving, func(o Op) bool { return o == e.Op })
@@ -256,6 +287,16 @@ func (r *Ring) received(now Time, e Received) {
 	switch m := e.Msg.(type) {
 	case wire.Rows:
 		r.rows(now, e.From, m)
+	case wire.Buckets:
+		if !r.spread.compared(now, e.From, m, r.view, &r.out) {
+			r.links.refuse(e.From)
+		}
+	case wire.PingReq:
+		if !r.detect.helpWith(now, e.From, m, r.view, &r.links, &r.out) {
+			r.links.refuse(e.From)
+		}
+	case wire.PingReqAck:
+		r.helped(now, e.From, m)
 	case wire.Find:
 		if m.For == wire.ForJoin && r.links.line(e.From).said > r.view.member(e.From).row.Incarnation {
 			r.view.joins(e.From)
@@ -312,13 +353,23 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		}
 	}
 	for _, t := range m.Votes {
-		if r.view.mergeVote(t) && t.Member == r.view.self && t.Verdict == wire.Unreachable {
-			r.unsaved = true
+		if t.Observer == t.Member {
+			r.links.refuse(from)
+		} else if r.view.mergeVote(t) && against(t) {
+			r.detect.alarm(now, t.Member, r.view, &r.out)
 		}
 	}
 	r.view.settle()
-	if r.view.members[r.view.me].verdict {
+	if me := &r.view.members[r.view.me]; me.verdict || me.gone {
 		r.refute()
+	}
+}
+
+// helped takes what a helper says of a member that does not answer.
+func (r *Ring) helped(now Time, from wire.ID, m wire.PingReqAck) {
+	id, ok := r.detect.helped(from, m)
+	if ok && m.Alive {
+		r.links.line(id).oneWay = now
 	}
 }
 
@@ -343,9 +394,9 @@ func (r *Ring) persisted(now Time, e Persisted) {
 // heard ends what was held against from: something authenticated came.
 func (r *Ring) heard(now Time, from wire.ID) {
 	r.links.line(from).heard = now
-	r.detect.heard(now, from)
+	r.detect.heard(now, from, &r.out)
 	r.view.heard(from)
-	if r.view.vote(from) == wire.Unreachable {
+	if r.view.vote(from) >= wire.Unreachable {
 		r.cast(from, wire.Reachable)
 	}
 }
@@ -378,13 +429,14 @@ func (r *Ring) pinged(now Time, e Pinged) {
 		r.view.joined(e.From)
 	}
 	if p.Ack {
+		r.links.line(e.From).acked = now
 		if r.detect.acked(now, e.From, p) {
 			r.out.notify(PingAnswered, e.From, "")
 		}
 		r.ops.acked(now, e, &r.out)
 	} else {
 		r.out.do(SendPing{e.From, r.detect.ping(e.From, p.Echo, true, r.view)})
-		if r.view.inRing() && slices.Contains(r.view.pred(r.view.k), e.From) && r.links.pinged(now, e.From) {
+		if r.links.pinged(now, e.From) && r.view.inRing() && slices.Contains(r.links.near(r.view).pred, e.From) {
 			r.out.notify(PingReceived, e.From, "")
 		}
 	}
@@ -404,7 +456,7 @@ func (r *Ring) linkUp(now Time, e LinkUp) {
 	r.links.opened(now, e.Peer, e.Incarnation)
 	r.heard(now, e.Peer)
 	r.view.settle()
-	r.spread.everything(now, e.Peer, r.view, &r.out)
+	r.spread.meet(now, e.Peer, r.view, &r.out)
 	r.copies.linked(e.Peer, r.view, &r.out)
 	r.join.met(e.Peer)
 	if r.begun && r.own.state == 0 {
@@ -420,8 +472,8 @@ func (r *Ring) linkDown(now Time, id wire.ID) {
 
 // lost ends what waits for id.
 func (r *Ring) lost(now Time, id wire.ID) {
-	r.links.closed(id)
-	r.detect.hangup(now, id, r.view, &r.out)
+	r.links.closed(now, id)
+	r.detect.alarm(now, id, r.view, &r.out)
 	r.join.failed(now, id)
 	r.copies.lost(now, id, r.view, &r.out)
 	r.ops.lost(now, id, r.scene())
@@ -559,16 +611,45 @@ func (r *Ring) rosterChanged(now Time, to Roster) {
 	for _, m := range was {
 		if is := r.view.member(m.id); is == nil || is.key != m.key || is.pos != m.pos {
 			r.lost(now, m.id)
-			r.forget(m.id)
+			r.erase(m.id)
 		}
 	}
 }
 
-// forget drops what was known of a member that another roster has taken out,
+// forget votes on a member by the word of the operator.
+func (r *Ring) forget(e Forget) {
+	m := r.view.member(e.Member)
+	switch {
+	case m == nil || !m.seen:
+		r.out.done(e.Op, Result{Outcome: NotFound})
+		return
+	case !r.view.inRing():
+		r.out.done(e.Op, Result{Outcome: NotReady})
+		return
+	case m.inRing || m.id == r.view.self:
+		r.out.done(e.Op, Result{Outcome: StillThere})
+		return
+	case m.home():
+		r.cast(e.Member, wire.Gone)
+	}
+	result := Result{Outcome: NeedsAnother}
+	if !m.home() {
+		result.Outcome = Succeeded
+	}
+	for _, t := range m.votes {
+		if t.Verdict == wire.Gone {
+			result.Copies = append(result.Copies, t.Observer)
+		}
+	}
+	r.out.done(e.Op, result)
+}
+
+// erase drops what was known of a member that another roster has taken out,
 // or whose id it has given to another key.
-func (r *Ring) forget(id wire.ID) {
+func (r *Ring) erase(id wire.ID) {
 	delete(r.links.lines, id)
-	delete(r.spread.told, id)
+	r.spread.forget(id)
+	r.detect.unhelp(id)
 	delete(r.join.refused, id)
 	delete(r.console.was, id)
 	r.copies.forget(id)
@@ -653,15 +734,14 @@ func (r *Ring) tick(now Time) {
 			r.tryJoin(now)
 		}
 	}
-	for _, id := range r.detect.step(now, r.view, &r.out) {
+	for _, id := range r.detect.step(now, r.view, &r.links, &r.out) {
 		r.cast(id, wire.Unreachable)
 	}
-	vote, ping := r.links.step(now, r.view, &r.out)
-	for _, id := range vote {
-		r.cast(id, wire.Unreachable)
-	}
-	for _, id := range ping {
+	for _, id := range r.links.step(now, r.view, &r.out) {
 		r.detect.ask(id, r.view, &r.out)
+	}
+	for _, j := range r.detect.missing(now, r.view, &r.links) {
+		r.cast(j.member, j.verdict)
 	}
 	r.copies.step(now, r.view, &r.out)
 	r.ops.step(now, &r.detect, r.scene())
@@ -698,13 +778,17 @@ func (r *Ring) follow(now Time, from int) {
 			r.detect.start(now)
 		}
 		if !r.view.inRing() {
-			r.detect.due, r.detect.watches = 0, nil
+			r.detect.stop()
+		}
+		if r.view.cut {
+			r.detect.steady = now
 		}
 	}
 	r.settleState()
 	r.left(now)
 	r.heal(now)
-	r.spread.news(from, r.links.peers, r.view, &r.out)
+	r.spread.add(now, from, r.view)
+	r.spread.step(now, r.links.peers, r.view, &r.out)
 	r.ops.sweep()
 }
 
@@ -745,7 +829,7 @@ func (r *Ring) Next() Time {
 	if !r.begun {
 		return 0
 	}
-	t := min(r.detect.next(), r.copies.next(r.view), r.ops.next())
+	t := min(r.detect.next(&r.links), r.copies.next(r.view), r.ops.next(), r.spread.next())
 	if r.view.inRing() {
 		t = min(t, r.links.due)
 	}

@@ -6,37 +6,166 @@ import (
 	"securepeer/wire"
 )
 
-// spread tells news to everybody with a link, at once, and everything to a
-// peer whose digest differs.
+const (
+	// batches is how many times in an interval news is passed on, at most:
+	// what comes between goes together.
+	batches = 20
+
+	// authored is how many times in an interval the news of one member is
+	// passed on, so that one which speaks without end floods nobody.
+	authored = 8
+)
+
+// spread tells news to everybody with a link, and compares views, part by
+// part, with a peer whose digest differs.
 type spread struct {
 	interval time.Duration
-	told     map[wire.ID]Time // when a peer was last told everything
+	pending  []rumor
+	index    map[item]int // in pending; never ranged over
+	due      Time         // when some of pending may go; 0: nothing is pending
+	last     Time         // when some last went
+
+	asked    map[wire.ID]Time // when a peer was last sent Buckets
+	open     map[wire.ID]bool // and has not replied
+	answered map[wire.ID]Time // when a peer's Buckets were last answered
+	passed   map[wire.ID]Time // when news by a member was last passed on
 }
 
-// differs answers a digest that is not this peer's with all rows and votes,
-// once an interval: the other does the same, so both end with the join of
-// what they know.
-func (s *spread) differs(now Time, id wire.ID, v *view, o *outbox) {
-	if now-s.told[id] >= Time(s.interval) {
-		s.everything(now, id, v, o)
+// rumor is an item on its way (Demers et al., 1987), and whom it is not news to.
+type rumor struct {
+	item
+	from int
+}
+
+// add takes what is news in the view; from is who said it.
+func (s *spread) add(now Time, from int, v *view) {
+	for _, x := range v.take() {
+		if i, ok := s.index[x]; ok {
+			s.pending[i].from = from
+			continue
+		}
+		s.index[x] = len(s.pending)
+		s.pending = append(s.pending, rumor{x, from})
+		if s.due == 0 {
+			s.due = max(now, s.last+Time(s.interval/batches))
+		}
 	}
 }
 
-// everything goes over a link that has just come up.
-func (s *spread) everything(now Time, id wire.ID, v *view, o *outbox) {
-	s.told[id] = now
+// step passes on what is due to all of peers.
+func (s *spread) step(now Time, peers []wire.ID, v *view, o *outbox) {
+	if s.due == 0 || now < s.due {
+		return
+	}
+	var going, held []rumor
+	next := Time(0)
+	for _, x := range s.pending {
+		if ready := s.passed[x.by] + Time(s.interval/authored); s.passed[x.by] != 0 && now < ready && x.by != v.self {
+			held = append(held, x)
+			if next == 0 || ready < next {
+				next = ready
+			}
+			continue
+		}
+		going = append(going, x)
+	}
+	for _, x := range going {
+		s.passed[x.by] = now
+	}
+	s.pending, s.due, s.last = held, next, now
+	clear(s.index)
+	for i, x := range held {
+		s.index[x.item] = i
+	}
+	s.pass(going, peers, v, o)
+}
+
+// pass sends news to each peer but its source.
+func (s *spread) pass(going []rumor, peers []wire.ID, v *view, o *outbox) {
+	if len(going) == 0 {
+		return
+	}
+	sources := make(map[int]bool)
+	var rows []wire.Row
+	var votes []wire.Vote
+	for _, x := range going {
+		sources[x.from] = true
+		rows, votes = v.read(x.item, rows, votes)
+	}
+	for _, id := range peers {
+		if !sources[int(id)] {
+			tell(id, rows, votes, o)
+			continue
+		}
+		var rows []wire.Row
+		var votes []wire.Vote
+		for _, x := range going {
+			if x.from != int(id) {
+				rows, votes = v.read(x.item, rows, votes)
+			}
+		}
+		tell(id, rows, votes, o)
+	}
+}
+
+// meet begins what a new link is for: each side learns what the other knows.
+// A small view is said at once, a large one compared.
+func (s *spread) meet(now Time, id wire.ID, v *view, o *outbox) {
+	if len(v.members) > wire.NumBuckets {
+		s.compare(now, id, v, o)
+		return
+	}
 	rows, votes := v.all()
 	tell(id, rows, votes, o)
 }
 
-// news tells everybody but its source, from, what has changed.
-func (s *spread) news(from int, peers []wire.ID, v *view, o *outbox) {
-	rows, votes := v.take()
-	for _, id := range peers {
-		if int(id) != from {
-			tell(id, rows, votes, o)
-		}
+// differs answers a digest that is not this peer's, once an interval.
+func (s *spread) differs(now Time, id wire.ID, v *view, o *outbox) {
+	if t, ok := s.asked[id]; !ok || now-t >= Time(s.interval) {
+		s.compare(now, id, v, o)
 	}
+}
+
+func (s *spread) compare(now Time, id wire.ID, v *view, o *outbox) {
+	s.asked[id], s.open[id] = now, true
+	o.send(id, wire.Buckets{Sums: v.buckets})
+}
+
+// compared takes a peer's sums and sends it what may differ; if they are not a
+// reply, it says this peer's own before. It reports whether the peer may say
+// them now: as a reply to Buckets, or as a question that is not one of a flood.
+func (s *spread) compared(now Time, id wire.ID, m wire.Buckets, v *view, o *outbox) bool {
+	if m.Reply {
+		if !s.open[id] {
+			return false
+		}
+		delete(s.open, id)
+	} else {
+		if t, ok := s.answered[id]; ok && now-t < Time(s.interval/4) {
+			return false
+		}
+		s.answered[id] = now
+		o.send(id, wire.Buckets{Reply: true, Sums: v.buckets})
+	}
+	rows, votes := v.parts(func(i int) bool { return m.Sums[i] != v.buckets[i] })
+	tell(id, rows, votes, o)
+	return true
+}
+
+// forget drops what is kept about a member that the roster has taken out, and
+// news by or about it.
+func (s *spread) forget(id wire.ID) {
+	delete(s.asked, id)
+	delete(s.open, id)
+	delete(s.answered, id)
+	delete(s.passed, id)
+}
+
+func (s *spread) next() Time {
+	if s.due == 0 {
+		return never
+	}
+	return s.due
 }
 
 // tell sends rows and votes, as many messages as they need: rows first, as a

@@ -23,6 +23,7 @@ func (r *Ring) Status() Status {
 		Successors:   v.succ(v.k),
 		Predecessors: v.pred(v.k),
 		Moving:       r.copies.pending(),
+		Cut:          v.cut,
 	}
 	for _, i := range v.ring {
 		s.Ring = append(s.Ring, v.members[i].id)
@@ -32,12 +33,50 @@ func (r *Ring) Status() Status {
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: m.pos, Seen: m.seen, State: m.row.State,
 			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(),
-			Linked: r.links.up(m.id), Heard: r.links.heard(m.id)}
+			Linked: r.links.up(m.id), Heard: r.links.heard(m.id), Gone: m.gone, Since: m.since,
+			Why: r.why(m), Votes: slices.Clone(m.votes), Refused: r.links.refusals(m.id)}
 		if w != nil {
-			is.Suspect, is.RTT = w.tries >= probes, w.srtt
+			is.Suspect, is.RTT = w.judged, w.srtt
 		}
 		s.Members = append(s.Members, is)
 	}
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return int(a.ID) - int(b.ID) })
 	return s
+}
+
+// why says why a member is not in this peer's ring, or not well in it.
+func (r *Ring) why(m *member) Why {
+	n, t := r.links.lines[m.id], Time(r.roster.Interval)
+	oneWay := n != nil && n.heard != 0 &&
+		(n.oneWay != 0 && r.view.now-n.oneWay < 5*t || r.deaf(m.id, n))
+	switch {
+	case m.id == r.view.self && m.inRing:
+		return WhyNone
+	case m.inRing && !oneWay:
+		return WhyNone
+	case !m.seen:
+		return WhyUnseen
+	case m.gone:
+		return WhyGone
+	case m.row.State == wire.Stopped:
+		return WhyStopped
+	case m.row.State == wire.Leaving:
+		return WhyLeaving
+	case m.row.State == wire.Left:
+		return WhyLeft
+	case m.starts:
+		return WhyStarting
+	case oneWay || m.silent && !m.verdict && len(r.view.ring) > 2:
+		return WhyOneWay
+	case r.view.cut:
+		return WhyCut
+	}
+	return WhySilent
+}
+
+// deaf reports whether a watched member pings or writes to this peer, and does
+// not hear it.
+func (r *Ring) deaf(id wire.ID, n *line) bool {
+	w, t := r.detect.find(id), Time(r.roster.Interval)
+	return w != nil && n.acked != 0 && r.view.now-n.heard <= 2*t && r.view.now-n.acked > aloneAfter*t
 }

@@ -23,17 +23,25 @@ type member struct {
 	silent bool // this peer alone has heard nothing for 3 T
 	starts bool // it is about to join: its row is that of an earlier run
 
-	// Derived from the above by view.compute.
+	derived
+	since Time // since when it is not in the ring; 0: it is
+}
+
+// derived is what follows from the rows, votes and beliefs.
+type derived struct {
 	verdict bool // unreachable by votes
+	gone    bool // by votes: its copies are made elsewhere
 	inRing  bool
 }
 
 // unreachable reports whether this peer routes around m.
-func (m *member) unreachable() bool { return m.verdict || m.absent || m.silent || m.starts }
+func (m *member) unreachable() bool {
+	return m.verdict || m.gone || m.absent || m.silent || m.starts
+}
 
-// home reports whether m can be a home holder: it was seen and is not leaving
-// or left, reachable or not.
-func (m *member) home() bool { return m.seen && m.row.State < wire.Leaving }
+// home reports whether m can be a home holder: it was seen and is not leaving,
+// left or gone, reachable or not.
+func (m *member) home() bool { return m.seen && m.row.State < wire.Leaving && !m.gone }
 
 // usable reports whether writes go to m.
 func (m *member) usable() bool {
@@ -51,16 +59,28 @@ type view struct {
 	members []member // by position; this peer is one of them
 	index   map[wire.ID]int
 
-	digest wire.Digest // sum of the rows and votes, 16 bytes wide
-	ring   []int       // indices of those in the computed ring, by position
-	me     int         // index of this peer
+	digest  wire.Digest                   // XOR of the rows' and votes' sums
+	buckets [wire.NumBuckets]wire.Digest8 // the same, of a part of the members each
+	ring    []int                         // indices of those in the computed ring, by position
+	out     []int                         // indices of all others
+	me      int                           // index of this peer
+	cut     bool                          // too many are silent to call anybody gone by time
 
-	// What changed since take was last called.
-	rows    []wire.Row
-	votes   []wire.Vote
-	changed bool // a derived field or a row did
+	now     Time   // of the step
+	epoch   uint64 // raised with every change of a row or derived field
+	fresh   []item // what was news since take was last called
+	changed bool   // a row or derived field did, since somebody last looked
 
 	dirty bool // a row or vote was merged, settle has to derive
+
+	// Scratch of compute.
+	was     []derived
+	accused []int
+}
+
+// item names a row, or a vote on it, by who wrote it and whom it is about.
+type item struct {
+	by, on wire.ID // the same in a row: nobody votes on itself
 }
 
 func newView(c Config) *view {
@@ -73,7 +93,7 @@ func newView(c Config) *view {
 		}
 		m := &v.members[i]
 		m.row, m.seen, m.absent = row, true, true
-		v.mix(row.Sum())
+		v.mix(row.ID, row.Sum())
 	}
 	v.compute()
 	return v
@@ -91,7 +111,7 @@ func (v *view) setRoster(r Roster) {
 		v.members[i] = member{id: m.ID, pos: m.Pos, key: m.Key}
 	}
 	slices.SortFunc(v.members, func(a, b member) int { return cmp.Compare(a.pos, b.pos) })
-	v.digest = wire.Digest{}
+	v.digest, v.buckets, v.fresh = wire.Digest{}, [wire.NumBuckets]wire.Digest8{}, nil
 	same := make(map[wire.ID]bool)
 	for i := range v.members {
 		m := &v.members[i]
@@ -105,15 +125,21 @@ func (v *view) setRoster(r Roster) {
 		m := &v.members[i]
 		m.votes = slices.DeleteFunc(m.votes, func(t wire.Vote) bool { return !same[t.Observer] })
 		if m.seen {
-			v.mix(m.row.Sum())
+			v.mix(m.id, m.row.Sum())
 		}
 		for _, t := range m.votes {
-			v.mix(t.Sum())
+			v.mix(m.id, t.Sum())
 		}
 	}
 	v.me = v.index[v.self]
-	v.changed = true
+	v.touch()
 	v.compute()
+}
+
+// touch notes that a row or derived field has changed.
+func (v *view) touch() {
+	v.changed = true
+	v.epoch++
 }
 
 func (v *view) has(id wire.ID) bool { _, ok := v.index[id]; return ok }
@@ -126,10 +152,15 @@ func (v *view) member(id wire.ID) *member {
 	return nil
 }
 
-// mix adds or removes an item of the digest: XOR, so that order is nothing.
-func (v *view) mix(d wire.Digest) {
+// mix adds a row of the member on, or a vote on it, to the digests, or removes
+// it: XOR, so that order is nothing.
+func (v *view) mix(on wire.ID, d wire.Digest) {
 	for i := range d {
 		v.digest[i] ^= d[i]
+	}
+	b := &v.buckets[wire.Bucket(on)]
+	for i := range b {
+		b[i] ^= d[i]
 	}
 }
 
@@ -143,19 +174,20 @@ func (v *view) mergeRow(row wire.Row) bool {
 		return false
 	}
 	if m.seen {
-		v.mix(m.row.Sum())
+		v.mix(m.id, m.row.Sum())
 	}
 	if !m.seen || row.Incarnation != m.row.Incarnation {
 		for _, t := range m.votes {
-			v.mix(t.Sum())
+			v.mix(m.id, t.Sum())
 		}
 		m.votes = nil
 		m.absent, m.silent, m.starts = false, false, false
 	}
 	m.row, m.seen = row, true
-	v.mix(row.Sum())
-	v.rows = append(v.rows, row)
-	v.changed, v.dirty = true, true
+	v.mix(m.id, row.Sum())
+	v.fresh = append(v.fresh, item{row.ID, row.ID})
+	v.dirty = true
+	v.touch()
 	return true
 }
 
@@ -184,13 +216,13 @@ func (v *view) mergeVote(t wire.Vote) bool {
 		if !voteWins(t, m.votes[i]) {
 			return false
 		}
-		v.mix(m.votes[i].Sum())
+		v.mix(m.id, m.votes[i].Sum())
 		m.votes[i] = t
 	} else {
 		m.votes = slices.Insert(m.votes, i, t)
 	}
-	v.mix(t.Sum())
-	v.votes = append(v.votes, t)
+	v.mix(m.id, t.Sum())
+	v.fresh = append(v.fresh, item{t.Observer, t.Member})
 	v.dirty = true
 	return true
 }
@@ -247,13 +279,21 @@ func (v *view) silence(id wire.ID) {
 // vote returns this peer's own vote on id that stands, if any.
 func (v *view) vote(id wire.ID) wire.Verdict {
 	if m := v.member(id); m != nil {
-		for _, t := range m.votes {
-			if t.Observer == v.self {
-				return t.Verdict
-			}
+		if t := m.voteOf(v.self); t != nil {
+			return t.Verdict
 		}
 	}
 	return 0
+}
+
+// voteOf returns what observer says of m, nil if it has said nothing.
+func (m *member) voteOf(observer wire.ID) *wire.Vote {
+	for i := range m.votes {
+		if m.votes[i].Observer == observer {
+			return &m.votes[i]
+		}
+	}
+	return nil
 }
 
 // settle derives the ring again if a row or vote was merged.
@@ -263,55 +303,80 @@ func (v *view) settle() {
 	}
 }
 
-// compute derives verdicts and the ring. A verdict needs two of the member's
-// observers to agree, or the only one there is; its observers are its K
-// nearest predecessors that are not themselves held unreachable, so verdicts
-// are found in rounds, and a round only adds.
+// compute derives verdicts and the ring. A verdict may put observers out of
+// the ring and so call in others, so verdicts are found in rounds; a round
+// only adds.
 func (v *view) compute() {
 	v.dirty = false
-	var accused []int
+	v.was = v.was[:0]
+	accused := v.accused[:0]
 	for i := range v.members {
 		m := &v.members[i]
-		m.verdict = false
-		for _, t := range m.votes {
-			if t.Verdict == wire.Unreachable {
-				accused = append(accused, i)
-				break
-			}
+		v.was = append(v.was, m.derived)
+		m.derived = derived{}
+		if slices.ContainsFunc(m.votes, against) {
+			accused = append(accused, i)
 		}
-	}
-	for i := range v.members {
-		v.place(i)
+		m.inRing = v.belongs(m)
 	}
 	for again := true; again; {
 		again = false
 		for _, i := range accused {
-			if !v.members[i].verdict && v.convicted(i) {
-				v.members[i].verdict = true
-				v.place(i)
-				again = true
+			m := &v.members[i]
+			verdict, gone := m.verdict || v.convicted(i), m.gone || v.buried(i)
+			if verdict != m.verdict || gone != m.gone {
+				m.verdict, m.gone, again = verdict, gone, true
+				m.inRing = v.belongs(m)
 			}
 		}
 	}
-	was := v.ring
-	v.ring = make([]int, 0, len(was)+1)
+	v.accused = accused
+	v.close()
+}
+
+func against(t wire.Vote) bool { return t.Verdict >= wire.Unreachable }
+
+// close puts the ring together, and notes who is out of it, since when, and
+// whether that are too many.
+func (v *view) close() {
+	homes, silent, changed := 0, 0, false
+	v.ring, v.out = v.ring[:0], v.out[:0]
 	for i := range v.members {
-		if v.members[i].inRing {
+		m := &v.members[i]
+		changed = changed || m.derived != v.was[i]
+		switch {
+		case m.inRing:
 			v.ring = append(v.ring, i)
+			m.since = 0
+		default:
+			v.out = append(v.out, i)
+			if m.since == 0 {
+				m.since = max(v.now, 1)
+			}
+			if m.home() {
+				silent++
+			}
+		}
+		if m.home() {
+			homes++
 		}
 	}
-	if !slices.Equal(was, v.ring) {
-		v.changed = true
+	cut := silent > max(v.copies-1, homes/4)
+	if changed || cut != v.cut {
+		v.cut = cut
+		v.touch()
 	}
 }
 
-// place derives whether member i is in the computed ring. This peer itself is
-// whenever its row says so, whatever others vote.
-func (v *view) place(i int) {
-	m := &v.members[i]
-	m.inRing = m.seen && m.row.State < wire.Stopped && (m.id == v.self || !m.unreachable())
+// belongs derives whether a member is in the computed ring. This peer itself
+// is whenever its row says so, whatever others vote.
+func (v *view) belongs(m *member) bool {
+	return m.seen && m.row.State < wire.Stopped && (m.id == v.self || !m.unreachable())
 }
 
+// convicted reports whether two of the observers of member i say that it is
+// unreachable, or the only one there is: its K nearest predecessors that are
+// in the ring themselves.
 func (v *view) convicted(i int) bool {
 	m := &v.members[i]
 	observers, agree := 0, 0
@@ -321,13 +386,38 @@ func (v *view) convicted(i int) bool {
 			continue
 		}
 		observers++
-		if slices.ContainsFunc(m.votes, func(t wire.Vote) bool {
-			return t.Observer == o.id && t.Verdict == wire.Unreachable
-		}) {
+		if t := m.voteOf(o.id); t != nil && against(*t) {
 			agree++
 		}
 	}
 	return agree >= 2 || observers == 1 && agree == 1
+}
+
+// buried reports whether two members say that member i is gone, or the only
+// one in the ring. Any two: who watched it for the whole grace may be gone
+// itself when the next one comes.
+func (v *view) buried(i int) bool {
+	m := &v.members[i]
+	agree := 0
+	for _, t := range m.votes {
+		if t.Verdict != wire.Gone {
+			continue
+		}
+		if agree++; agree == 2 || v.alone(t.Observer, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// alone reports whether id is in the ring, and nobody else but for member i.
+func (v *view) alone(id wire.ID, i int) bool {
+	for j := range v.members {
+		if m := &v.members[j]; m.inRing != (m.id == id) && j != i {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *view) before(i int) int { return (i + len(v.members) - 1) % len(v.members) }
@@ -503,19 +593,36 @@ func (v *view) watches(i int) bool {
 	return slices.Contains(v.predecessors(v.members[i].pos, v.k, int(v.members[i].id), nil), v.self)
 }
 
-// take returns the rows and votes that were news since the last call.
-func (v *view) take() ([]wire.Row, []wire.Vote) {
-	rows, votes := v.rows, v.votes
-	v.rows, v.votes = nil, nil
+// take returns what was news since the last call.
+func (v *view) take() []item {
+	fresh := v.fresh
+	v.fresh = nil
+	return fresh
+}
+
+// read appends what an item names to rows or votes, if it is still there.
+func (v *view) read(x item, rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote) {
+	switch m := v.member(x.on); {
+	case m == nil:
+	case x.by == x.on && m.seen:
+		rows = append(rows, m.row)
+	default:
+		if t := m.voteOf(x.by); t != nil {
+			votes = append(votes, *t)
+		}
+	}
 	return rows, votes
 }
 
 // all returns every row and vote.
 func (v *view) all() ([]wire.Row, []wire.Vote) {
-	var rows []wire.Row
-	var votes []wire.Vote
+	return v.parts(func(int) bool { return true })
+}
+
+// parts returns every row and vote of some of the buckets.
+func (v *view) parts(of func(bucket int) bool) (rows []wire.Row, votes []wire.Vote) {
 	for i := range v.members {
-		if m := &v.members[i]; m.seen {
+		if m := &v.members[i]; m.seen && of(wire.Bucket(m.id)) {
 			rows = append(rows, m.row)
 			votes = append(votes, m.votes...)
 		}

@@ -1,0 +1,145 @@
+package ring
+
+import (
+	"slices"
+
+	"securepeer/wire"
+)
+
+const (
+	// maxHelps is how many pings for others are under way at once, and
+	// maxHelpsEach for one of them; what is beyond goes unanswered.
+	maxHelps     = 64
+	maxHelpsEach = 8
+
+	// helpTries is how many pings a helper sends.
+	helpTries = 4
+)
+
+// helper is a member that was asked to ping another.
+type helper struct {
+	peer wire.ID
+	req  uint32
+}
+
+// help is what this peer does for another that asked it (SWIM, section 3.1).
+type help struct {
+	asker  helper // whom to answer
+	member wire.ID
+	last   Time // when the newest ping was sent
+	tries  int
+}
+
+// seek asks helpers to ping the peer of w: neighbours of it, which have links
+// with it, others in each round. An answer is hearsay: alive keeps this peer
+// from voting, and no more.
+func (d *detector) seek(now Time, w *watch, v *view, l *links, o *outbox) {
+	m := v.member(w.peer)
+	near := v.successors(m.pos, v.k, int(m.id), nil)
+	near = v.predecessors(m.pos, v.k, int(m.id), near)
+	var can []wire.ID
+	for _, id := range near {
+		if id != v.self && l.up(id) && !slices.Contains(can, id) {
+			can = append(can, id)
+		}
+	}
+	for range min(helpers, len(can)) {
+		d.turn++
+		i := d.turn % len(can)
+		h := helper{can[i], o.number()}
+		can = slices.Delete(can, i, i+1)
+		w.asked = append(w.asked, h)
+		o.send(h.peer, wire.PingReq{Req: h.req, Member: w.peer})
+	}
+	w.sought = now
+}
+
+// helpUntil is when what helpers say no longer matters.
+func (d *detector) helpUntil(w *watch) Time {
+	if len(w.asked) == 0 || w.alive {
+		return 0
+	}
+	return w.sought + Time(d.interval)
+}
+
+// helped takes the answer of a helper, and says whom it was asked about.
+func (d *detector) helped(from wire.ID, m wire.PingReqAck) (about wire.ID, asked bool) {
+	for i := range d.watches {
+		w := &d.watches[i]
+		if j := slices.Index(w.asked, helper{from, m.Req}); j >= 0 {
+			w.asked = slices.Delete(w.asked, j, j+1)
+			w.alive = w.alive || m.Alive
+			return w.peer, true
+		}
+	}
+	return 0, false
+}
+
+// helpWith begins to ping a member for another, and reports whether it does.
+func (d *detector) helpWith(now Time, from wire.ID, m wire.PingReq, v *view, l *links, o *outbox) bool {
+	each := 0
+	for _, h := range d.helps {
+		if h.asker.peer == from {
+			each++
+		}
+	}
+	if d.due == 0 || !v.has(m.Member) || m.Member == v.self || m.Member == from || each == maxHelpsEach || len(d.helps) == maxHelps {
+		return false
+	}
+	d.helps = append(d.helps, help{helper{from, m.Req}, m.Member, now, 1})
+	l.dial(now, m.Member, o)
+	d.ask(m.Member, v, o)
+	return true
+}
+
+// help goes on with the pings for others.
+func (d *detector) help(now Time, v *view, o *outbox) {
+	d.helps = slices.DeleteFunc(d.helps, func(h help) bool {
+		over := h.tries == helpTries && now >= d.helpNext(h)
+		if over {
+			o.send(h.asker.peer, wire.PingReqAck{Req: h.asker.req})
+		}
+		return over
+	})
+	for i := range d.helps {
+		if h := &d.helps[i]; now >= d.helpNext(*h) {
+			h.tries++
+			h.last = now
+			d.ask(h.member, v, o)
+		}
+	}
+}
+
+// tell answers those who asked about id: it lives.
+func (d *detector) tell(id wire.ID, o *outbox) {
+	d.helps = slices.DeleteFunc(d.helps, func(h help) bool {
+		if h.member == id {
+			o.send(h.asker.peer, wire.PingReqAck{Req: h.asker.req, Alive: true})
+		}
+		return h.member == id
+	})
+}
+
+// unhelp forgets what is asked by id, or about it.
+func (d *detector) unhelp(id wire.ID) {
+	d.helps = slices.DeleteFunc(d.helps, func(h help) bool { return h.asker.peer == id || h.member == id })
+}
+
+// helpNext is when something is due for h.
+func (d *detector) helpNext(h help) Time {
+	if h.tries < helpTries {
+		return h.last + Time(d.interval/gap)
+	}
+	if w := d.find(h.member); w != nil {
+		return h.last + d.rto(w)
+	}
+	return h.last + Time(d.interval/4)
+}
+
+func (d *detector) helpDue() Time {
+	t := never
+	for _, h := range d.helps {
+		t = min(t, d.helpNext(h))
+	}
+	return t
+}
