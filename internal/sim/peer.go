@@ -90,35 +90,40 @@ const (
 
 // Start runs a peer; contact, if given, is whom it asks first.
 func (w *World) Start(id wire.ID, contact ...wire.ID) {
-	h := w.byID[id]
-	if h.process != nil {
-		panic(fmt.Sprintf("sim: peer %v runs already", id))
-	}
 	w.logf("[%v] starts", id)
+	p := w.process(w.byID[id], contact...)
+	w.at(w.now, p, func() { p.step(ring.Tick{}, nil) })
+}
+
+// process makes the next process of a host. It has not started.
+func (w *World) process(h *Host, contact ...wire.ID) *process {
+	if h.process != nil {
+		panic(fmt.Sprintf("sim: peer %v runs already", h.ID))
+	}
 	h.dark = false
 	h.started++
 	p := &process{
-		id: id, number: h.started, world: w, host: h, wake: never,
+		id: h.ID, number: h.started, world: w, host: h, wake: never,
 		pairs:  make(map[wire.ID]*pair),
 		synced: make(map[ring.Version]bool),
 		serves: make(map[uint64]func(wire.PutAck)),
 		ops:    make(map[ring.Op]*Op),
 	}
 	c := ring.Config{
-		Self:        id,
+		Self:        h.ID,
 		Roster:      h.roster.Roster,
 		Store:       h.disk.store,
 		Incarnation: h.disk.incarnation,
 		Saved:       slices.Clone(h.disk.rows),
 		Disk:        h.disk.state,
-		Sign:        func(msg []byte) wire.Sig { return sign(id, msg) },
+		Sign:        func(msg []byte) wire.Sig { return sign(p.id, msg) },
 	}
 	if len(contact) > 0 {
 		c.Contact, c.HasContact = contact[0], true
 	}
 	p.ring = ring.New(c)
 	h.process = p
-	w.at(w.now, p, func() { p.step(ring.Tick{}, nil) })
+	return p
 }
 
 // StartAll runs every member of ids, or everybody.
