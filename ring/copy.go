@@ -464,6 +464,20 @@ func (c *copier) excuse(v *view, since wire.Incarnation) bool {
 	return given
 }
 
+// load counts what the copier remembers.
+func (c *copier) load() int {
+	n := len(c.settled) + len(c.excused) + len(c.resting) + len(c.fresh.waiting) + len(c.queue) + len(c.pulls)
+	for _, list := range [][]pull{c.pulls, c.queue} {
+		for i := range list {
+			n += len(list[i].waiters)
+		}
+	}
+	if c.pass != nil {
+		n += len(c.pass.offers) + len(c.pass.batch) + len(c.pass.failed)
+	}
+	return n
+}
+
 // pending counts what is on its way.
 func (c *copier) pending() int {
 	n := len(c.pulls) + len(c.queue) + c.fresh.pending()

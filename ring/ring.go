@@ -75,6 +75,7 @@ type Status struct {
 	Members      []MemberStatus
 	Moving       int  // offers and pulls that are not confirmed yet
 	Cut          bool // too many are silent to call anybody gone by time
+	Load         int  // entries of all tables, lists and queues but the user's operations: O(members)
 }
 
 // MemberStatus is what this peer knows of one member of the roster.
@@ -85,7 +86,8 @@ type MemberStatus struct {
 	State       wire.State
 	Incarnation wire.Incarnation
 	InRing      bool
-	Unreachable bool
+	Unreachable bool // to this peer: by votes, or by its own belief
+	Verdict     bool // by votes
 	Suspect     bool
 	Linked      bool
 	Heard       Time          // when anything authenticated last came; 0: never

@@ -24,6 +24,7 @@ func (r *Ring) Status() Status {
 		Predecessors: v.pred(v.k),
 		Moving:       r.copies.pending(),
 		Cut:          v.cut,
+		Load:         r.load(),
 	}
 	for _, i := range v.ring {
 		s.Ring = append(s.Ring, v.members[i].id)
@@ -32,7 +33,7 @@ func (r *Ring) Status() Status {
 		m := &v.members[i]
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: m.pos, Seen: m.seen, State: m.row.State,
-			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(),
+			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict,
 			Linked: r.links.up(m.id), Heard: r.links.heard(m.id), Gone: m.gone, Since: m.since,
 			Why: r.why(m), Votes: slices.Clone(m.votes), Refused: r.links.refusals(m.id)}
 		if w != nil {
@@ -42,6 +43,17 @@ func (r *Ring) Status() Status {
 	}
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return int(a.ID) - int(b.ID) })
 	return s
+}
+
+// load counts what this peer remembers beside its members.
+func (r *Ring) load() int {
+	n := len(r.links.lines) + len(r.links.peers) + len(r.detect.watches) + len(r.detect.helps) +
+		len(r.spread.pending) + len(r.spread.asked) + len(r.spread.open) + len(r.spread.answered) + len(r.spread.passed) +
+		len(r.join.refused) + len(r.join.accepted) + len(r.console.was) + r.copies.load()
+	for i := range r.view.members {
+		n += len(r.view.members[i].votes)
+	}
+	return n
 }
 
 // why says why a member is not in this peer's ring, or not well in it.
