@@ -153,8 +153,9 @@ type Result struct {
 	Wanted   int           // put, remove: how many should
 	Silent   []wire.ID     // who did not answer
 	By       wire.ID       // Taken
-	Path     []wire.ID     // lookup: who was asked, in order
-	Owner    wire.ID       // lookup
+	At       wire.ID       // lookup: who said Here; this peer, if it needed to ask nobody
+	Path     []wire.ID     // lookup: over whom the question went to At, as a line; if it failed, whoever was asked
+	Owner    wire.ID       // lookup, stat
 	Holders  []wire.ID     // lookup, stat: home holders and stand-ins
 	RTT      time.Duration // probe
 	Found    []Found       // stat

@@ -1,9 +1,13 @@
 package ring
 
-import "securepeer/wire"
+import (
+	"slices"
 
-// tries is how many peers a question is put to when it goes straight to the
-// owner. Walking, it is everybody once.
+	"securepeer/wire"
+)
+
+// tries is how many peers a question is put to when it goes straight to who
+// should know. Walking, it is everybody once.
 const tries = 8
 
 // find is a question on its way: who answers for a key? Each peer asked
@@ -116,7 +120,18 @@ func (r route) asked(from wire.ID, f wire.Find, v *view, j *join, o *outbox) {
 		o.send(from, wire.Here{Req: f.Req})
 		return
 	}
-	next, ok := r.next(wire.KeyOf(v.space, f.Name), v)
+	k := wire.KeyOf(v.space, f.Name)
+	if r.walk {
+		r.walked(from, f, k, v, o)
+	} else {
+		verify(from, f.Req, k, v, o)
+	}
+}
+
+// walked answers a question that goes from successor to successor: Here from
+// the owner, Ask with the next one from all others.
+func (r route) walked(from wire.ID, f wire.Find, k wire.Pos, v *view, o *outbox) {
+	next, ok := r.next(k, v)
 	switch {
 	case !ok:
 		o.send(from, wire.Refuse{Req: f.Req, Code: wire.CodeNotInRing})
@@ -134,4 +149,68 @@ func (r route) asked(from wire.ID, f wire.Find, v *view, j *join, o *outbox) {
 		}
 		o.send(from, wire.Ask{Req: f.Req, Next: next})
 	}
+}
+
+// verify answers a question that came straight here, by this peer's own view:
+// any holder says Here. Everybody asks the owner first, so who is not the
+// owner says before what the asker may not have heard.
+func verify(from wire.ID, req uint32, k wire.Pos, v *view, o *outbox) {
+	here := holds(v.self, k, v)
+	if owner, _ := v.owner(k); owner != v.self || !here {
+		inform(from, k, v, o)
+	}
+	if here {
+		o.send(from, wire.Here{Req: req})
+		return
+	}
+	for _, h := range v.holders(k, nil) {
+		if h.up {
+			o.send(from, wire.Ask{Req: req, Next: h.id})
+			return
+		}
+	}
+	o.send(from, wire.Refuse{Req: req, Code: wire.CodeNotOwner})
+}
+
+// holds reports whether id is a home holder of k, or a stand-in.
+func holds(id wire.ID, k wire.Pos, v *view) bool {
+	return slices.ContainsFunc(v.holders(k, nil), func(h holder) bool { return h.id == id })
+}
+
+// inform tells id what decides who holds k.
+func inform(id wire.ID, k wire.Pos, v *view, o *outbox) {
+	rows, votes := nearby(k, v)
+	o.send(id, wire.Rows{Rows: rows, Votes: votes})
+}
+
+// nearby returns the rows and votes that decide who holds k: of the members
+// from k on, as far as its holders reach and as far again; and of those before
+// it, by whose votes it is decided who of the others can be reached, to twice
+// the observers. What a message does not take is left out, the farthest first.
+func nearby(k wire.Pos, v *view) (rows []wire.Row, votes []wire.Vote) {
+	n := len(v.members)
+	first := at(v.members, k)
+	take := func(i int) (more bool) {
+		m := &v.members[i%n]
+		if len(rows) == wire.MaxRows || len(votes)+len(m.votes) > wire.MaxVotes {
+			return false
+		}
+		if m.seen {
+			rows = append(rows, m.row)
+			votes = append(votes, m.votes...)
+		}
+		return true
+	}
+	ahead, usable := 0, 0
+	for ; ahead < n && usable < 2*v.copies && take(first+ahead); ahead++ {
+		if v.members[(first+ahead)%n].usable() {
+			usable++
+		}
+	}
+	for j, inRing := 1, 0; j <= n-ahead && inRing < 2*v.k && take(first+n-j); j++ {
+		if v.members[(first+n-j)%n].inRing {
+			inRing++
+		}
+	}
+	return rows, votes
 }

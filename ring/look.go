@@ -17,7 +17,45 @@ const (
 	// extraLooks is how many more peers are asked in the place of those that
 	// are behind or silent.
 	extraLooks = 8
+
+	// maxLooks is how many peers one look asks, whatever the view becomes
+	// meanwhile. A home holder beyond counts as silent.
+	maxLooks = 40
 )
+
+// look answers which versions this peer holds; the driver has the store. Who
+// is far from the key says so, and who is not one of its holders, in its own
+// view, says before what the asker may not have heard: its no is not one of a
+// home holder. A peer that leaves still answers, for what it has not given
+// away yet.
+func (r *Ring) look(from wire.ID, m wire.Look) {
+	leaving := r.view.members[r.view.me].row.State == wire.Leaving
+	if !r.view.inRing() && !leaving {
+		r.out.send(from, wire.Refuse{Req: m.Req, Code: wire.CodeNotInRing})
+		return
+	}
+	k := wire.KeyOf(r.view.space, m.Name)
+	home, holds := false, false
+	for _, h := range r.view.holders(k, nil) {
+		if h.id == r.view.self {
+			home, holds = h.home, true
+		}
+	}
+	if !holds {
+		inform(from, k, r.view, &r.out)
+	}
+	if !holds && !leaving && !slices.Contains(around(k, r.view), r.view.self) {
+		r.out.send(from, wire.Refuse{Req: m.Req, Code: wire.CodeNotOwner})
+		return
+	}
+	r.out.do(Answer{To: from, Req: m.Req, Name: m.Name, Behind: r.behind(), Home: home})
+}
+
+// around returns the live peers at and after k that are asked, if need be, for
+// what was put while others were its holders.
+func around(k wire.Pos, v *view) []wire.ID {
+	return v.successors(k-1, v.copies+extraLooks, nobody, nil)
+}
 
 // look asks who may hold a name which versions they have.
 type look struct {
@@ -32,19 +70,28 @@ type look struct {
 type looked struct {
 	peer      wire.ID
 	home      bool // in this peer's view
+	agrees    bool // it is home in its own view, too
 	req       uint32
+	sent      Time
 	again     bool // was asked twice
 	state     lookState
 	behind    bool
 	manifests []wire.Manifest
 }
 
+// counts reports whether l has answered and may say no.
+func (l *looked) counts() bool { return l.state == answered && !l.behind }
+
+// asHome reports whether that no is one of a home holder: the two must agree
+// that it is one.
+func (l *looked) asHome() bool { return l.counts() && l.home && l.agrees }
+
 type lookState uint8
 
 const (
 	waiting lookState = iota
 	answered
-	failed  // no link, no answer, or not in the ring
+	failed  // no link, no answer, or it won't answer
 	skipped // not asked: held unreachable
 )
 
@@ -52,28 +99,53 @@ const (
 // are asked as well, as they may still hold what others are about to get.
 func (k *look) begin(now Time, name string, v *view, o *outbox) {
 	k.name, k.key, k.began = name, wire.KeyOf(v.space, name), now
+	k.follow(now, v, o)
+	for j, i, n := 0, at(v.members, k.key), 0; j < len(v.members) && n < extraLooks; j, i = j+1, (i+1)%len(v.members) {
+		if m := &v.members[i]; m.seen && m.row.State == wire.Leaving && m.id != v.self {
+			k.ask(now, k.add(m.id), v, o)
+			n++
+		}
+	}
+	k.reserve = around(k.key, v)
+}
+
+// follow asks who has become a holder since, as the view has changed: others
+// may have said what this peer had missed. A no counts from those alone that
+// are home holders now.
+func (k *look) follow(now Time, v *view, o *outbox) {
+	if k.complete(now) && len(k.asked) > 0 {
+		return
+	}
+	for i := range k.asked {
+		k.asked[i].home = false
+	}
 	for _, h := range v.holders(k.key, nil) {
-		k.asked = append(k.asked, looked{peer: h.id, home: h.home, state: skipped})
-		if h.up {
-			k.ask(len(k.asked)-1, v, o)
+		i := k.index(h.id)
+		if i < 0 {
+			i = k.add(h.id)
+			k.asked[i].state = skipped
 		}
-	}
-	for i := range v.members {
-		if m := &v.members[i]; m.seen && m.row.State == wire.Leaving && m.id != v.self && len(k.reserve) < extraLooks {
-			k.asked = append(k.asked, looked{peer: m.id})
-			k.ask(len(k.asked)-1, v, o)
-		}
-	}
-	for _, id := range v.successors(k.key-1, v.copies+extraLooks, nobody, nil) {
-		if !slices.ContainsFunc(k.asked, func(l looked) bool { return l.peer == id }) {
-			k.reserve = append(k.reserve, id)
+		k.asked[i].home = h.home
+		if h.up && k.asked[i].state == skipped && i < maxLooks {
+			k.ask(now, i, v, o)
 		}
 	}
 }
 
-func (k *look) ask(i int, v *view, o *outbox) {
+// add appends a peer that is not asked yet and returns its index.
+func (k *look) add(id wire.ID) int {
+	k.asked = append(k.asked, looked{peer: id})
+	return len(k.asked) - 1
+}
+
+// index returns that of id among those asked, or -1.
+func (k *look) index(id wire.ID) int {
+	return slices.IndexFunc(k.asked, func(l looked) bool { return l.peer == id })
+}
+
+func (k *look) ask(now Time, i int, v *view, o *outbox) {
 	l := &k.asked[i]
-	l.req, l.state = o.number(), waiting
+	l.req, l.state, l.sent = o.number(), waiting, now
 	if l.peer == v.self {
 		o.do(Answer{To: v.self, Req: l.req, Name: k.name, Home: l.home})
 		return
@@ -82,13 +154,12 @@ func (k *look) ask(i int, v *view, o *outbox) {
 }
 
 // instead asks one more peer in the place of one that can't say no.
-func (k *look) instead(v *view, o *outbox) {
-	for len(k.reserve) > 0 {
+func (k *look) instead(now Time, v *view, o *outbox) {
+	for len(k.reserve) > 0 && len(k.asked) < maxLooks {
 		id := k.reserve[0]
 		k.reserve = k.reserve[1:]
-		if v.has(id) { // the roster may have changed
-			k.asked = append(k.asked, looked{peer: id})
-			k.ask(len(k.asked)-1, v, o)
+		if v.has(id) && k.index(id) < 0 { // the roster and the view may have changed
+			k.ask(now, k.add(id), v, o)
 			return
 		}
 	}
@@ -97,71 +168,81 @@ func (k *look) instead(v *view, o *outbox) {
 // widen asks everybody else near the key, once: a version may be with a
 // stand-in of earlier. It reports whether there is somebody.
 func (k *look) widen(now Time, v *view, o *outbox) bool {
-	more := len(k.reserve) > 0
-	if more {
-		k.began = now
+	n := len(k.asked)
+	for len(k.reserve) > 0 && len(k.asked) < maxLooks {
+		k.instead(now, v, o)
 	}
-	for len(k.reserve) > 0 {
-		k.instead(v, o)
-	}
-	return more
-}
-
-// answer takes a Found and reports whether it was one of this look's. Of what
-// it carries, only manifests of the name asked for count. An answer of this
-// peer itself is behind if this peer is.
-func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view, o *outbox) bool {
-	i := slices.IndexFunc(k.asked, func(l looked) bool {
-		return l.peer == from && l.req == f.Req && l.state == waiting
-	})
-	if i < 0 {
+	if len(k.asked) == n {
 		return false
 	}
+	k.began = now
+	return true
+}
+
+// answer takes a Found and reports whether it was one of this look's, and how
+// long it took; 0: not known. Of what it carries, only manifests of the name
+// asked for count. An answer of this peer itself is behind if this peer is.
+func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view, o *outbox) (took Time, ok bool) {
+	i := k.waits(from, f.Req)
+	if i < 0 {
+		return 0, false
+	}
+	k.follow(now, v, o)
 	l := &k.asked[i]
-	l.state, l.behind = answered, f.Behind || from == v.self && behind
+	l.state, l.behind, l.agrees = answered, f.Behind || from == v.self && behind, f.Home
+	if from != v.self && !l.again {
+		took = now - l.sent
+	}
 	for _, m := range f.Manifests {
 		if m.Name == k.name {
 			l.manifests = append(l.manifests, m)
 		}
 	}
-	if l.behind {
-		k.instead(v, o)
-	} else if k.first == 0 {
+	if l.counts() && k.first == 0 {
 		k.first = now
 	}
-	return true
+	if l.behind || l.home && !l.agrees {
+		k.instead(now, v, o)
+	}
+	return took, true
+}
+
+// waits returns the index of the peer that is to answer that request, or -1.
+func (k *look) waits(peer wire.ID, req uint32) int {
+	return slices.IndexFunc(k.asked, func(l looked) bool {
+		return l.peer == peer && l.req == req && l.state == waiting
+	})
 }
 
 // cut notes that the link with peer fell. It is asked once more, over a new
 // one: the old may have been idle for so long that peer was just ending it.
-func (k *look) cut(peer wire.ID, v *view, o *outbox) {
-	for i := range k.asked {
-		switch l := &k.asked[i]; {
-		case l.peer != peer || l.state != waiting:
-		case !l.again && v.has(peer):
-			l.again = true
-			k.ask(i, v, o)
-			return
-		default:
-			k.fail(i, v, o)
-			return
-		}
+func (k *look) cut(now Time, peer wire.ID, v *view, o *outbox) {
+	i := k.index(peer)
+	switch {
+	case i < 0 || k.asked[i].state != waiting:
+	case !k.asked[i].again && v.has(peer):
+		k.asked[i].again = true
+		k.ask(now, i, v, o)
+	default:
+		k.fail(now, i, v, o)
 	}
 }
 
-// refused notes that peer won't answer this request.
-func (k *look) refused(peer wire.ID, req uint32, v *view, o *outbox) {
-	for i := range k.asked {
-		if l := &k.asked[i]; l.peer == peer && l.state == waiting && l.req == req {
-			k.fail(i, v, o)
-			return
-		}
+// refused notes that peer won't answer this request, and reports whether it is
+// one of this look's. It may have said before who the holders are.
+func (k *look) refused(now Time, peer wire.ID, req uint32, v *view, o *outbox) bool {
+	i := k.waits(peer, req)
+	if i < 0 {
+		return false
 	}
+	k.follow(now, v, o)
+	k.fail(now, i, v, o)
+	return true
 }
 
-func (k *look) fail(i int, v *view, o *outbox) {
+func (k *look) fail(now Time, i int, v *view, o *outbox) {
 	k.asked[i].state = failed
-	k.instead(v, o)
+	k.instead(now, v, o)
 }
 
 // awaits reports whether one of ids may still answer.
@@ -189,23 +270,24 @@ func (k *look) deadline() Time {
 // holder, or none can be had.
 func (k *look) good() (n int, home bool) {
 	reachable := false
-	for _, l := range k.asked {
-		if l.home && (l.state == waiting || l.state == answered && !l.behind) {
+	for i := range k.asked {
+		l := &k.asked[i]
+		if l.home && l.state == waiting || l.asHome() {
 			reachable = true
 		}
-		if l.state == answered && !l.behind {
+		if l.counts() {
 			n++
-			home = home || l.home
 		}
+		home = home || l.asHome()
 	}
 	return n, home || !reachable
 }
 
-// silent returns the home holders that did not say yes or no.
+// silent returns the home holders that did not say yes or no, as such.
 func (k *look) silent() []wire.ID {
 	var ids []wire.ID
-	for _, l := range k.asked {
-		if l.home && (l.state != answered || l.behind) {
+	for i := range k.asked {
+		if l := &k.asked[i]; l.home && !l.asHome() {
 			ids = append(ids, l.peer)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 const maxOps = 1024
 
 // operation is something that this peer's user asked for: a get, put or
-// lookup. Each begins with a question on its way to the owner of a name; a get
-// and a put then look at what the holders have.
+// lookup. Walking, each begins with a question on its way to the owner of a
+// name; a get and a put then look at what the holders have.
 type operation interface {
 	base() *query
 	// begin is called once, in the ring.
@@ -27,10 +27,23 @@ type operation interface {
 
 // scene is what an operation sees of the peer.
 type scene struct {
-	view  *view
-	own   *own
-	route route
-	out   *outbox
+	view   *view
+	own    *own
+	route  route
+	out    *outbox
+	detect *detector
+	paces  paces
+}
+
+// suspects reports whether id is in doubt though it is in the ring: it leaves
+// pings of this peer without an answer, or any observer has voted against it.
+// That is hearsay, and only decides whom to ask first.
+func (s scene) suspects(id wire.ID) bool {
+	if w := s.detect.find(id); w != nil && w.tries >= helpAfter {
+		return true
+	}
+	m := s.view.member(id)
+	return m != nil && slices.ContainsFunc(m.votes, func(t wire.Vote) bool { return t.Verdict >= wire.Unreachable })
 }
 
 // query is what operations have in common.
@@ -66,16 +79,31 @@ func (q *query) waits(from wire.ID, req uint32) bool {
 type operations struct {
 	list   []operation // in the order in which they began
 	probes []*probe
+	paces  paces
 }
+
+// full reports whether there are as many as may be.
+func (p *operations) full() bool { return len(p.list)+len(p.probes) >= maxOps }
 
 // add begins an operation, unless there are too many.
 func (p *operations) add(now Time, x operation, s scene) {
-	if !s.view.inRing() || len(p.list) >= maxOps {
+	if !s.view.inRing() || p.full() {
 		x.base().finish(Result{Outcome: NotReady}, s)
 		return
 	}
 	p.list = append(p.list, x)
 	x.begin(now, s)
+}
+
+// probe begins a probe, unless there are too many operations.
+func (p *operations) probe(now Time, e Probe, s scene) {
+	if p.full() {
+		s.out.done(e.Op, Result{Outcome: NotReady})
+		return
+	}
+	x := &probe{op: e.Op, peer: e.Peer, began: now}
+	p.probes = append(p.probes, x)
+	x.step(now, s.detect, s.view, s.out)
 }
 
 // puts calls f with each put, and lets it go on.
@@ -88,8 +116,18 @@ func (p *operations) puts(now Time, s scene, f func(*put)) {
 	}
 }
 
+// lookups calls f with each lookup.
+func (p *operations) lookups(f func(*lookup)) {
+	for _, x := range p.list {
+		if x, ok := x.(*lookup); ok {
+			f(x)
+		}
+	}
+}
+
 // onward takes an Ask: the question goes on, or has ended.
 func (p *operations) onward(now Time, from wire.ID, m wire.Ask, s scene) {
+	p.lookups(func(l *lookup) { l.onward(now, from, m, s) })
 	for _, x := range p.list {
 		q := x.base()
 		if !q.waits(from, m.Req) || q.find.onward(now, m.Next, s.view, lookWait, s.out) {
@@ -105,6 +143,7 @@ func (p *operations) onward(now Time, from wire.ID, m wire.Ask, s scene) {
 
 // here takes a Here: the question has come to its end.
 func (p *operations) here(now Time, from wire.ID, m wire.Here, s scene) {
+	p.lookups(func(l *lookup) { l.here(now, from, m, s) })
 	for _, x := range p.list {
 		if x.base().waits(from, m.Req) {
 			x.led(now, from, Succeeded, s)
@@ -114,13 +153,15 @@ func (p *operations) here(now Time, from wire.ID, m wire.Here, s scene) {
 
 // refused takes a no to a question or look.
 func (p *operations) refused(now Time, from wire.ID, m wire.Refuse, s scene) {
+	p.lookups(func(l *lookup) { l.refused(now, from, m, s) })
 	for _, x := range p.list {
 		q := x.base()
 		if q.waits(from, m.Req) {
 			x.led(now, from, Unavailable, s)
 		}
-		q.look.refused(from, m.Req, s.view, s.out)
-		x.step(now, s)
+		if q.look.refused(now, from, m.Req, s.view, s.out) {
+			x.step(now, s)
+		}
 	}
 }
 
@@ -128,7 +169,10 @@ func (p *operations) refused(now Time, from wire.ID, m wire.Refuse, s scene) {
 // peer is.
 func (p *operations) found(now Time, from wire.ID, m wire.Found, behind bool, s scene) {
 	for _, x := range p.list {
-		if x.base().look.answer(now, from, m, behind, s.view, s.out) {
+		if took, ok := x.base().look.answer(now, from, m, behind, s.view, s.out); ok {
+			if took > 0 {
+				s.paces.took(from, took)
+			}
 			x.step(now, s)
 		}
 	}
@@ -136,12 +180,13 @@ func (p *operations) found(now Time, from wire.ID, m wire.Found, behind bool, s 
 
 // lost notes that the link with id fell. A question is put to it once more.
 func (p *operations) lost(now Time, id wire.ID, s scene) {
+	p.lookups(func(l *lookup) { l.lost(now, id, s) })
 	for _, x := range p.list {
 		q := x.base()
 		if f := q.find; f != nil && f.at == id && !q.over && !(s.view.has(id) && f.repeat(now, lookWait, s.out)) {
 			x.led(now, id, Unavailable, s)
 		}
-		q.look.cut(id, s.view, s.out)
+		q.look.cut(now, id, s.view, s.out)
 		if x, ok := x.(*put); ok {
 			x.lost(id)
 		}
@@ -150,15 +195,19 @@ func (p *operations) lost(now Time, id wire.ID, s scene) {
 }
 
 // step does what time brings.
-func (p *operations) step(now Time, d *detector, s scene) {
+func (p *operations) step(now Time, s scene) {
 	for _, x := range p.list {
-		if f := x.base().find; f != nil && now >= f.until && !x.base().over {
+		q := x.base()
+		if f := q.find; f != nil && now >= f.until && !q.over {
 			x.led(now, f.at, Unavailable, s)
+		}
+		if q.asked && !q.over {
+			q.look.follow(now, s.view, s.out)
 		}
 		x.step(now, s)
 	}
 	for _, x := range p.probes {
-		x.step(now, d, s.view, s.out)
+		x.step(now, s.detect, s.view, s.out)
 	}
 }
 
@@ -178,6 +227,9 @@ func (p *operations) cancel(op Op) {
 	p.probes = slices.DeleteFunc(p.probes, func(x *probe) bool { return x.op == op })
 }
 
+// forget drops what was known of a member that the roster has taken out.
+func (p *operations) forget(id wire.ID) { delete(p.paces, id) }
+
 // sweep forgets operations that are over.
 func (p *operations) sweep() {
 	p.list = slices.DeleteFunc(p.list, func(x operation) bool { return x.base().over })
@@ -194,7 +246,7 @@ func (p *operations) next() Time {
 		}
 	}
 	for _, x := range p.probes {
-		t = min(t, x.sent+probeWait/12, x.began+probeWait)
+		t = min(t, x.next())
 	}
 	return t
 }

@@ -154,6 +154,7 @@ func New(c Config) *Ring {
 	r.spread.index = map[item]int{}
 	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]Time{}, map[wire.ID]Time{}, map[wire.ID]Time{}
 	r.spread.open = map[wire.ID]bool{}
+	r.ops.paces = paces{}
 	r.copies.settled = map[wire.ID]wire.Incarnation{}
 	r.copies.excused = map[wire.ID]wire.Incarnation{}
 	r.copies.resting = map[wire.ID]resting{}
@@ -230,7 +231,9 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 }
 
 // scene is what an operation sees.
-func (r *Ring) scene() scene { return scene{r.view, &r.own, r.route, &r.out} }
+func (r *Ring) scene() scene {
+	return scene{r.view, &r.own, r.route, &r.out, &r.detect, r.ops.paces}
+}
 
 // operation takes the events that begin, feed or end the user's operations.
 func (r *Ring) operation(now Time, ev Event) {
@@ -245,12 +248,10 @@ func (r *Ring) operation(now Time, ev Event) {
 	case Stat:
 		r.ops.add(now, &get{query: query{op: e.Op, name: e.Name}, stat: true}, s)
 	case Lookup:
-		r.ops.add(now, &lookup{query{op: e.Op, name: e.Name}}, s)
+		r.ops.add(now, &lookup{query: query{op: e.Op, name: e.Name}}, s)
 	case Probe:
-		p := &probe{op: e.Op, peer: e.Peer, began: now}
-		r.ops.probes = append(r.ops.probes, p)
 		r.links.dial(now, e.Peer, &r.out)
-		p.step(now, &r.detect, r.view, &r.out)
+		r.ops.probe(now, e, s)
 	case Sealed:
 		r.ops.puts(now, s, func(p *put) { p.seal(e) })
 	case Uploaded:
@@ -522,21 +523,6 @@ func (r *Ring) refused(now Time, from wire.ID, m wire.Refuse) {
 	r.ops.refused(now, from, m, r.scene())
 }
 
-// look answers which versions this peer holds; the driver has the store. A
-// peer that leaves still answers, but its no means nothing.
-func (r *Ring) look(from wire.ID, m wire.Look) {
-	state := r.view.members[r.view.me].row.State
-	if !r.view.inRing() && state != wire.Leaving {
-		r.out.send(from, wire.Refuse{Req: m.Req, Code: wire.CodeNotInRing})
-		return
-	}
-	home := false
-	for _, h := range r.view.holders(wire.KeyOf(r.view.space, m.Name), nil) {
-		home = home || h.home && h.id == r.view.self
-	}
-	r.out.do(Answer{To: from, Req: m.Req, Name: m.Name, Behind: r.behind(), Home: home})
-}
-
 // putStored answers an upload to this peer. It acks only if the list of
 // holders covers every home holder of its own view, itself or by a stand-in;
 // else it keeps the bytes as an extra copy and says what it knows better.
@@ -546,7 +532,7 @@ func (r *Ring) putStored(now Time, e PutStored) {
 		r.copies.stored(now, e.Version)
 		if !r.covers(e.Version.Key, e.Holders) {
 			reply.Code = wire.CodeNotOwner
-			reply.Rows, reply.Votes = r.nearby(e.Version.Key)
+			reply.Rows, reply.Votes = nearby(e.Version.Key, r.view)
 		} else if owner, ok := r.view.owner(e.Version.Key); ok && owner == r.view.self {
 			r.out.notify(StoreAccepted, e.From, e.Name)
 		}
@@ -570,20 +556,6 @@ func (r *Ring) covers(k wire.Pos, holders []wire.ID) bool {
 		}
 	}
 	return len(holders) >= places
-}
-
-// nearby returns the rows and votes that decide who holds k, as many as a
-// message takes.
-func (r *Ring) nearby(k wire.Pos) (rows []wire.Row, votes []wire.Vote) {
-	members := r.view.members
-	for j, i := 0, at(members, k); j < len(members) && len(rows) < wire.MaxRows; j, i = j+1, (i+1)%len(members) {
-		m := &members[i]
-		if m.seen && len(votes)+len(m.votes) <= wire.MaxVotes {
-			rows = append(rows, m.row)
-			votes = append(votes, m.votes...)
-		}
-	}
-	return rows, votes
 }
 
 // moving turns the ends of transfers into notices.
@@ -655,6 +627,7 @@ func (r *Ring) erase(id wire.ID) {
 	delete(r.join.refused, id)
 	delete(r.console.was, id)
 	r.copies.forget(id)
+	r.ops.forget(id)
 }
 
 // stop leaves the ring and keeps the data here.
@@ -746,7 +719,7 @@ func (r *Ring) tick(now Time) {
 		r.cast(j.member, j.verdict)
 	}
 	r.copies.step(now, r.view, &r.out)
-	r.ops.step(now, &r.detect, r.scene())
+	r.ops.step(now, r.scene())
 	if r.unsaved && (r.saved == 0 || now-r.saved >= 2*r.interval()) {
 		r.saved, r.unsaved = now, false
 		rows, _ := r.view.all()
