@@ -36,8 +36,9 @@ type watch struct {
 	last   Time    // when the newest was sent
 	since  Time    // when the oldest that is not answered was; 0: all are
 	tries  int     // pings since then
-	judged bool    // the round is over, and what follows was done
-	alone  bool    // so is the time for this peer's own word
+	full   Time    // when they were as many as a verdict needs
+	judged bool    // what follows from that was done
+	alone  bool    // so was what follows from silence for this peer's own routing
 
 	sought Time     // when helpers were asked; 0: they were not
 	asked  []helper // those that have not answered
@@ -143,8 +144,8 @@ func (d *detector) tick(now Time, v *view, l *links, o *outbox) {
 			d.watches = append(d.watches, watch{peer: id})
 			w = &d.watches[len(d.watches)-1]
 		}
-		if w.judged { // it goes on: one more a tick, and other helpers
-			w.judged, w.tries = false, min(w.tries, probes-1)
+		if w.judged { // and still silent: other helpers
+			w.judged, w.full = false, now
 			w.sought, w.asked, w.alive = 0, nil, false
 		}
 		d.probe(now, w, v, o)
@@ -166,29 +167,40 @@ func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) boo
 	counts := l.reachable(w.peer, w.since)
 	switch {
 	case now < counts: // there is nothing yet that could carry a ping
-	case w.judged:
-	case w.tries < probes && now >= w.last+d.wait(w):
+	case w.tries > helpAfter && w.sought == 0:
+		d.seek(now, w, v, l, o)
+	case now >= d.again(w):
 		d.probe(now, w, v, o)
-		if w.tries == helpAfter {
-			d.seek(now, w, v, l, o)
-		}
-	case w.tries >= probes && now >= max(w.last+d.rto(w), d.helpUntil(w)):
-		w.judged = true
-		return !w.alive && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable
 	}
 	if !w.alone && now >= max(counts, w.since+aloneAfter*Time(d.interval)) {
 		w.alone = true
 		v.silence(w.peer)
 	}
+	if now >= max(counts, d.verdict(w)) {
+		w.judged = true
+		return !w.alive && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable
+	}
 	return false
 }
 
-// wait is how long after the last ping the next of the burst goes out.
-func (d *detector) wait(w *watch) Time {
-	if w.tries == 1 {
-		return d.rto(w)
+// again is when the next ping of a round goes out.
+func (d *detector) again(w *watch) Time {
+	switch {
+	case w.alone:
+		return never
+	case w.tries == 1:
+		return w.last + d.rto(w)
 	}
-	return d.pace(w)
+	return w.last + d.pace(w)
+}
+
+// verdict is when a round ends: the pings have had their time, and helpers
+// theirs.
+func (d *detector) verdict(w *watch) Time {
+	if w.judged || w.full == 0 {
+		return never
+	}
+	return max(w.full+d.rto(w), d.helpUntil(w))
 }
 
 // hearing reports whether anybody at all was heard in the last interval: who
@@ -203,7 +215,9 @@ func (d *detector) probe(now Time, w *watch, v *view, o *outbox) {
 	if w.since == 0 {
 		w.since, w.tries = now, 0
 	}
-	w.tries++
+	if w.tries++; w.tries == probes {
+		w.full = now
+	}
 	w.last = now
 	w.sent[d.echo%uint64(len(w.sent))] = sent{d.echo, now}
 	p := d.ping(w.peer, d.echo, false, v)
@@ -278,7 +292,7 @@ func (d *detector) heard(now Time, id wire.ID, o *outbox) {
 }
 
 func (w *watch) answered() {
-	w.since, w.tries, w.judged, w.alone = 0, 0, false, false
+	w.since, w.tries, w.full, w.judged, w.alone = 0, 0, 0, false, false
 	w.sought, w.asked, w.alive = 0, nil, false
 }
 
@@ -330,17 +344,14 @@ func (d *detector) next(l *links) Time {
 		if w.since == 0 {
 			continue
 		}
-		counts := l.reachable(w.peer, w.since)
-		switch {
-		case w.judged:
-		case w.tries < probes:
-			t = min(t, max(counts, w.last+d.wait(w)))
-		default:
-			t = min(t, max(counts, w.last+d.rto(w), d.helpUntil(w)))
+		due := min(d.again(w), d.verdict(w))
+		if w.tries > helpAfter && w.sought == 0 {
+			due = w.last
 		}
 		if !w.alone {
-			t = min(t, max(counts, w.since+aloneAfter*Time(d.interval)))
+			due = min(due, w.since+aloneAfter*Time(d.interval))
 		}
+		t = min(t, max(due, l.reachable(w.peer, w.since)))
 	}
 	return t
 }

@@ -76,7 +76,7 @@ func (l *links) near(v *view) *neighbours {
 	me, _ := slices.BinarySearch(v.ring, v.me)
 	for d := firstFinger; d < len(v.ring); d *= 2 {
 		id := v.members[v.ring[(me+d)%len(v.ring)]].id
-		if !slices.Contains(n.succ, id) {
+		if !n.has(id) {
 			n.fingers = append(n.fingers, id)
 		}
 	}

@@ -755,9 +755,9 @@ func (r *Ring) follow(now Time, from int) {
 		if !r.view.inRing() {
 			r.detect.stop()
 		}
-		if r.view.cut {
-			r.detect.steady = now
-		}
+	}
+	if r.view.cut {
+		r.detect.steady = now
 	}
 	r.settleState()
 	r.left(now)
