@@ -109,6 +109,15 @@ func (f *fresh) pending() int {
 	return n
 }
 
+// load counts the versions, the offers, and who confirmed.
+func (f *fresh) load() int {
+	n := len(f.waiting) + f.pending()
+	for i := range f.waiting {
+		n += len(f.waiting[i].have)
+	}
+	return n
+}
+
 func (f *fresh) next() Time {
 	if len(f.waiting) == 0 {
 		return never

@@ -155,9 +155,7 @@ func New(c Config) *Ring {
 	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]Time{}, map[wire.ID]Time{}, map[wire.ID]Time{}
 	r.spread.open = map[wire.ID]bool{}
 	r.ops.paces = paces{}
-	r.copies.settled = map[wire.ID]wire.Incarnation{}
-	r.copies.excused = map[wire.ID]wire.Incarnation{}
-	r.copies.resting = map[wire.ID]resting{}
+	r.copies = newCopier()
 	r.console.was = make(map[wire.ID]known)
 	r.tune()
 	return r
@@ -166,8 +164,8 @@ func New(c Config) *Ring {
 // tune gives the parts what they need of the roster.
 func (r *Ring) tune() {
 	t := r.roster.Interval
-	r.detect.interval, r.links.interval, r.spread.interval, r.copies.interval = t, t, t, t
-	r.copies.fresh.interval = t
+	r.detect.interval, r.links.interval, r.spread.interval = t, t, t
+	r.copies.tune(t, r.roster.Grace)
 	r.detect.grace = r.roster.Grace
 	r.detect.serial, r.detect.roster = r.roster.Serial, r.roster.Digest
 	r.route = route{walk: r.roster.Walk, shortcuts: r.roster.Shortcuts}
@@ -269,7 +267,7 @@ func (r *Ring) operation(now Time, ev Event) {
 // behind reports whether this peer may not say no: some reachable home holder
 // of its ranges has not yet given it what it lacks.
 func (r *Ring) behind() bool {
-	return !r.view.inRing() || r.own.missed || !r.copies.agreed(r.view, r.own.since)
+	return !r.view.inRing() || r.own.missed || !r.copies.accord.agreed(r.view, r.own.since)
 }
 
 // received takes a message of a ring link.
@@ -316,12 +314,16 @@ func (r *Ring) received(now Time, e Received) {
 	case wire.Found:
 		r.ops.found(now, e.From, m, r.behind(), r.scene())
 	case wire.Offer:
-		r.copies.offered(e.From, m, r.view, &r.out)
+		if !r.copies.pulls.offered(e.From, m, r.view, &r.out) {
+			r.links.refuse(e.From)
+		}
 	case wire.Confirmed:
 		r.copies.confirmed(now, e.From, m, r.view, &r.out)
 		r.ops.puts(now, r.scene(), func(p *put) { p.confirmed(e.From, m) })
 	case wire.Settled:
-		r.copies.settled[e.From] = max(r.copies.settled[e.From], m.Incarnation)
+		if !r.copies.accord.take(e.From, m, r.own.spoken) {
+			r.links.refuse(e.From)
+		}
 	}
 }
 
@@ -352,7 +354,7 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		if merged && anew {
 			// It was cut off, or never met before: until it has given us what
 			// it holds, our no means nothing.
-			delete(r.copies.settled, row.ID)
+			r.copies.accord.forget(row.ID)
 		}
 	}
 	for _, t := range m.Votes {
@@ -663,7 +665,7 @@ func (r *Ring) left(now Time) {
 	me := r.view.members[r.view.me].row
 	switch {
 	case r.own.state == wire.Leaving && me.State == wire.Leaving:
-		if len(r.view.ring) == 0 || r.copies.done(r.view) && !r.copies.holding {
+		if r.copies.done(r.view) {
 			r.own.become(wire.Left, &r.out)
 		}
 	case me.State == wire.Left && r.exit == 0:
@@ -718,7 +720,7 @@ func (r *Ring) tick(now Time) {
 	for _, j := range r.detect.missing(now, r.view, &r.links) {
 		r.cast(j.member, j.verdict)
 	}
-	r.copies.step(now, r.view, &r.out)
+	r.copies.step(now, r.view, &r.links, &r.out)
 	r.ops.step(now, r.scene())
 	if r.unsaved && (r.saved == 0 || now-r.saved >= 2*r.interval()) {
 		r.saved, r.unsaved = now, false
@@ -748,7 +750,7 @@ func (r *Ring) follow(now Time, from int) {
 		r.view.changed = false
 		r.unsaved = true
 		r.console.step(r.view, &r.join, &r.out)
-		r.copies.changed(now, r.view, &r.out)
+		r.copies.changed(now, r.view, &r.links, &r.out)
 		if r.view.inRing() && r.detect.due == 0 {
 			r.detect.start(now)
 		}
@@ -789,7 +791,7 @@ func (r *Ring) heal(now Time) {
 	}
 	if now-r.agreed > stuckBehind*r.interval() {
 		r.agreed = now
-		if !r.copies.excuse(r.view, r.own.since) {
+		if !r.copies.accord.excuse(r.view, r.own.since) {
 			r.refute()
 		}
 	}

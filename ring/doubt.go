@@ -1,0 +1,94 @@
+package ring
+
+import (
+	"maps"
+	"time"
+
+	"securepeer/wire"
+)
+
+// doubtWait is how many intervals a dial of a member that is said to be gone
+// may take before it has failed.
+const doubtWait = 3
+
+// doubts are the members that others call gone and this peer is not sure of:
+// "Hearsay only orders whom to try first: before it moves a byte for gone, a
+// peer has itself failed to reach the member for the whole grace." A member in
+// doubt counts as a home holder that is silent.
+type doubts struct {
+	interval time.Duration
+	grace    time.Duration
+	of       map[wire.ID]doubt // the gone members that concern this peer
+	since    Time              // since when it has run in its ring, without a pause; 0: it does not
+	ticked   Time
+	due      Time // when the next of them may be sure
+}
+
+// doubt is one of them.
+type doubt struct {
+	dialled Time // once the grace was over; 0: not yet
+	sure    bool
+}
+
+func (d *doubts) sure(id wire.ID) bool { return d.of[id].sure }
+
+// tick counts the time in which this peer could have heard something.
+func (d *doubts) tick(now Time, v *view) {
+	if !gives(v) {
+		d.since, d.due = 0, never
+	} else if d.since == 0 || now-d.ticked > Time(doubtWait*d.interval) {
+		d.since = now
+	}
+	d.ticked = now
+}
+
+// review dials, when the grace is over, whom this peer has not heard of in it,
+// and is sure when that has failed, too. It is called with every change of
+// the view, and when time is up.
+func (d *doubts) review(now Time, v *view, l *links, o *outbox) {
+	d.due = never
+	maps.DeleteFunc(d.of, func(id wire.ID, _ doubt) bool { m := v.member(id); return m == nil || !m.gone })
+	for _, i := range v.out {
+		m := &v.members[i]
+		if !m.gone || !concerns(v, i) {
+			continue
+		}
+		x := d.of[m.id]
+		since := l.heard(m.id)
+		if !x.sure {
+			since = max(since, d.since)
+		}
+		over := since + Time(d.grace)
+		switch {
+		case now < over:
+			x = doubt{}
+			d.due = min(d.due, over)
+		case x.sure:
+		case x.dialled == 0:
+			x.dialled = now
+			l.dial(now, m.id, o)
+			fallthrough
+		case now < x.dialled+Time(doubtWait*d.interval):
+			d.due = min(d.due, x.dialled+Time(doubtWait*d.interval))
+		default:
+			x.sure = true
+		}
+		d.of[m.id] = x
+	}
+}
+
+// concerns reports whether this peer may hold what belongs to member i: it is
+// near it on the circle.
+func concerns(v *view, i int) bool {
+	for _, step := range []int{1, len(v.members) - 1} {
+		for j, homes := (i+step)%len(v.members), crowd*v.copies; j != i && homes > 0; j = (j + step) % len(v.members) {
+			if j == v.me {
+				return true
+			}
+			if v.members[j].home() {
+				homes--
+			}
+		}
+	}
+	return false
+}

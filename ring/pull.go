@@ -1,0 +1,170 @@
+package ring
+
+import (
+	"slices"
+
+	"securepeer/wire"
+)
+
+const (
+	// MaxPulls is how many Pull actions are under way at most.
+	MaxPulls = 8
+
+	// maxQueued is how many accepted offers wait for a pull; more are answered
+	// CodeBusy, and come again.
+	maxQueued = 256
+
+	// share is the part of pulls and queue that the offers of one member may
+	// take: one that offers what nobody can fetch must leave room for others.
+	share = 4
+
+	// maxWaiters is how many offers of one version by one member are answered.
+	maxWaiters = 4
+)
+
+// pulls are the versions on their way here: at most MaxPulls, and maxQueued
+// that wait.
+type pulls struct {
+	under []pull
+	queue []pull // oldest first
+}
+
+// pull is a version on its way here, and who offered it.
+type pull struct {
+	by       wire.ID // who offered it first
+	manifest wire.Manifest
+	sum      wire.Sum
+	source   wire.ID
+	waiters  []offered // at most maxWaiters of each member
+}
+
+// offered answers an Offer: with Confirmed when the version is here. It
+// reports whether the offer keeps the rules.
+func (p *pulls) offered(from wire.ID, m wire.Offer, v *view, o *outbox) bool {
+	if !v.has(m.Source) {
+		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeInvalid})
+		return false
+	}
+	if code := mayTake(wire.KeyOf(v.space, m.Manifest.Name), v); code != wire.CodeOK {
+		o.send(from, wire.Confirmed{Req: m.Req, Code: code})
+		return true
+	}
+	x := pull{by: from, manifest: m.Manifest, sum: m.Manifest.Sum(), source: m.Source,
+		waiters: []offered{{peer: from, req: m.Req}}}
+	for _, list := range [][]pull{p.under, p.queue} {
+		for i := range list {
+			if list[i].sum == x.sum {
+				list[i].wait(x.waiters[0])
+				return true
+			}
+		}
+	}
+	if len(p.queue) == maxQueued || offeredBy(p.queue, from) == maxQueued/share {
+		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeBusy})
+		return true
+	}
+	p.queue = append(p.queue, x)
+	p.fetch(o)
+	return true
+}
+
+// wait adds who wants to hear how a pull ended. Of each peer its last few
+// offers are answered: a walk and a fresh put may offer the same version.
+func (p *pull) wait(f offered) {
+	first, n := -1, 0
+	for i, w := range p.waiters {
+		if w.peer != f.peer {
+			continue
+		}
+		if w.req == f.req {
+			return
+		}
+		if n++; first < 0 {
+			first = i
+		}
+	}
+	if n >= maxWaiters {
+		p.waiters = slices.Delete(p.waiters, first, first+1)
+	}
+	p.waiters = append(p.waiters, f)
+}
+
+func offeredBy(list []pull, id wire.ID) int {
+	n := 0
+	for i := range list {
+		if list[i].by == id {
+			n++
+		}
+	}
+	return n
+}
+
+// fetch begins pulls while there is room, the oldest offers first.
+func (p *pulls) fetch(o *outbox) {
+	for i := 0; i < len(p.queue) && len(p.under) < MaxPulls; {
+		x := p.queue[i]
+		if offeredBy(p.under, x.by) >= MaxPulls/share {
+			i++
+			continue
+		}
+		p.queue = slices.Delete(p.queue, i, i+1)
+		p.under = append(p.under, x)
+		o.do(Pull{From: x.source, Manifest: x.manifest})
+	}
+}
+
+// mayTake says whether this peer takes a version of key k: as one of those
+// near enough to be a stand-in. Who offers may know of a loss that this peer
+// has not heard of.
+func mayTake(k wire.Pos, v *view) wire.Code {
+	me := &v.members[v.me]
+	switch {
+	case !me.inRing:
+		return wire.CodeNotInRing
+	case !slices.Contains(v.successors(k-1, 2*v.copies+2, nobody, nil), v.self):
+		return wire.CodeNotOwner
+	case me.row.State == wire.Full:
+		return wire.CodeFull
+	case me.row.State == wire.Stuck:
+		return wire.CodeStuck
+	}
+	return wire.CodeOK
+}
+
+// pulled answers who waited for a version, and begins the next pull. It
+// reports who offered the version first, if it was one of these.
+func (p *pulls) pulled(e Pulled, o *outbox) (by wire.ID, ok bool) {
+	i := slices.IndexFunc(p.under, func(x pull) bool { return x.sum == e.Version.Sum })
+	if i < 0 {
+		return 0, false
+	}
+	x := p.under[i]
+	for _, f := range x.waiters {
+		o.send(f.peer, wire.Confirmed{Req: f.req, Code: e.Code})
+	}
+	p.under = slices.Delete(p.under, i, i+1)
+	p.fetch(o)
+	return x.by, true
+}
+
+// forget answers a member that the roster has taken out no more.
+func (p *pulls) forget(id wire.ID) {
+	for _, list := range [][]pull{p.under, p.queue} {
+		for i := range list {
+			list[i].waiters = slices.DeleteFunc(list[i].waiters, func(f offered) bool { return f.peer == id })
+		}
+	}
+}
+
+func (p *pulls) pending() int { return len(p.under) + len(p.queue) }
+
+// load counts the pulls and who waits for them.
+func (p *pulls) load() int {
+	n := p.pending()
+	for _, list := range [][]pull{p.under, p.queue} {
+		for i := range list {
+			n += len(list[i].waiters)
+		}
+	}
+	return n
+}
