@@ -288,7 +288,7 @@ func (w *World) names() []string {
 }
 
 // homes returns the home holders of a name, by the definition: the first
-// Copies members at or after its key that were seen and are not leaving or
+// Copies members at or after its key that were seen and are not leaving, gone or
 // left. It believes the view of one peer that runs.
 func (w *World) homes(name string) []wire.ID {
 	running := w.members()
@@ -304,7 +304,7 @@ func (w *World) homes(name string) []wire.ID {
 	var homes []wire.ID
 	for i := range members {
 		m := members[(start+i)%len(members)]
-		if m.Seen && m.State < wire.Leaving && len(homes) < w.Config.Copies {
+		if m.Seen && m.State < wire.Leaving && !m.Gone && len(homes) < w.Config.Copies {
 			homes = append(homes, m.ID)
 		}
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Copies    int           // default 3
 	Observers int           // default 3
 	Interval  time.Duration // default 1 s
+	Grace     time.Duration // 0: nobody is gone by time
 	Walk      bool
 	Shortcuts bool
 
@@ -164,6 +165,7 @@ func (w *World) roster(members []ring.Member, serial uint64) roster {
 		Copies:    w.Config.Copies,
 		Observers: w.Config.Observers,
 		Interval:  w.Config.Interval,
+		Grace:     w.Config.Grace,
 		Serial:    serial,
 		Walk:      w.Config.Walk,
 		Shortcuts: w.Config.Shortcuts,
