@@ -461,7 +461,7 @@ func (n *Node) readLink(l *link) error {
 			n.refused.add(l.peer.Name, "malformed message")
 			return err
 		}
-		if wire.Type(typ) > wire.TypeListed {
+		if t := wire.Type(typ); t >= wire.TypePut && t <= wire.TypeFail {
 			n.refused.add(l.peer.Name, "transfer message on a ring link")
 			return errNotHere
 		}

@@ -77,7 +77,7 @@ func (b *book) member(noise [32]byte) (keys.Member, bool) {
 func (b *book) ringRoster(c *Config) ring.Roster {
 	r := ring.Roster{
 		Ring: b.Ring, Space: b.Space, Copies: b.Copies, Observers: b.Observers,
-		Interval: b.Interval, Serial: b.Serial, Digest: b.digest,
+		Interval: b.Interval, Grace: b.Grace, Serial: b.Serial, Digest: b.digest,
 		Walk: b.Route == keys.Walk, Shortcuts: c.Shortcuts,
 		Members: make([]ring.Member, len(b.Members)),
 	}
