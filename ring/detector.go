@@ -23,6 +23,10 @@ const (
 	// gap is how many pings of a burst fit in an interval.
 	gap = 10
 
+	// widest is how many times K successors are watched at most, when those
+	// before them do not answer.
+	widest = 8
+
 	// aloneAfter is how many intervals a member must have been silent before
 	// this peer routes around it on its own word.
 	aloneAfter = 3
@@ -122,10 +126,17 @@ func (d *detector) step(now Time, v *view, l *links, o *outbox) (voted []wire.ID
 	if now >= d.due {
 		d.tick(now, v, l, o)
 	}
+	more := false
 	for i := range d.watches {
-		if w := &d.watches[i]; w.since != 0 && d.suspect(now, w, v, l, o) {
+		w := &d.watches[i]
+		suspect := w.sought != 0
+		if w.since != 0 && d.suspect(now, w, v, l, o) {
 			voted = append(voted, w.peer)
 		}
+		more = more || w.sought != 0 && !suspect
+	}
+	if more {
+		d.widen(now, v, l, o)
 	}
 	d.help(now, v, o)
 	return voted
@@ -136,14 +147,10 @@ func (d *detector) tick(now Time, v *view, l *links, o *outbox) {
 	if d.due += Time(d.interval); d.due <= now {
 		d.due = now + Time(d.interval)
 	}
-	succ := l.near(v).succ
-	d.watches = slices.DeleteFunc(d.watches, func(w watch) bool { return !slices.Contains(succ, w.peer) })
-	for _, id := range succ {
-		w := d.find(id)
-		if w == nil {
-			d.watches = append(d.watches, watch{peer: id})
-			w = &d.watches[len(d.watches)-1]
-		}
+	succ, watched := l.near(v).succ, d.watched(v, l)
+	d.watches = slices.DeleteFunc(d.watches, func(w watch) bool { return !slices.Contains(watched, w.peer) })
+	for _, id := range watched {
+		w := d.watch(id)
 		if w.judged { // and still silent: other helpers
 			w.judged, w.full = false, now
 			w.sought, w.asked, w.alive = 0, nil, false
@@ -160,13 +167,51 @@ func (d *detector) tick(now Time, v *view, l *links, o *outbox) {
 	}
 }
 
+// watched returns whom to ping: the successors as far as it takes to have K
+// that answer. If a whole row of them has died at once, their observers find
+// out in one go and not one after the other.
+func (d *detector) watched(v *view, l *links) []wire.ID {
+	ids := l.near(v).succ
+	for most := len(ids) * widest; ; {
+		silent := 0
+		for _, id := range ids {
+			if w := d.find(id); w != nil && w.sought != 0 {
+				silent++
+			}
+		}
+		n := min(v.k+silent, most, len(v.ring)-1)
+		if n <= len(ids) {
+			return ids
+		}
+		ids = v.succ(n)
+	}
+}
+
+// watch returns the watch on a peer, a new one if there is none.
+func (d *detector) watch(id wire.ID) *watch {
+	if w := d.find(id); w != nil {
+		return w
+	}
+	d.watches = append(d.watches, watch{peer: id})
+	return &d.watches[len(d.watches)-1]
+}
+
+// widen watches those who follow a peer that has just become suspect.
+func (d *detector) widen(now Time, v *view, l *links, o *outbox) {
+	for _, id := range d.watched(v, l) {
+		if d.find(id) == nil {
+			l.dial(now, id, o)
+			d.probe(now, d.watch(id), v, o)
+		}
+	}
+}
+
 // suspect goes on with a round of pings without an answer, and reports whether
 // it ends in a vote: direct and indirect pings have all failed, and this peer
 // is not the one that is deaf.
 func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) bool {
 	counts := l.reachable(w.peer, w.since)
 	switch {
-	case now < counts: // there is nothing yet that could carry a ping
 	case w.tries > helpAfter && w.sought == 0:
 		d.seek(now, w, v, l, o)
 	case now >= d.again(w):
@@ -344,14 +389,15 @@ func (d *detector) next(l *links) Time {
 		if w.since == 0 {
 			continue
 		}
-		due := min(d.again(w), d.verdict(w))
+		counts := l.reachable(w.peer, w.since)
+		due := max(d.verdict(w), counts)
+		if !w.alone {
+			due = min(due, max(w.since+aloneAfter*Time(d.interval), counts))
+		}
 		if w.tries > helpAfter && w.sought == 0 {
 			due = w.last
 		}
-		if !w.alone {
-			due = min(due, w.since+aloneAfter*Time(d.interval))
-		}
-		t = min(t, max(due, l.reachable(w.peer, w.since)))
+		t = min(t, due, d.again(w))
 	}
 	return t
 }

@@ -109,7 +109,7 @@ func (l *links) reachable(id wire.ID, since Time) Time {
 	if n := l.lines[id]; n != nil && (n.up || n.fell >= since) {
 		return since
 	}
-	return since + Time(max(2*l.interval, 1500*time.Millisecond))
+	return since + Time(max(l.interval, 1500*time.Millisecond))
 }
 
 // starting takes the incarnation in a ping or ack of id, and reports whether
