@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"maps"
 	"time"
 
 	"securepeer/wire"
@@ -28,7 +29,7 @@ type spread struct {
 	asked    map[wire.ID]Time // when a peer was last sent Buckets
 	open     map[wire.ID]bool // and has not replied
 	answered map[wire.ID]Time // when a peer's Buckets were last answered
-	passed   map[wire.ID]Time // when news by a member was last passed on
+	passed   map[wire.ID]Time // when news by a member was last passed on, if lately
 }
 
 // rumor is an item on its way (Demers et al., 1987), and whom it is not news to.
@@ -60,7 +61,8 @@ func (s *spread) step(now Time, peers []wire.ID, v *view, o *outbox) {
 	var going, held []rumor
 	next := Time(0)
 	for _, x := range s.pending {
-		if ready := s.passed[x.by] + Time(s.interval/authored); s.passed[x.by] != 0 && now < ready && x.by != v.self {
+		t, lately := s.passed[x.by]
+		if ready := t + Time(s.interval/authored); lately && now < ready && x.by != v.self {
 			held = append(held, x)
 			if next == 0 || ready < next {
 				next = ready
@@ -69,6 +71,7 @@ func (s *spread) step(now Time, peers []wire.ID, v *view, o *outbox) {
 		}
 		going = append(going, x)
 	}
+	maps.DeleteFunc(s.passed, func(_ wire.ID, t Time) bool { return now-t >= Time(s.interval/authored) })
 	for _, x := range going {
 		s.passed[x.by] = now
 	}
