@@ -83,7 +83,7 @@ func randomNews(g *rand.Rand) news {
 	}
 	for range g.IntN(6) {
 		n.votes = append(n.votes, vote(five[g.IntN(5)], five[g.IntN(5)],
-			wire.Incarnation(1+g.IntN(3)), wire.Verdict(1+g.IntN(2)), uint64(g.IntN(3))))
+			wire.Incarnation(1+g.IntN(3)), wire.Verdict(1+g.IntN(3)), uint64(g.IntN(3))))
 	}
 	return n
 }
@@ -161,7 +161,7 @@ func naiveHolders(v *view, k wire.Pos) (home, standIn []wire.ID) {
 	for _, m := range order {
 		switch {
 		case len(home) < v.copies:
-			if m.seen && m.row.State < wire.Leaving {
+			if m.seen && m.row.State < wire.Leaving && !m.gone {
 				home = append(home, m.id)
 				if !m.inRing || m.row.State == wire.Full || m.row.State == wire.Stuck {
 					lacking++
@@ -275,6 +275,75 @@ func TestVerdicts(t *testing.T) {
 		}
 		if !slices.Equal(ring, c.ring) {
 			t.Errorf("%s: the ring is %v, want %v", c.name, ring, c.ring)
+		}
+	}
+}
+
+// TestGone is the table of that rule: any two members say so, or the only one
+// in the ring. Who watched it need not be there any more.
+func TestGone(t *testing.T) {
+	gone := func(by, on wire.ID) wire.Vote { return vote(by, on, 1, wire.Gone, 1) }
+	un := func(by, on wire.ID) wire.Vote { return vote(by, on, 1, wire.Unreachable, 1) }
+	var all []wire.Row
+	for _, id := range five {
+		all = append(all, row(id, 1, wire.Active))
+	}
+	for _, c := range []struct {
+		name  string
+		rows  []wire.Row
+		votes []wire.Vote
+		gone  bool
+		home  bool
+		ring  bool
+	}{
+		{"nobody says so", all, nil, false, true, true},
+		{"one says so", all, []wire.Vote{gone(10, 20)}, false, true, true},
+		{"two observers", all, []wire.Vote{gone(10, 20), gone(50, 20)}, true, false, false},
+		{"two, of whom neither watches it", all, []wire.Vote{gone(30, 20), gone(40, 20)}, true, false, false},
+		{"one of two says only unreachable", all, []wire.Vote{gone(10, 20), un(50, 20)}, false, true, false},
+		{"one who said so has left", append(slices.Clone(all), row(50, 2, wire.Left)), []wire.Vote{gone(10, 20), gone(50, 20)}, true, false, false},
+		{"one withdrew", all, []wire.Vote{gone(10, 20), gone(50, 20), vote(50, 20, 1, wire.Reachable, 2)}, false, true, true},
+		{"it came back", append(slices.Clone(all), row(20, 2, wire.Active)), []wire.Vote{gone(10, 20), gone(50, 20)}, false, true, true},
+		{"it said that it stops", append(slices.Clone(all[:1:1]), append(slices.Clone(all[2:]), row(20, 1, wire.Stopped))...),
+			[]wire.Vote{gone(10, 20), gone(50, 20)}, true, false, false},
+		{"one, alone in the ring", []wire.Row{row(10, 1, wire.Active), row(20, 1, wire.Active)}, []wire.Vote{gone(10, 20)}, true, false, false},
+		{"one, alone but for the other dead", []wire.Row{row(10, 1, wire.Active), row(20, 1, wire.Active), row(30, 1, wire.Active)},
+			[]wire.Vote{gone(10, 20), gone(10, 30)}, false, true, true},
+		{"one who is not in the ring itself", []wire.Row{row(10, 1, wire.Active), row(20, 1, wire.Active), row(30, 1, wire.Left)},
+			[]wire.Vote{gone(30, 20)}, false, true, true},
+	} {
+		v := newView(config(10, five...))
+		news{c.rows, c.votes}.merge(v)
+		if m := v.member(20); m.gone != c.gone || m.home() != c.home || m.inRing != c.ring {
+			t.Errorf("%s: gone %v, home %v, in the ring %v, want %v, %v, %v", c.name, m.gone, m.home(), m.inRing, c.gone, c.home, c.ring)
+		}
+	}
+}
+
+// TestCut: with more than copies less one, and more than a quarter, of those
+// silent who could be home holders, nobody is called gone by time.
+func TestCut(t *testing.T) {
+	for n := 1; n <= 20; n++ {
+		for silent := 0; silent < n; silent++ {
+			for copies := 1; copies <= 5; copies++ {
+				c := config(0, 0)
+				for id := wire.ID(1); int(id) <= n+2; id++ {
+					c.Roster.Members = append(c.Roster.Members, Member{ID: id, Pos: wire.Pos(id)})
+				}
+				c.Roster.Copies = copies
+				v := newView(c)
+				for id := range wire.ID(n) {
+					v.mergeRow(row(id, 1, wire.Active))
+				}
+				v.mergeRow(row(wire.ID(n+1), 1, wire.Left)) // counts for nothing, as does who was never seen
+				v.settle()
+				for id := range silent {
+					v.silence(wire.ID(id + 1))
+				}
+				if want := silent > copies-1 && 4*silent > n-n%4; v.cut != want {
+					t.Errorf("%d of %d silent, %d copies: cut %v, want %v", silent, n, copies, v.cut, want)
+				}
+			}
 		}
 	}
 }
