@@ -152,18 +152,16 @@ func (r route) walked(from wire.ID, f wire.Find, k wire.Pos, v *view, o *outbox)
 }
 
 // verify answers a question that came straight here, by this peer's own view:
-// any holder says Here. Everybody asks the owner first, so who is not the
-// owner says before what the asker may not have heard.
+// any holder says Here. Before, the asker is told what that view says near the
+// key, so that it goes on, or ends, by a view that is at least as good.
 func verify(from wire.ID, req uint32, k wire.Pos, v *view, o *outbox) {
-	here := holds(v.self, k, v)
-	if owner, _ := v.owner(k); owner != v.self || !here {
-		inform(from, k, v, o)
-	}
-	if here {
+	inform(from, k, v, o)
+	holders := v.holders(k, nil)
+	if slices.ContainsFunc(holders, func(h holder) bool { return h.id == v.self }) {
 		o.send(from, wire.Here{Req: req})
 		return
 	}
-	for _, h := range v.holders(k, nil) {
+	for _, h := range holders {
 		if h.up {
 			o.send(from, wire.Ask{Req: req, Next: h.id})
 			return

@@ -139,12 +139,23 @@ func (l *lookup) choose(s scene) (id wire.ID, taught, ok bool) {
 			return h.id, true, true
 		}
 	}
-	for _, id := range l.hints {
+	id, ok = l.other(l.hints, s)
+	if !ok && !l.waiting() {
+		// None of those that this peer takes for holders is any: the next ones
+		// may know who is.
+		id, ok = l.other(around(l.key, s.view), s)
+	}
+	return id, false, ok
+}
+
+// other returns the first of some peers that was not asked.
+func (l *lookup) other(ids []wire.ID, s scene) (id wire.ID, ok bool) {
+	for _, id := range ids {
 		if id != s.view.self && s.view.has(id) && l.last(id) == nowhere {
-			return id, false, true
+			return id, true
 		}
 	}
-	return 0, false, false
+	return 0, false
 }
 
 // last returns the index of the last hop to id, or nowhere.
@@ -253,10 +264,13 @@ func (l *lookup) lost(now Time, id wire.ID, s scene) {
 	}
 }
 
-// drop goes on without the hop at index i.
+// drop goes on without the hop at index i: with those that were asked beside
+// it, or in its place.
 func (l *lookup) drop(now Time, i int, s scene) {
 	l.hops[i].state = failed
-	l.goOn(now, l.hops[i].after, s)
+	if !l.waiting() {
+		l.goOn(now, l.hops[i].after, s)
+	}
 }
 
 // step asks one more when an answer is late, and gives up on who is silent.

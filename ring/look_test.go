@@ -1,0 +1,218 @@
+package ring
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"securepeer/wire"
+)
+
+// TestLookAtAPeerFarFromTheKey: the holders answer, and so do those that are
+// asked in their place; any other refuses, and both say who the holders are,
+// unless they are holders themselves.
+func TestLookAtAPeerFarFromTheKey(t *testing.T) {
+	var ids []wire.ID
+	for id := wire.ID(1); id <= 200; id += 10 {
+		ids = append(ids, id)
+	}
+	for i, id := range ids { // the key is 0: the holders are the first three
+		w := newWeb(t, 3, ids...)
+		w.runs(id, live(ids...)...)
+		asker := ids[(i+1)%len(ids)]
+		acts := w.rings[id].Step(w.now, Received{asker, wire.Look{Req: 7, Name: "0000"}}, nil)
+		var told, refused, looks bool
+		for _, a := range acts {
+			switch a := a.(type) {
+			case Send:
+				switch m := a.Msg.(type) {
+				case wire.Rows:
+					told = told || a.To == asker && !refused && len(m.Rows) > 3 && m.Rows[0].ID == ids[0]
+				case wire.Refuse:
+					refused = a.To == asker && m == wire.Refuse{Req: 7, Code: wire.CodeNotOwner}
+				}
+			case Answer:
+				looks = a.To == asker && a.Req == 7 && a.Home == (i < 3)
+			}
+		}
+		if far := i >= 3+extraLooks; told != (i >= 3) || refused != far || looks == far {
+			t.Errorf("%d of %d after the key: told %v, refused %v, looks %v", i, len(ids), told, refused, looks)
+		}
+	}
+}
+
+// TestLeavingPeerLooks: what it has not given away yet it still shows, however
+// far from the key it is for others.
+func TestLeavingPeerLooks(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	w.step(Leave{1})
+	w.step(Persisted{3})
+	if a := first[Answer](t, w.step(Received{20, wire.Look{Req: 1, Name: "0005"}})); a.Home {
+		t.Error("takes itself for a home holder")
+	}
+	w.step(Stop{})
+	w.step(Persisted{4})
+	for _, a := range w.step(Received{20, wire.Look{Req: 2, Name: "0005"}}) {
+		if _, ok := a.(Answer); ok {
+			t.Error("answers when it has stopped")
+		}
+	}
+}
+
+// get brings the end of a get of key 15: what is fetched, or how it ended.
+func (w *web) get(at wire.ID, key wire.Pos) (f Fetch, r Result) {
+	w.t.Helper()
+	for _, a := range w.op(at, Get{Op: 1, Name: fmt.Sprintf("%04d", key)}) {
+		switch a := a.(type) {
+		case Fetch:
+			return a, Result{}
+		case Done:
+			r = a.Result
+		}
+	}
+	return Fetch{}, r
+}
+
+// stored puts a file of a key onto the disks of some peers.
+func (w *web) stored(key wire.Pos, on ...wire.ID) {
+	for _, id := range on {
+		w.files[id] = []wire.Manifest{{Name: fmt.Sprintf("%04d", key), Version: 3, Writer: 30, Signer: 30, Size: 1}}
+	}
+}
+
+// TestGetOfAStaleAsker: the holders of its view are none any more, near the
+// key or far off. It finds the file where it is, and says not found only when
+// the true home holders do.
+func TestGetOfAStaleAsker(t *testing.T) {
+	ids := []wire.ID{10, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160, 170, 180, 190, 200}
+	for _, c := range []struct {
+		name  string
+		asker []wire.Row
+	}{
+		{"three joiners have just arrived", live(10, 30, 40, 50, 60, 200)},
+		{"twelve have, and its holders are far off", live(140, 150, 160, 200)},
+		{"it knows one other peer", live(150, 200)},
+	} {
+		for _, stored := range []bool{true, false} {
+			w := newWeb(t, 3, ids...)
+			for _, id := range ids[:20] {
+				w.runs(id, live(ids...)...)
+			}
+			w.runs(200, c.asker...)
+			if stored {
+				w.stored(15, 20, 25, 30)
+			}
+			f, r := w.get(200, 15)
+			switch {
+			case stored && f.Manifest.Version != 3:
+				t.Errorf("%s: outcome %v, silent %v, asked %v: want the file", c.name, r.Outcome, r.Silent, w.looks)
+			case !stored && r.Outcome == NotFound:
+				for _, id := range []wire.ID{20, 25, 30} {
+					if !slices.Contains(w.looks, id) {
+						t.Errorf("%s: not found, and %v was never asked: %v", c.name, id, w.looks)
+					}
+				}
+			case !stored && r.Outcome != Unavailable:
+				t.Errorf("%s: outcome %v, asked %v", c.name, r.Outcome, w.looks)
+			}
+			if len(w.looks) > maxLooks {
+				t.Errorf("%s: asked %v", c.name, w.looks)
+			}
+		}
+	}
+}
+
+// TestGetsOfRandomViews: all but the asker know the truth, and the file is on
+// its true home holders: it is never said that it is not there.
+func TestGetsOfRandomViews(t *testing.T) {
+	const seeds = 400
+	fetched := 0
+	for seed := range uint64(seeds) {
+		g := rand.New(rand.NewPCG(seed, 6))
+		var ids []wire.ID
+		for id := wire.ID(3); id < 250; id += wire.ID(4 + g.IntN(12)) {
+			ids = append(ids, id)
+		}
+		asker := ids[0]
+		var truth, knows []wire.Row
+		for i, id := range ids {
+			is := live(id)[0]
+			if i > 0 && i < len(ids)-1 && g.IntN(3) == 0 {
+				is = left(id)[0]
+			}
+			truth = append(truth, is)
+			switch g.IntN(3) {
+			case 0:
+				knows = append(knows, is)
+			case 1:
+				knows = append(knows, live(id)...)
+			}
+		}
+		w := newWeb(t, 3, ids...)
+		for _, r := range truth {
+			if r.ID != asker && r.State == wire.Active {
+				w.runs(r.ID, truth...)
+			}
+		}
+		w.runs(asker, append(knows, live(ids[len(ids)-1])...)...)
+		key := wire.Pos(g.IntN(256))
+		v := newView(w.conf)
+		news{rows: truth}.merge(v)
+		if holds(asker, key, v) {
+			continue // it asks itself
+		}
+		w.stored(key, v.targets(key)...)
+		f, r := w.get(asker, key)
+		if r.Outcome == NotFound {
+			t.Errorf("seed %d: not found, though it is on %v; asked %v", seed, v.targets(key), w.looks)
+		}
+		if f.Manifest.Version == 3 {
+			fetched++
+		}
+	}
+	if fetched < seeds*8/10 {
+		t.Errorf("%d of %d gets brought it", fetched, seeds)
+	}
+	t.Logf("%d of %d gets brought it", fetched, seeds)
+}
+
+// TestOneHolderCostsAGetNothing: one that is silent, refuses for ever or says
+// that it is none, with its rows or without: the others' answers are enough,
+// at once.
+func TestOneHolderCostsAGetNothing(t *testing.T) {
+	ids := []wire.ID{10, 20, 30, 40, 50}
+	for name, says := range map[string]func(wire.Look) wire.Message{
+		"nothing":   func(wire.Look) wire.Message { return nil },
+		"not owner": func(m wire.Look) wire.Message { return wire.Refuse{Req: m.Req, Code: wire.CodeNotOwner} },
+		"busy":      func(m wire.Look) wire.Message { return wire.Refuse{Req: m.Req, Code: wire.CodeBusy} },
+		"not home":  func(m wire.Look) wire.Message { return wire.Found{Req: m.Req} },
+		"behind":    func(m wire.Look) wire.Message { return wire.Found{Req: m.Req, Behind: true} },
+	} {
+		for _, liar := range []wire.ID{20, 30, 40} {
+			w := newWeb(t, 3, ids...)
+			for _, id := range ids {
+				w.runs(id, live(ids...)...)
+			}
+			w.lies[liar] = func(m wire.Message) wire.Message {
+				if m, ok := m.(wire.Look); ok {
+					return says(m)
+				}
+				return nil
+			}
+			w.stored(15, 20, 30, 40)
+			began := w.now
+			f, r := w.get(50, 15)
+			if took := w.now - began; f.Manifest.Version != 3 || f.OneAnswer || took > 0 {
+				t.Errorf("%v says %s: outcome %v, one answer %v after %v, want the file at once", liar, name, r.Outcome, f.OneAnswer, time.Duration(took))
+			}
+			delete(w.files, 20)
+			delete(w.files, 30)
+			delete(w.files, 40)
+			if _, r := w.get(50, 15); r.Outcome != Unavailable || !slices.Equal(r.Silent, []wire.ID{liar}) {
+				t.Errorf("%v says %s: of no file outcome %v, silent %v, want it named", liar, name, r.Outcome, r.Silent)
+			}
+		}
+	}
+}
