@@ -383,7 +383,7 @@ func (c *copier) linked(id wire.ID, v *view, o *outbox) {
 		}
 	}
 	if slices.Contains(v.takers(), id) {
-		c.settle(v.index[id], v, o)
+		c.settle(int(v.index[id]), v, o)
 	}
 }
 
@@ -428,7 +428,7 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 		c.want(now + Time(c.interval))
 	}
 	for _, id := range v.takers() {
-		c.settle(v.index[id], v, o)
+		c.settle(int(v.index[id]), v, o)
 	}
 }
 

@@ -356,9 +356,9 @@ func (d *detector) missing(now Time, v *view, l *links) (found []judgement) {
 		return nil
 	}
 	d.looked = now
-	for _, i := range v.out {
+	for _, i := range l.near(v).outcasts {
 		m := &v.members[i]
-		if !m.home() || m.id == v.self || !v.watches(i) {
+		if !m.home() || m.id == v.self {
 			continue
 		}
 		n := l.line(m.id)

@@ -110,7 +110,7 @@ func (r route) asked(from wire.ID, f wire.Find, v *view, j *join, o *outbox) {
 		return
 	}
 	if f.For == wire.ForJoin {
-		if next := r.joinNext(v.index[from], v); next != v.self {
+		if next := r.joinNext(int(v.index[from]), v); next != v.self {
 			o.notify(JoinForwarded, from, "")
 			o.send(from, wire.Ask{Req: f.Req, Next: next})
 			return

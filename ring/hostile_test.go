@@ -234,3 +234,39 @@ func TestUnreadableDiskSettlesNobody(t *testing.T) {
 	}
 	t.Error("never walked again")
 }
+
+// TestMisledJoinerStartsARing: whoever a member sends a joiner to, itself or in
+// circles, it is in a ring in the end.
+func TestMisledJoinerStartsARing(t *testing.T) {
+	for name, next := range map[string]func(n int) wire.ID{
+		"to itself":   func(int) wire.ID { return 10 },
+		"to nobody":   func(int) wire.ID { return 99 },
+		"in circles":  func(n int) wire.ID { return []wire.ID{20, 30}[n%2] },
+		"to the same": func(int) wire.ID { return 20 },
+	} {
+		w := among(t, 20, 30)
+		w.world = &world{Ring: New(config(10, 10, 20, 30)), now: Time(time.Second)}
+		w.step(Tick{})
+		w.step(Persisted{1})
+		for _, id := range []wire.ID{20, 30} {
+			w.step(LinkUp{id, 1})
+		}
+		n := 0
+		for end := w.now + Time(22*time.Second); w.now < end; {
+			acts := w.pass(50 * ms)
+			for len(acts) > 0 && !w.Status().InRing {
+				a := acts[0]
+				acts = acts[1:]
+				if s, ok := a.(Send); ok {
+					if f, ok := s.Msg.(wire.Find); ok {
+						n++
+						acts = append(acts, w.step(Received{s.To, wire.Ask{Req: f.Req, Next: next(n)}})...)
+					}
+				}
+			}
+		}
+		if !w.Status().InRing || n == 0 {
+			t.Errorf("sent %s %d times: in the ring %v", name, n, w.Status().InRing)
+		}
+	}
+}

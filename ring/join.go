@@ -23,6 +23,10 @@ type join struct {
 	accepted []wire.ID // joiners that this peer said Here to
 }
 
+// joinFor is how many intervals a peer asks its way, whatever it is told: a
+// member that sends it round must not keep it out.
+const joinFor = 20
+
 // accept remembers a joiner, at most as many as may join at once here.
 func (j *join) accept(id wire.ID) {
 	if !slices.Contains(j.accepted, id) {
@@ -75,7 +79,7 @@ func (j *join) step(now Time, v *view, l *links, rt route, o *outbox) (alone boo
 			j.find.ask(now, id, Time(l.interval), o)
 		}
 	}
-	return now-max(j.started, j.answered) >= Time(2*l.interval)
+	return now-max(j.started, j.answered) >= Time(2*l.interval) || now-j.started >= Time(joinFor*l.interval)
 }
 
 // pick returns a peer with a link that was not asked lately, the contact

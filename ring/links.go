@@ -61,6 +61,9 @@ type links struct {
 type neighbours struct {
 	epoch               uint64
 	succ, pred, fingers []wire.ID
+	linked              bool  // with each of them there is a link
+	outcasts            []int // indices of members out of the ring whose observer this peer is
+	missing             []int // of those out of the ring that are tested again and again
 }
 
 // near returns the neighbours in the ring of now. The slices are links'.
@@ -73,6 +76,7 @@ func (l *links) near(v *view) *neighbours {
 	if !v.inRing() {
 		return n
 	}
+	n.outcasts, n.missing = v.outcasts(), v.missing()
 	me, _ := slices.BinarySearch(v.ring, v.me)
 	for d := firstFinger; d < len(v.ring); d *= 2 {
 		id := v.members[v.ring[(me+d)%len(v.ring)]].id
@@ -99,6 +103,7 @@ func (l *links) opened(now Time, id wire.ID, said wire.Incarnation) {
 func (l *links) closed(now Time, id wire.ID) {
 	n := l.line(id)
 	n.up, n.fell = false, max(now, 1)
+	l.wanted.linked = false
 	l.peers = slices.DeleteFunc(l.peers, func(p wire.ID) bool { return p == id })
 }
 
@@ -184,21 +189,8 @@ func (l *links) step(now Time, v *view, o *outbox) (ping []wire.ID) {
 		return nil
 	}
 	l.due = now + Time(l.interval/4)
-	near := l.near(v)
-	for _, id := range near.succ {
-		l.dial(now, id, o)
-	}
-	for _, id := range near.fingers {
-		if now-l.line(id).tried >= Time(l.interval) {
-			l.dial(now, id, o)
-		}
-	}
-	for _, id := range near.pred { // who pings dials; after a while, who is pinged
-		if n := l.line(id); !n.up && n.tried == 0 {
-			n.tried = max(now, 1)
-		} else if now-n.tried >= Time(l.interval) {
-			l.dial(now, id, o)
-		}
+	if near := l.near(v); !near.linked {
+		l.link(now, near, o)
 	}
 	if now >= l.idle {
 		l.idle = now + Time(l.interval)
@@ -207,13 +199,50 @@ func (l *links) step(now Time, v *view, o *outbox) (ping []wire.ID) {
 	return l.again(now, v, o)
 }
 
+// link dials the neighbours that are not linked.
+func (l *links) link(now Time, near *neighbours, o *outbox) {
+	near.linked = true
+	for _, id := range near.succ {
+		near.linked = near.linked && l.up(id)
+		l.dial(now, id, o)
+	}
+	for _, id := range near.fingers {
+		near.linked = near.linked && l.up(id)
+		if now-l.line(id).tried >= Time(l.interval) {
+			l.dial(now, id, o)
+		}
+	}
+	for _, id := range near.pred { // who pings dials; after a while, who is pinged
+		near.linked = near.linked && l.up(id)
+		if n := l.line(id); !n.up && n.tried == 0 {
+			n.tried = max(now, 1)
+		} else if now-n.tried >= Time(l.interval) {
+			l.dial(now, id, o)
+		}
+	}
+}
+
+// next is when step has something to do.
+func (l *links) next(v *view) Time {
+	if !v.inRing() {
+		return never
+	}
+	if near := l.near(v); near.linked && len(near.missing) == 0 {
+		return max(l.due, l.idle)
+	}
+	return l.due
+}
+
 // tidy hangs up on peers of the ring whom neither side needs. Who pings this
 // peer needs it.
 func (l *links) tidy(now Time, v *view, o *outbox) {
 	near := l.near(v)
 	for _, id := range l.peers {
+		if near.has(id) {
+			continue
+		}
 		n := l.line(id)
-		if m := v.member(id); m != nil && m.inRing && !near.has(id) && now-max(n.used, n.pinged) > Time(idleAfter*l.interval) {
+		if m := v.member(id); m != nil && m.inRing && now-max(n.used, n.pinged) > Time(idleAfter*l.interval) {
 			o.do(Hangup{id})
 			n.used = now
 		}
@@ -225,19 +254,16 @@ func (l *links) tidy(now Time, v *view, o *outbox) {
 // have no reason to tell it otherwise. It dials them, slowly; those that have
 // a link it returns.
 func (l *links) again(now Time, v *view, o *outbox) (ping []wire.ID) {
-	for n, asked := 0, 0; n < len(v.out) && asked < retest; n++ {
+	missing := l.near(v).missing
+	for n, asked := 0, 0; n < len(missing) && asked < retest; n++ {
 		l.cursor++
-		i := v.out[l.cursor%len(v.out)]
-		m := &v.members[i]
-		t := l.line(m.id)
-		switch {
-		case m.id == v.self, m.seen && m.row.State >= wire.Leaving:
-		case !m.absent && !m.silent && !v.watches(i):
+		id := v.members[missing[l.cursor%len(missing)]].id
+		switch t := l.line(id); {
 		case t.up:
-			ping = append(ping, m.id)
+			ping = append(ping, id)
 			asked++
-		case t.tried == 0 || now-t.tried >= l.wait(m.id, t.tries):
-			l.dial(now, m.id, o)
+		case t.tried == 0 || now-t.tried >= l.wait(id, t.tries):
+			l.dial(now, id, o)
 			asked++
 		}
 	}

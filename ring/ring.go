@@ -88,6 +88,7 @@ type MemberStatus struct {
 	InRing      bool
 	Unreachable bool // to this peer: by votes, or by its own belief
 	Verdict     bool // by votes
+	Believed    bool // by its own belief, whatever the votes
 	Suspect     bool
 	Linked      bool
 	Heard       Time          // when anything authenticated last came; 0: never
@@ -487,12 +488,14 @@ func (r *Ring) lost(now Time, id wire.ID) {
 // onward goes where a peer on the way says.
 func (r *Ring) onward(now Time, from wire.ID, m wire.Ask) {
 	if f := r.join.find; f != nil && f.req == m.Req && f.at == from {
-		r.join.answered = now
-		if r.join.avoids(now, m.Next, r.interval()) {
+		switch {
+		case r.join.avoids(now, m.Next, r.interval()):
 			// Who should accept this peer does not: the word of who sent us there
 			// is enough, as both speak of the same ring.
 			r.accepted(from)
-		} else if !f.onward(now, m.Next, r.view, r.interval(), &r.out) {
+		case f.onward(now, m.Next, r.view, r.interval(), &r.out):
+			r.join.answered = now
+		default:
 			r.join.failed(now, from)
 		}
 	}
@@ -806,10 +809,7 @@ func (r *Ring) Next() Time {
 	if !r.begun {
 		return 0
 	}
-	t := min(r.detect.next(&r.links), r.copies.next(r.view), r.ops.next(), r.spread.next())
-	if r.view.inRing() {
-		t = min(t, r.links.due)
-	}
+	t := min(r.detect.next(&r.links), r.copies.next(r.view), r.ops.next(), r.spread.next(), r.links.next(r.view))
 	if r.own.state == 0 && r.exit == 0 {
 		t = min(t, r.join.due)
 	}

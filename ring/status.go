@@ -33,7 +33,7 @@ func (r *Ring) Status() Status {
 		m := &v.members[i]
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: m.pos, Seen: m.seen, State: m.row.State,
-			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict,
+			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict, Believed: m.absent || m.silent || m.starts,
 			Linked: r.links.up(m.id), Heard: r.links.heard(m.id), Gone: m.gone, Since: m.since,
 			Why: r.why(m), Votes: slices.Clone(m.votes), Refused: r.links.refusals(m.id)}
 		if w != nil {

@@ -57,7 +57,7 @@ type view struct {
 	k       int      // observers of a member
 	copies  int      // home holders of a key
 	members []member // by position; this peer is one of them
-	index   map[wire.ID]int
+	index   index
 
 	digest  wire.Digest                   // XOR of the rows' and votes' sums
 	buckets [wire.NumBuckets]wire.Digest8 // the same, of a part of the members each
@@ -87,11 +87,10 @@ func newView(c Config) *view {
 	v := &view{self: c.Self}
 	v.setRoster(c.Roster)
 	for _, row := range c.Saved {
-		i, ok := v.index[row.ID]
-		if !ok || row.ID == c.Self {
+		m := v.member(row.ID)
+		if m == nil || row.ID == c.Self {
 			continue
 		}
-		m := &v.members[i]
 		m.row, m.seen, m.absent = row, true, true
 		v.mix(row.ID, row.Sum())
 	}
@@ -103,20 +102,19 @@ func newView(c Config) *view {
 // from it, or whose id has another key or position now, are forgotten.
 func (v *view) setRoster(r Roster) {
 	old := v.members
-	oldIndex := v.index
+	was := v.index
 	v.space, v.k, v.copies = r.Space, r.Observers, r.Copies
 	v.members = make([]member, len(r.Members))
-	v.index = make(map[wire.ID]int, len(r.Members))
 	for i, m := range r.Members {
 		v.members[i] = member{id: m.ID, pos: m.Pos, key: m.Key}
 	}
 	slices.SortFunc(v.members, func(a, b member) int { return cmp.Compare(a.pos, b.pos) })
+	v.index = indexed(v.members)
 	v.digest, v.buckets, v.fresh = wire.Digest{}, [wire.NumBuckets]wire.Digest8{}, nil
 	same := make(map[wire.ID]bool)
 	for i := range v.members {
 		m := &v.members[i]
-		v.index[m.id] = i
-		if j, ok := oldIndex[m.id]; ok && old[j].key == m.key && old[j].pos == m.pos {
+		if j, ok := was.of(m.id); ok && old[j].key == m.key && old[j].pos == m.pos {
 			*m = old[j]
 			same[m.id] = true
 		}
@@ -131,7 +129,7 @@ func (v *view) setRoster(r Roster) {
 			v.mix(m.id, t.Sum())
 		}
 	}
-	v.me = v.index[v.self]
+	v.me, _ = v.index.of(v.self)
 	v.touch()
 	v.compute()
 }
@@ -142,11 +140,40 @@ func (v *view) touch() {
 	v.epoch++
 }
 
-func (v *view) has(id wire.ID) bool { _, ok := v.index[id]; return ok }
+// index is where each member is in members, by its id; unlisted otherwise. Every
+// packet looks somebody up.
+type index []int32
+
+const unlisted = -1
+
+func indexed(members []member) index {
+	highest := wire.ID(0)
+	for i := range members {
+		highest = max(highest, members[i].id)
+	}
+	x := make(index, int(highest)+1)
+	for i := range x {
+		x[i] = unlisted
+	}
+	for i := range members {
+		x[members[i].id] = int32(i)
+	}
+	return x
+}
+
+// of returns where id is, if it is a member.
+func (x index) of(id wire.ID) (int, bool) {
+	if int(id) >= len(x) || x[id] == unlisted {
+		return 0, false
+	}
+	return int(x[id]), true
+}
+
+func (v *view) has(id wire.ID) bool { _, ok := v.index.of(id); return ok }
 
 // member returns what is known of id, or nil if it is not in the roster.
 func (v *view) member(id wire.ID) *member {
-	if i, ok := v.index[id]; ok {
+	if i, ok := v.index.of(id); ok {
 		return &v.members[i]
 	}
 	return nil
@@ -272,6 +299,7 @@ func (v *view) trust() {
 func (v *view) silence(id wire.ID) {
 	if m := v.member(id); m != nil && !m.silent {
 		m.silent = true
+		v.epoch++ // even if it was out of the ring before
 		v.compute()
 	}
 }
@@ -410,10 +438,11 @@ func (v *view) buried(i int) bool {
 	return false
 }
 
-// alone reports whether id is in the ring, and nobody else but for member i.
+// alone reports whether nobody is in the ring but id and member i. Who leaves
+// a ring of one has left it, and its word still counts.
 func (v *view) alone(id wire.ID, i int) bool {
 	for j := range v.members {
-		if m := &v.members[j]; m.inRing != (m.id == id) && j != i {
+		if m := &v.members[j]; m.inRing && m.id != id && j != i {
 			return false
 		}
 	}
@@ -584,13 +613,33 @@ func (v *view) away() []wire.ID {
 	return ids
 }
 
-// watches reports whether this peer is among the K nearest predecessors, in
-// the computed ring, of a member outside of it, at index i.
-func (v *view) watches(i int) bool {
-	if !v.inRing() {
-		return false
+// outcasts returns the indices of the members outside of the computed ring that
+// have this peer among their K nearest predecessors in it: those before its
+// K-th successor.
+func (v *view) outcasts() (out []int) {
+	passed := 0
+	for n, i := 1, v.me+1; n < len(v.members) && passed < v.k && v.inRing(); n, i = n+1, i+1 {
+		if i %= len(v.members); v.members[i].inRing {
+			passed++
+		} else {
+			out = append(out, i)
+		}
 	}
-	return slices.Contains(v.predecessors(v.members[i].pos, v.k, int(v.members[i].id), nil), v.self)
+	return out
+}
+
+// missing returns the indices of the members outside of the computed ring that
+// this peer goes on testing: those that it watches, and those whom only its
+// own belief keeps out, as others may have no reason to tell it otherwise.
+func (v *view) missing() (out []int) {
+	outcasts := v.outcasts()
+	for _, i := range v.out {
+		m := &v.members[i]
+		if m.id != v.self && !(m.seen && m.row.State >= wire.Leaving) && (m.absent || m.silent || slices.Contains(outcasts, i)) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // take returns what was news since the last call.
