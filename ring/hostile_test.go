@@ -244,8 +244,7 @@ func TestMisledJoinerStartsARing(t *testing.T) {
 		"in circles":  func(n int) wire.ID { return []wire.ID{20, 30}[n%2] },
 		"to the same": func(int) wire.ID { return 20 },
 	} {
-		w := among(t, 20, 30)
-		w.world = &world{Ring: New(config(10, 10, 20, 30)), now: Time(time.Second)}
+		w := &world{Ring: New(config(10, 10, 20, 30)), now: Time(time.Second)}
 		w.step(Tick{})
 		w.step(Persisted{1})
 		for _, id := range []wire.ID{20, 30} {
