@@ -245,9 +245,10 @@ func (n *Node) writeState() {
 func (n *Node) startPull(a ring.Pull) {
 	// Ends when the pull does, at the latest when the node ends, which waits.
 	n.work.Go(func() {
-		code := n.pull(a, []wire.ID{a.From})
 		v := versionOf(n.members.book().Space, a.Manifest)
-		n.post(happened{event: ring.Pulled{Version: ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}, Code: code}})
+		had, _, _ := n.disk.Has(v) // with an error, nothing is pulled either
+		code := n.pull(a, []wire.ID{a.From})
+		n.post(happened{event: ring.Pulled{Version: ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}, Code: code, New: !had}})
 	})
 }
 

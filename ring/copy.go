@@ -64,6 +64,7 @@ type copier struct {
 type stamp struct {
 	home        bool
 	up          bool
+	awaited     bool // not up, but may only be late
 	state       wire.State
 	incarnation wire.Incarnation
 	store       wire.StoreID
@@ -139,7 +140,7 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 	}
 	for i := range v.members {
 		m := &v.members[i]
-		was, is := c.is[i], c.stampOf(m)
+		was, is := c.is[i], c.stampOf(now, m, l)
 		if is == was {
 			continue
 		}
@@ -154,9 +155,15 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 	c.drop(now, v, o, func(f offered) bool { return !v.member(f.peer).inRing })
 }
 
-func (c *copier) stampOf(m *member) stamp {
-	home := m.home() || m.gone && m.row.State < wire.Leaving && !c.doubts.sure(m.id)
-	return stamp{home, m.inRing, m.row.State, m.row.Incarnation, m.row.Store}
+func (c *copier) stampOf(now Time, m *member, l *links) stamp {
+	return stamp{
+		home:        m.home() || m.gone && m.row.State < wire.Leaving && !c.doubts.sure(m.id),
+		up:          m.inRing,
+		awaited:     !m.inRing && c.doubts.awaits(now, m.id, l),
+		state:       m.row.State,
+		incarnation: m.row.Incarnation,
+		store:       m.row.Store,
+	}
 }
 
 // drop waits for some offers no longer; who was made them did not get all.
@@ -260,7 +267,7 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 		id := v.members[i].id
 		r, rests := c.resting[id]
 		switch {
-		case c.last != nil && p.stamps[i].continues(c.last.stamps[i]) && slices.Contains(places(v, c.last.stamps, x.Key), i):
+		case c.given(i, p.stamps[i], v) && slices.Contains(places(v, c.last.stamps, x.Key), i):
 		case slices.Contains(p.failed, id):
 		case rests && now < r.until:
 			p.fail(id)
@@ -272,6 +279,12 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 			o.do(SendOffer{To: id, Req: f.req, Version: x})
 		}
 	}
+}
+
+// given reports whether the last pass gave member i, taken for is now, all
+// that it was to get, and it goes on from there.
+func (c *copier) given(i int, is stamp, v *view) bool {
+	return c.last != nil && is.continues(c.last.stamps[i]) && !slices.Contains(c.last.failed, v.members[i].id)
 }
 
 // places returns the indices of those who should be given a version of key k
@@ -298,7 +311,7 @@ func places(v *view, of []stamp, k wire.Pos) []int {
 				if s.takes() {
 					to = append(to, i)
 				}
-				alone = alone && !s.takes() && (leaves || !s.up)
+				alone = alone && !s.takes() && (leaves || !s.up && !s.awaited)
 			}
 		case !alone || lacking == 0 || v.copies == 1 && !leaves:
 			return to
@@ -419,7 +432,6 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 		}
 	}
 	for _, id := range p.failed {
-		p.stamps[v.index[id]].up = false // so it does not go on from here
 		if r, ok := c.resting[id]; ok {
 			c.want(max(now, r.until))
 		}
@@ -437,7 +449,7 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 // missed something, after which what it said earlier counts for nothing, and
 // it must not come later over another link.
 func (c *copier) settle(i int, v *view, o *outbox) {
-	if c.last == nil || c.epoch != v.epoch || !c.is[i].continues(c.last.stamps[i]) {
+	if c.epoch != v.epoch || !c.given(i, c.is[i], v) {
 		return
 	}
 	id := v.members[i].id
@@ -455,7 +467,7 @@ func (c *copier) done(v *view) bool {
 	if !slices.ContainsFunc(v.members, func(m member) bool { return m.id != v.self && m.home() }) {
 		return true // nobody is there who could hold anything
 	}
-	return c.pass == nil && !c.wanted && c.last != nil && !c.last.stranded &&
+	return c.pass == nil && !c.wanted && c.last != nil && !c.last.stranded && len(c.last.failed) == 0 &&
 		c.epoch == v.epoch && slices.Equal(c.last.stamps, c.is)
 }
 
@@ -486,7 +498,7 @@ func (c *copier) pending() int {
 // pulled takes the end of a pull.
 func (c *copier) pulled(now Time, e Pulled, v *view, o *outbox) {
 	by, ok := c.pulls.pulled(e, o)
-	if !ok || e.Code != wire.CodeOK {
+	if !ok || e.Code != wire.CodeOK || !e.New {
 		return
 	}
 	c.gave[by] = true

@@ -128,7 +128,7 @@ func TestOfferIsAnsweredOverANewLink(t *testing.T) {
 	w.step(Received{20, wire.Offer{Req: 7, Source: 20, Manifest: m}})
 	w.step(LinkDown{20})
 	w.step(LinkUp{20, 1})
-	for _, a := range w.step(Pulled{Version{15, m.Sum()}, wire.CodeOK}) {
+	for _, a := range w.step(Pulled{Version: Version{15, m.Sum()}, Code: wire.CodeOK}) {
 		if s, ok := a.(Send); ok && s.To == 20 {
 			if c, ok := s.Msg.(wire.Confirmed); ok && c == (wire.Confirmed{Req: 7}) {
 				return

@@ -11,10 +11,18 @@ import (
 // may take before it has failed.
 const doubtWait = 3
 
-// doubts are the members that others call gone and this peer is not sure of:
-// "Hearsay only orders whom to try first: before it moves a byte for gone, a
-// peer has itself failed to reach the member for the whole grace." A member in
-// doubt counts as a home holder that is silent.
+// doubts are what keeps this peer from moving bytes for those that are not in
+// its ring.
+//
+// Some are gone by the word of others: "Hearsay only orders whom to try first:
+// before it moves a byte for gone, a peer has itself failed to reach the
+// member for the whole grace." In doubt, such a member counts as a home holder
+// that is silent.
+//
+// Some have not been heard of since this peer began to run. When all machines
+// start again after a loss of power, each in its own time, that is no reason
+// for the first ones to take themselves for the last that are left: for the
+// grace, the others are awaited.
 type doubts struct {
 	interval time.Duration
 	grace    time.Duration
@@ -32,6 +40,11 @@ type doubt struct {
 
 func (d *doubts) sure(id wire.ID) bool { return d.of[id].sure }
 
+// awaits reports whether a member that is not in the ring may only be late.
+func (d *doubts) awaits(now Time, id wire.ID, l *links) bool {
+	return l.heard(id) < d.since && now < d.since+Time(d.grace)
+}
+
 // tick counts the time in which this peer could have heard something.
 func (d *doubts) tick(now Time, v *view) {
 	if !gives(v) {
@@ -47,6 +60,9 @@ func (d *doubts) tick(now Time, v *view) {
 // the view, and when time is up.
 func (d *doubts) review(now Time, v *view, l *links, o *outbox) {
 	d.due = never
+	if over := d.since + Time(d.grace); now < over {
+		d.due = over
+	}
 	maps.DeleteFunc(d.of, func(id wire.ID, _ doubt) bool { m := v.member(id); return m == nil || !m.gone })
 	for _, i := range v.out {
 		m := &v.members[i]

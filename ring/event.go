@@ -141,10 +141,12 @@ type PutStored struct {
 	Code    wire.Code
 }
 
-// Pulled: how a [Pull] ended; CodeOK: on disk, verified, synced.
+// Pulled: how a [Pull] ended; CodeOK: on disk, verified, synced. New says that
+// it was not there before.
 type Pulled struct {
 	Version Version
 	Code    wire.Code
+	New     bool
 }
 
 // Scanned answers a [Scan]: the versions, in order; More if the limit cut it.

@@ -155,7 +155,7 @@ func TestSameOfferAgainAndAgain(t *testing.T) {
 		w.step(Received{20, wire.Offer{Req: uint32(i + 1), Source: 20, Manifest: m}})
 	}
 	var answers []uint32
-	for _, a := range w.step(Pulled{Version{15, m.Sum()}, wire.CodeOK}) {
+	for _, a := range w.step(Pulled{Version: Version{15, m.Sum()}, Code: wire.CodeOK}) {
 		if s, ok := a.(Send); ok {
 			if c, ok := s.Msg.(wire.Confirmed); ok {
 				answers = append(answers, c.Req)
@@ -169,7 +169,7 @@ func TestSameOfferAgainAndAgain(t *testing.T) {
 	w.step(Received{20, wire.Offer{Req: 2001, Source: 20, Manifest: two}})
 	w.step(Received{20, wire.Offer{Req: 2002, Source: 20, Manifest: two}})
 	answered := 0
-	for _, a := range w.step(Pulled{Version{15, two.Sum()}, wire.CodeOK}) {
+	for _, a := range w.step(Pulled{Version: Version{15, two.Sum()}, Code: wire.CodeOK}) {
 		if s, ok := a.(Send); ok {
 			if _, ok := s.Msg.(wire.Confirmed); ok {
 				answered++

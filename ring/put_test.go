@@ -91,7 +91,7 @@ func TestNobodyLeftToStandIn(t *testing.T) {
 		t.Errorf("pulled from %v, want 20", pull.From)
 	}
 	x := Version{Key: 15, Sum: pull.Manifest.Sum()}
-	done := first[Done](t, w.step(Pulled{x, wire.CodeFull})).Result
+	done := first[Done](t, w.step(Pulled{Version: x, Code: wire.CodeFull})).Result
 	if want := []wire.ID{20, 30}; done.Outcome != Degraded || !slices.Equal(done.Copies, want) || done.Wanted != 3 ||
 		!slices.Equal(done.Silent, []wire.ID{40}) {
 		t.Errorf("%+v, want copies %v of 3, and 40 silent", done, want)

@@ -243,8 +243,8 @@ func (p *process) sendAck(to *process, ack wire.PutAck, report func(wire.PutAck)
 // pull has a version on this disk, from another peer's if need be.
 func (p *process) pull(a ring.Pull) {
 	v := p.world.version(a.Manifest)
-	report := func(code wire.Code) { p.step(ring.Pulled{Version: v, Code: code}, nil) }
 	f, have := p.host.disk.files[v]
+	report := func(code wire.Code) { p.step(ring.Pulled{Version: v, Code: code, New: !have}, nil) }
 	switch {
 	case p.synced[v] && have:
 		p.world.at(p.world.now, p, func() { report(wire.CodeOK) })
