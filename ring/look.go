@@ -64,7 +64,8 @@ type look struct {
 	asked   []looked
 	reserve []wire.ID // who is asked in the place of one that can't say no
 	began   Time
-	first   Time // when the first answer came that counts; 0: none
+	first   Time   // when the first answer came that counts; 0: none
+	epoch   uint64 // of the view that the holders among asked are of
 }
 
 type looked struct {
@@ -113,9 +114,10 @@ func (k *look) begin(now Time, name string, v *view, o *outbox) {
 // may have said what this peer had missed. A no counts from those alone that
 // are home holders now.
 func (k *look) follow(now Time, v *view, o *outbox) {
-	if k.complete(now) && len(k.asked) > 0 {
+	if len(k.asked) > 0 && (k.epoch == v.epoch || k.complete(now)) {
 		return
 	}
+	k.epoch = v.epoch
 	for i := range k.asked {
 		k.asked[i].home = false
 	}
