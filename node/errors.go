@@ -16,6 +16,10 @@ var (
 	ErrNoSpace = errors.New("no space left on any peer that should hold the file")
 	// ErrNoSuchMember says that the roster has no member of that name.
 	ErrNoSuchMember = errors.New("not in the roster")
+	// ErrNeverSeen says that this peer has never heard of the member.
+	ErrNeverSeen = errors.New("has never been seen, and holds nothing")
+	// ErrStillThere says that the member is in the ring, or is this peer.
+	ErrStillThere = errors.New("is in the ring")
 	// ErrOutOfHops says that a question was sent round too often; the views of
 	// the peers differ, and it may be asked again.
 	ErrOutOfHops = errors.New("the question was sent on too often")

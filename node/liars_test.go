@@ -372,7 +372,7 @@ func TestSlowTargetDoesNotSetTheSpeed(t *testing.T) {
 		a := uploadTo(1, 2)
 		u := n.newUpload(t.Context(), a, "f", -1)
 		began := time.Now()
-		hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 40<<20)), nil)
+		hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 40<<20)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,7 +400,7 @@ func TestTargetThatNeverAcksASmallFile(t *testing.T) {
 		a := uploadTo(1, 2)
 		u := n.newUpload(t.Context(), a, "f", 3)
 		began := time.Now()
-		hash, err := u.stream(t.Context(), strings.NewReader("abc"), nil)
+		hash, err := u.stream(t.Context(), strings.NewReader("abc"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -165,7 +165,7 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	u := n.newUpload(ctx, a, name, opt.Size)
-	hash, err := u.stream(ctx, body, opt.Progress)
+	hash, err := u.stream(ctx, body)
 	if err != nil {
 		cancel()
 		u.finish(nil)
@@ -469,4 +469,38 @@ func (n *Node) Leave(ctx context.Context) error {
 		return &LeaveError{Silent: n.members.book().names(r.Silent)}
 	}
 	return n.failure("", r)
+}
+
+// forgetters is how many peers must say that a member will not come back, if
+// there are two in the ring.
+const forgetters = 2
+
+// Forget says, with the operator's word, that a member will not come back. When
+// enough peers have said so it is gone, whatever the grace: the others make the
+// copies that it had. It undoes nothing for good: the member may come back. The
+// error is a *PeerError with ErrNoSuchMember, ErrNeverSeen or ErrStillThere if
+// nothing was said.
+func (n *Node) Forget(ctx context.Context, member string) (ForgetResult, error) {
+	b := n.members.book()
+	m, ok := b.ByName(member)
+	if !ok {
+		return ForgetResult{}, &PeerError{Peer: member, Err: ErrNoSuchMember}
+	}
+	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Forget{Op: op, Member: m.ID} })
+	if err != nil {
+		return ForgetResult{}, err
+	}
+	result := ForgetResult{Peer: m.Name, Said: b.names(r.Copies), Needed: forgetters}
+	switch r.Outcome {
+	case ring.Succeeded:
+		result.Gone, result.Needed = true, min(forgetters, len(r.Copies))
+	case ring.NeedsAnother:
+	case ring.StillThere:
+		return ForgetResult{}, &PeerError{Peer: member, Err: ErrStillThere}
+	case ring.NotFound:
+		return ForgetResult{}, &PeerError{Peer: member, Err: ErrNeverSeen}
+	default:
+		return ForgetResult{}, n.failure(member, r)
+	}
+	return result, nil
 }

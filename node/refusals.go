@@ -60,7 +60,7 @@ func (r *refusals) count(key refusalKey, now time.Time) (count uint64, due bool)
 	return r.counts[key], true
 }
 
-// list returns the counts by peer, then cause.
+// list returns the counts, in no order.
 func (r *refusals) list() []Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,8 +68,12 @@ func (r *refusals) list() []Refusal {
 	for k, n := range r.counts {
 		list = append(list, Refusal{Peer: k.peer, Cause: k.cause, Count: n})
 	}
+	return list
+}
+
+// sortRefusals puts them in order: by peer, then cause.
+func sortRefusals(list []Refusal) {
 	slices.SortFunc(list, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Cause, b.Cause))
 	})
-	return list
 }

@@ -63,20 +63,44 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		Ready: s.ring.InRing, Behind: s.ring.Behind, Stopping: s.ring.Stopping,
 		State: stateName(s.ring.State), Incarnation: uint64(s.ring.Incarnation),
 		Position: b.self.Pos, Space: uint8(b.Space), Copies: b.Copies,
-		Interval: b.ringRoster(&n.config).Interval, View: fmt.Sprintf("%x", s.ring.View),
+		Interval: b.ringRoster(&n.config).Interval, Grace: b.Grace, View: fmt.Sprintf("%x", s.ring.View),
 		RosterSerial: b.Serial, RosterDigest: fmt.Sprintf("%x", b.digest),
 		Successors: b.names(s.ring.Successors), Predecessors: b.names(s.ring.Predecessors),
-		Circle: b.names(s.ring.Ring), Moving: s.ring.Moving,
+		Circle: b.names(s.ring.Ring), Cut: s.ring.Cut, Moving: s.ring.Moving,
 		BytesIn: n.moved.in.Load(), BytesOut: n.moved.out.Load(),
-		Refused: n.refused.list(), Uptime: time.Since(n.began),
+		Refused: n.refusedOf(b, s), Uptime: time.Since(n.began),
+	}
+	refused := make(map[string]uint64)
+	for _, r := range status.Refused {
+		refused[r.Peer] += r.Count
 	}
 	for _, m := range s.ring.Members {
 		if p, ok := n.peerStatus(b, s, m); ok {
+			p.Refused = refused[p.Name]
 			status.Peers = append(status.Peers, p)
 		}
 	}
+	for _, r := range b.Revoked {
+		status.Revoked = append(status.Revoked, RevokedStatus{r.ID, r.Name, r.Key.Short()})
+	}
 	status.Store = n.storeStatus()
 	return status, nil
+}
+
+// againstRules is the cause of what parses, is signed by who may, and makes no
+// sense to the ring.
+const againstRules = "message against the rules of the ring"
+
+// refusedOf is what the node has refused, and what its ring has.
+func (n *Node) refusedOf(b *book, s snapshot) []Refusal {
+	list := n.refused.list()
+	for _, m := range s.ring.Members {
+		if m.Refused > 0 {
+			list = append(list, Refusal{Peer: b.name(m.ID), Cause: againstRules, Count: m.Refused})
+		}
+	}
+	sortRefusals(list)
+	return list
 }
 
 // peerStatus reports false for a member that the roster has dropped since.
@@ -90,6 +114,7 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 		State: "unseen", Incarnation: uint64(m.Incarnation), Self: m.ID == n.self,
 		InRing: m.InRing, Unreachable: m.Unreachable, Suspect: m.Suspect, Linked: m.Linked,
 		Steward: member.Steward, Drain: member.Drain, Silence: -1, RTT: m.RTT,
+		Why: whys[m.Why], Gone: m.Gone,
 		OtherRoster: s.pairs[m.ID].otherRoster, Problem: s.pairs[m.ID].problem,
 	}
 	if m.Seen {
@@ -97,6 +122,9 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 	}
 	if m.Heard > 0 {
 		p.Silence = time.Duration(s.now - m.Heard)
+	}
+	if m.Since > 0 {
+		p.Out = time.Duration(max(s.now-m.Since, 1))
 	}
 	return p, true
 }

@@ -184,7 +184,7 @@ func TestStalledTargetDoesNotStallTheOthers(t *testing.T) {
 		a := uploadTo(0, 1, 2)
 		u := n.newUpload(t.Context(), a, "f", -1)
 		began := time.Now()
-		hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 20<<20)), nil)
+		hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 20<<20)))
 		if err != nil {
 			t.Fatal(err)
 		}

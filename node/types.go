@@ -3,17 +3,17 @@ package node
 import (
 	"time"
 
+	"securepeer/ring"
 	"securepeer/wire"
 )
 
 // PutOptions say more of a file that is put. The zero value has mode 0o644,
-// no time of change and no progress; its Size means an empty file, so set it,
-// or -1 where it is not known.
+// no time of change; its Size means an empty file, so set it, or -1 where it is
+// not known.
 type PutOptions struct {
-	Size     int64     // bytes that body gives; -1: not known; another number is an error
-	Mode     uint16    // permission bits, at most 0o777; 0: 0o644
-	Mtime    time.Time // zero: now
-	Progress func(sent int64)
+	Size  int64     // bytes that body gives; -1: not known; another number is an error
+	Mode  uint16    // permission bits, at most 0o777; 0: 0o644
+	Mtime time.Time // zero: now
 }
 
 // PutResult says where a version is. Fewer Copies than Wanted is no error:
@@ -86,64 +86,111 @@ type Event struct {
 
 // Status is what a peer knows of itself and the others, at one moment.
 type Status struct {
-	Name         string        `json:"name"`
-	ID           wire.ID       `json:"id"`
-	Ring         string        `json:"ring"`
-	Listen       string        `json:"listen"`
-	Ready        bool          `json:"ready"`    // in the ring
-	Behind       bool          `json:"behind"`   // may not say "not found" yet
-	Stopping     bool          `json:"stopping"` // or leaving
-	State        string        `json:"state"`    // starting joining active full stuck stopped leaving left
-	Incarnation  uint64        `json:"incarnation"`
-	Position     wire.Pos      `json:"position"`
-	Space        uint8         `json:"space"`
-	Copies       int           `json:"copies"` // wanted of each file
-	Interval     time.Duration `json:"interval"`
-	View         string        `json:"view"` // hex digest: equal views are equal digests
-	RosterSerial uint64        `json:"roster_serial"`
-	RosterDigest string        `json:"roster_digest"` // hex
-	Successors   []string      `json:"successors"`
-	Predecessors []string      `json:"predecessors"`
-	Circle       []string      `json:"circle"` // everybody in the ring, by position, this peer too
-	Peers        []PeerStatus  `json:"peers"`  // every member of the roster, by id, this peer too
-	Store        StoreStatus   `json:"store"`
-	Moving       int           `json:"moving"`    // copies that are on their way
-	BytesIn      uint64        `json:"bytes_in"`  // of files, over links, since the start
-	BytesOut     uint64        `json:"bytes_out"` //
-	Refused      []Refusal     `json:"refused,omitempty"`
-	Uptime       time.Duration `json:"uptime"`
+	Name         string
+	ID           wire.ID
+	Ring         string
+	Listen       string
+	Ready        bool   // in the ring
+	Behind       bool   // may not say "not found" yet
+	Stopping     bool   // or leaving
+	State        string // starting joining active full stuck stopped leaving left
+	Incarnation  uint64
+	Position     wire.Pos
+	Space        uint8
+	Copies       int // wanted of each file
+	Interval     time.Duration
+	Grace        time.Duration // how long a member may be away until its copies are made elsewhere
+	View         string        // hex digest: equal views are equal digests
+	RosterSerial uint64
+	RosterDigest string // hex
+	Successors   []string
+	Predecessors []string
+	Circle       []string        // everybody in the ring, by position, this peer too
+	Cut          bool            // too many are silent at once to call anybody gone by time
+	Peers        []PeerStatus    // every member of the roster, by id, this peer too
+	Revoked      []RevokedStatus // whom the roster has put out, by id
+	Store        StoreStatus
+	Moving       int    // copies that are on their way
+	BytesIn      uint64 // of files, over links, since the start
+	BytesOut     uint64
+	Refused      []Refusal // by peer, then cause
+	Uptime       time.Duration
 }
 
 // PeerStatus is what is known of one member.
 type PeerStatus struct {
-	ID          wire.ID       `json:"id"`
-	Name        string        `json:"name"`
-	Key         string        `json:"key"` // short form
-	Address     string        `json:"address"`
-	Position    wire.Pos      `json:"position"`
-	State       string        `json:"state"` // as Status.State; "unseen": never heard of
-	Incarnation uint64        `json:"incarnation"`
-	Self        bool          `json:"self"`
-	InRing      bool          `json:"in_ring"`
-	Unreachable bool          `json:"unreachable"`
-	Suspect     bool          `json:"suspect"`
-	Linked      bool          `json:"linked"`
-	Steward     bool          `json:"steward"`
-	Drain       bool          `json:"drain"`
-	Silence     time.Duration `json:"silence"`           // since anything authenticated came; -1: never
-	RTT         time.Duration `json:"rtt"`               // 0: not measured
-	OtherRoster bool          `json:"other_roster"`      // it works by another roster than this peer
-	Problem     string        `json:"problem,omitempty"` // why the last dial failed
+	ID          wire.ID
+	Name        string
+	Key         string // short form
+	Address     string
+	Position    wire.Pos
+	State       string // as Status.State; "unseen": never heard of
+	Incarnation uint64
+	Self        bool
+	InRing      bool
+	Unreachable bool
+	Suspect     bool
+	Linked      bool
+	Steward     bool
+	Drain       bool
+	Why         Why           // it is not in the ring, or not well in it
+	Gone        bool          // its copies are made elsewhere
+	Out         time.Duration // how long it has been out of this peer's ring; 0: it is in it
+	Silence     time.Duration // since anything authenticated came; -1: never
+	RTT         time.Duration // 0: not measured
+	OtherRoster bool          // it works by another roster than this peer
+	Refused     uint64        // what it sent and may not send, the sum of its causes
+	Problem     string        // why the last dial failed
+}
+
+// Why is a reason in a word.
+type Why string
+
+// Why a member is not in the ring, or not well in it.
+const (
+	WhyNone     Why = ""         // it is
+	WhyUnseen   Why = "unseen"   // nobody has ever heard of it
+	WhyStarting Why = "starting" // it runs, and has not joined yet
+	WhySilent   Why = "silent"   // nothing comes from it
+	WhyOneWay   Why = "one-way"  // it is heard, and does not hear this peer; or others hear it
+	WhyCut      Why = "cut"      // silent, and so are too many
+	WhyStopped  Why = "stopped"  // it said so; its files stay there
+	WhyLeaving  Why = "leaving"  // it gives its files away
+	WhyLeft     Why = "left"     // and has
+	WhyGone     Why = "gone"     // away for the whole grace, or forgotten
+)
+
+// whys are the ring's reasons in words.
+var whys = map[ring.Why]Why{
+	ring.WhyNone: WhyNone, ring.WhyUnseen: WhyUnseen, ring.WhyStarting: WhyStarting, ring.WhySilent: WhySilent,
+	ring.WhyOneWay: WhyOneWay, ring.WhyCut: WhyCut, ring.WhyStopped: WhyStopped, ring.WhyLeaving: WhyLeaving,
+	ring.WhyLeft: WhyLeft, ring.WhyGone: WhyGone,
+}
+
+// RevokedStatus is a revoke line of the roster: no link opens for its key.
+type RevokedStatus struct {
+	ID   wire.ID
+	Name string
+	Key  string // short form
 }
 
 // StoreStatus is what is on this peer's disk.
 type StoreStatus struct {
-	ID       string `json:"id"` // hex
-	Versions int    `json:"versions"`
-	Bytes    uint64 `json:"bytes"`             // of the files
-	Free     int64  `json:"free"`              // bytes of the disk
-	Total    int64  `json:"total"`             //
-	Problem  string `json:"problem,omitempty"` // why it takes no writes
+	ID       string // hex
+	Versions int
+	Bytes    uint64 // of the files
+	Free     int64  // bytes of the disk
+	Total    int64
+	Problem  string // why it takes no writes
+}
+
+// ForgetResult says how far a Forget is: when as many peers as Needed have
+// Said that the member will not come back, it is gone.
+type ForgetResult struct {
+	Peer   string   `json:"peer"`
+	Gone   bool     `json:"gone"`
+	Said   []string `json:"said"`
+	Needed int      `json:"needed"`
 }
 
 // Refusal counts what a member, or a stranger, sent and nobody may send.

@@ -113,7 +113,7 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 
 // stream reads body to its end and gives every byte to every target. It
 // returns what a manifest needs to know.
-func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64)) (*blockHasher, error) {
+func (u *upload) stream(ctx context.Context, body io.Reader) (*blockHasher, error) {
 	hash := newBlockHasher()
 	for {
 		c, err := u.chunk(ctx)
@@ -142,9 +142,6 @@ func (u *upload) stream(ctx context.Context, body io.Reader, progress func(int64
 		for _, t := range u.targets {
 			t.in <- c
 			t.lag = max(0, t.lag-chunkSize*time.Second/lagRate)
-		}
-		if progress != nil {
-			progress(int64(hash.size))
 		}
 		if err != nil {
 			return hash, nil
