@@ -89,20 +89,25 @@ func (c *Client) Remove(ctx context.Context, name string) (r PutResult, err erro
 	return r, c.ask(ctx, http.MethodDelete, "/v1/files/"+escape(name), &r)
 }
 
+// Forget says at the peer that a member will not come back.
+func (c *Client) Forget(ctx context.Context, member string) (f Forget, err error) {
+	return f, c.ask(ctx, http.MethodPost, "/v1/forget/"+escape(member), &f)
+}
+
 // Reload has the peer reread its roster, and returns its status under it.
 func (c *Client) Reload(ctx context.Context) (s Status, err error) {
 	return s, c.ask(ctx, http.MethodPost, "/v1/roster/reload", &s)
 }
 
 // Stop ends the peer and returns when it has ended; its data stays.
-func (c *Client) Stop(ctx context.Context) error {
-	return c.ask(ctx, http.MethodPost, "/v1/stop", nil)
+func (c *Client) Stop(ctx context.Context) (e Ended, err error) {
+	return e, c.ask(ctx, http.MethodPost, "/v1/stop", &e)
 }
 
 // Leave has the peer give its files away and end; it returns when that is
 // done. The peer goes on with it if ctx ends first.
-func (c *Client) Leave(ctx context.Context) error {
-	return c.ask(ctx, http.MethodPost, "/v1/leave", nil)
+func (c *Client) Leave(ctx context.Context) (e Ended, err error) {
+	return e, c.ask(ctx, http.MethodPost, "/v1/leave", &e)
 }
 
 // Put stores body under name. If body knows its length it must be info.Size.

@@ -388,7 +388,7 @@ func TestWatchEndsWithThePeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Stop(t.Context()); err != nil {
+	if _, err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, err := range events {
@@ -437,7 +437,7 @@ func TestPingsAreTold(t *testing.T) {
 
 func TestStopAnswersWhenThePeerHasEnded(t *testing.T) {
 	s := serve(t)
-	if err := s.Stop(t.Context()); err != nil {
+	if _, err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -450,8 +450,8 @@ func TestStopAnswersWhenThePeerHasEnded(t *testing.T) {
 func TestLeaveAnswersWhenThePeerHasEnded(t *testing.T) {
 	s := serveEvery(t, 200*time.Millisecond) // a slow disk takes longer than a leave may at 20 ms
 	<-s.node.Ready()
-	if err := s.Leave(t.Context()); err != nil {
-		t.Fatal(err)
+	if ended, err := s.Leave(t.Context()); err != nil || ended.Schema != SchemaLeave {
+		t.Fatal(ended, err)
 	}
 	select {
 	case <-s.node.Done():

@@ -26,6 +26,7 @@ const (
 	CodeUnavailable Code = "unavailable" // somebody who may have it does not answer
 	CodeRefused     Code = "refused"     // this user may not
 	CodeTaken       Code = "taken"       // the name is another writer's
+	CodeStillThere  Code = "still_there" // the member is in the ring
 	CodeIntegrity   Code = "integrity"   // no holder has bytes that verify
 	CodeTimeout     Code = "timeout"     // it took too long
 	CodeNoSpace     Code = "no_space"    // the disks are full
@@ -108,6 +109,13 @@ func errorOfType(err error) *Error {
 	case errors.As(err, &leave):
 		e.Code, e.Peers = CodeUnavailable, leave.Silent
 		e.Hint = "the peer goes on trying; securepeer stop ends it without that"
+	case errors.Is(err, node.ErrStillThere) && errors.As(err, &peer):
+		e.Code, e.Peer = CodeStillThere, peer.Peer
+		e.Message = fmt.Sprintf("%s is in the ring, and is not forgotten", peer.Peer)
+		e.Hint = "securepeer leave on its machine has it give its files away; securepeer roster rm cuts it off"
+	case errors.Is(err, node.ErrNeverSeen) && errors.As(err, &peer):
+		e.Code, e.Peer = CodeNoPeer, peer.Peer
+		e.Message = fmt.Sprintf("%s has never been in the ring: there is nothing to forget", peer.Peer)
 	case errors.As(err, &peer) && !errors.Is(err, node.ErrNoSuchMember):
 		e.Code, e.Peer = CodeUnreachable, peer.Peer
 	default:
@@ -123,6 +131,8 @@ func statusOf(c Code) int {
 		return http.StatusBadRequest
 	case CodeNotFound, CodeNoPeer:
 		return http.StatusNotFound
+	case CodeStillThere:
+		return http.StatusConflict
 	case CodeRefused, CodeTaken:
 		return http.StatusForbidden
 	case CodeNotReady, CodeUnreachable, CodeUnavailable, CodeInterrupted, CodeCanceled:

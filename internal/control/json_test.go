@@ -21,20 +21,21 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestJSON(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 500, time.UTC)
 	info := node.FileInfo{Name: "notes/today", Size: 5, Version: 2, Writer: "alice", Signer: "alice", Mode: 0o640, Mtime: at, Sum: "9f2c"}
-	roster := Roster{Serial: 42, Digest: "dcdebe16f391928b", Space: 64, Copies: 3, Interval: 1.5}
+	roster := Roster{Serial: 42, Digest: "dcdebe16f391928b", Space: 64, Copies: 3, Interval: 1.5, Grace: 300}
 	for name, v := range map[string]any{
 		"status": Status{
 			Schema: SchemaStatus, Ring: "attic", ID: 14, Name: "alice", Position: 1<<64 - 1, Listen: "192.0.2.1:7460", State: "active",
 			Ready: true, Uptime: 3.25, Incarnation: 7, View: "00ff", Roster: roster,
-			Successors: []string{"bob"}, Predecessors: []string{"bob"}, Circle: []string{"alice", "bob"},
+			Successors: []string{"bob"}, Predecessors: []string{"bob"}, Circle: []string{"alice", "bob"}, Cut: true,
 			Store: Store{ID: "ab", Versions: 2, Bytes: 10, Free: 1 << 40, Total: 1 << 41}, Moving: 1, BytesIn: 5, BytesOut: 6,
 			Refused: []node.Refusal{{Cause: "bad", Count: 3}}, Members: []Member{{Name: "alice"}},
+			Revoked: []Revoked{{9, "dave", "sp1r0vwrq25"}},
 		},
 		"peers": Peers{SchemaPeers, []Member{{
 			ID: 9, Name: "bob", Key: "sp1qv3k8f0h", Address: "192.0.2.2:7460", Position: 255, State: "active", Incarnation: 3,
-			InRing: true, Linked: true, Steward: true, Silence: 0.25, RTT: 0.0019, Problem: "why",
-		}}},
-		"ring":   Ring{SchemaRing, "attic", "alice", []string{"alice", "bob"}, []string{"carol"}},
+			InRing: true, Linked: true, Steward: true, Why: "one-way", Silence: 0.25, RTT: 0.0019, Refused: 4, Problem: "why",
+		}}, []Revoked{{9, "dave", "sp1r0vwrq25"}}},
+		"ring":   Ring{SchemaRing, "attic", "alice", []string{"alice", "bob"}, []string{"carol"}, true, []Absent{{"carol", "silent", false, 12.5}}},
 		"put":    PutResult{SchemaPut, node.PutResult{Name: "notes/today", Version: 2, Size: 5, Sum: "9f2c", Copies: []string{"alice", "bob"}, Wanted: 3}},
 		"rm":     PutResult{SchemaRemove, node.PutResult{Name: "notes/today", Version: 3, Sum: "9f2c", Copies: []string{"alice"}, Wanted: 1}},
 		"get":    GetResult{SchemaGet, "bob", true, []string{"carol"}},
@@ -42,6 +43,9 @@ func TestJSON(t *testing.T) {
 		"stat":   Stat{SchemaStat, "notes/today", 1<<64 - 1, &info, []node.HolderStat{{Peer: "bob", Home: true, Versions: []node.FileInfo{info}}}},
 		"lookup": Lookup{SchemaLookup, "notes/today", 1<<64 - 1, "bob", []string{"bob", "carol"}, []string{"bob"}},
 		"ping":   Ping{SchemaPing, "bob", 0.0019},
+		"forget": Forget{SchemaForget, node.ForgetResult{Peer: "bob", Said: []string{"alice"}, Needed: 2}},
+		"stop":   Ended{SchemaStop},
+		"leave":  Ended{SchemaLeave},
 		"event":  Event{SchemaEvent, node.Event{Time: at, Kind: "pings-sent", Peers: []string{"bob", "carol"}}},
 		"error":  Error{SchemaError, CodeUnavailable, "not now", "try again", "bob", []string{"bob", "carol"}, "notes/today"},
 	} {
@@ -79,16 +83,17 @@ func TestJSON(t *testing.T) {
 func TestStatusSaysAllThatTheNodeSays(t *testing.T) {
 	got := newStatus(node.Status{
 		Name: "a", ID: 1, Ring: "r", Listen: "l", Ready: true, Behind: true, Stopping: true, State: "s", Incarnation: 2, Position: 3,
-		Space: 64, Copies: 4, Interval: time.Second, View: "v", RosterSerial: 5, RosterDigest: "d", Successors: []string{"x"},
-		Predecessors: []string{"y"}, Circle: []string{"z"}, Moving: 6, BytesIn: 7, BytesOut: 8, Refused: []node.Refusal{{Count: 1}},
+		Space: 64, Copies: 4, Interval: time.Second, Grace: time.Minute, View: "v", RosterSerial: 5, RosterDigest: "d", Successors: []string{"x"},
+		Predecessors: []string{"y"}, Circle: []string{"z"}, Cut: true, Moving: 6, BytesIn: 7, BytesOut: 8, Refused: []node.Refusal{{Count: 1}},
 		Uptime: 9 * time.Second, Store: node.StoreStatus{ID: "i", Versions: 1, Bytes: 2, Free: 3, Total: 4, Problem: "p"},
 		Peers: []node.PeerStatus{{
 			ID: 1, Name: "n", Key: "k", Address: "a", Position: 2, State: "s", Incarnation: 3, Self: true, InRing: true,
 			Unreachable: true, Suspect: true, Linked: true, Steward: true, Drain: true, Silence: time.Second, RTT: time.Second,
-			OtherRoster: true, Problem: "p",
+			Why: node.WhyOneWay, Gone: true, Out: time.Second, OtherRoster: true, Refused: 1, Problem: "p",
 		}},
+		Revoked: []node.RevokedStatus{{ID: 1, Name: "n", Key: "k"}},
 	})
-	for _, v := range []reflect.Value{reflect.ValueOf(got), reflect.ValueOf(got.Store), reflect.ValueOf(got.Roster), reflect.ValueOf(got.Members[0])} {
+	for _, v := range []reflect.Value{reflect.ValueOf(got), reflect.ValueOf(got.Store), reflect.ValueOf(got.Roster), reflect.ValueOf(got.Members[0]), reflect.ValueOf(got.Revoked[0])} {
 		for i := range v.NumField() {
 			if v.Field(i).IsZero() {
 				t.Errorf("%s.%s is not filled", v.Type(), v.Type().Field(i).Name)

@@ -92,6 +92,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE /v1/files/{name...}": s.whenReady(s.remove),
 		"GET /v1/stat/{name...}":     s.whenReady(s.stat),
 		"GET /v1/lookup/{name...}":   s.whenReady(s.lookup),
+		"POST /v1/forget/{member}":   s.whenReady(s.forget),
 		"POST /v1/roster/reload":     s.reload,
 		"POST /v1/leave":             s.leave, // answers when all is given away
 		"POST /v1/stop":              s.stop,  // answers when the peer has ended
@@ -182,7 +183,8 @@ func (s *Server) peers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	send(w, Peers{SchemaPeers, newStatus(status).Members})
+	peers := newStatus(status)
+	send(w, Peers{SchemaPeers, peers.Members, peers.Revoked})
 	return nil
 }
 
@@ -227,6 +229,20 @@ func (s *Server) ping(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	send(w, Ping{SchemaPing, member.Name, rtt.Seconds()})
+	return nil
+}
+
+func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
+	member, err := s.member(r.Context(), r.PathValue("member"))
+	if err != nil {
+		return err
+	}
+	result, err := s.Node.Forget(r.Context(), member.Name)
+	if err != nil {
+		return err
+	}
+	result.Said = list(result.Said)
+	send(w, Forget{SchemaForget, result})
 	return nil
 }
 
@@ -461,19 +477,19 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Node.Leave(r.Context()); err != nil {
 		return err
 	}
-	return s.whenDone(w, r)
+	return s.whenDone(w, r, SchemaLeave)
 }
 
 func (s *Server) stop(w http.ResponseWriter, r *http.Request) error {
 	s.Stop()
-	return s.whenDone(w, r)
+	return s.whenDone(w, r, SchemaStop)
 }
 
 // whenDone answers when the peer has ended: its folder is free then.
-func (s *Server) whenDone(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) whenDone(w http.ResponseWriter, r *http.Request, schema string) error {
 	select {
 	case <-s.Node.Done():
-		send(w, struct{}{})
+		send(w, Ended{schema})
 		return nil
 	case <-r.Context().Done():
 		return r.Context().Err()

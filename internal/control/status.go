@@ -29,10 +29,12 @@ func newStatus(s node.Status) Status {
 			Space:    s.Space,
 			Copies:   s.Copies,
 			Interval: s.Interval.Seconds(),
+			Grace:    s.Grace.Seconds(),
 		},
 		Successors:   list(s.Successors),
 		Predecessors: list(s.Predecessors),
 		Circle:       list(s.Circle),
+		Cut:          s.Cut,
 		Store: Store{
 			ID:       s.Store.ID,
 			Versions: s.Store.Versions,
@@ -46,7 +48,16 @@ func newStatus(s node.Status) Status {
 		BytesOut: s.BytesOut,
 		Refused:  list(s.Refused),
 		Members:  members,
+		Revoked:  newRevoked(s.Revoked),
 	}
+}
+
+func newRevoked(revoked []node.RevokedStatus) []Revoked {
+	out := make([]Revoked, len(revoked))
+	for i, r := range revoked {
+		out[i] = Revoked{uint16(r.ID), r.Name, r.Key}
+	}
+	return out
 }
 
 func newMembers(peers []node.PeerStatus) []Member {
@@ -67,9 +78,13 @@ func newMembers(peers []node.PeerStatus) []Member {
 			Linked:      p.Linked,
 			Steward:     p.Steward,
 			Drain:       p.Drain,
+			Why:         string(p.Why),
+			Gone:        p.Gone,
+			Since:       p.Out.Seconds(),
 			Silence:     p.Silence.Seconds(),
 			RTT:         p.RTT.Seconds(),
 			OtherRoster: p.OtherRoster,
+			Refused:     p.Refused,
 			Problem:     p.Problem,
 		}
 		if p.Silence < 0 {
@@ -80,10 +95,12 @@ func newMembers(peers []node.PeerStatus) []Member {
 }
 
 func newRing(s node.Status) Ring {
-	r := Ring{Schema: SchemaRing, Ring: s.Ring, Self: s.Name, Circle: list(s.Circle), Unmonitored: []string{}}
+	r := Ring{Schema: SchemaRing, Ring: s.Ring, Self: s.Name, Circle: list(s.Circle), Cut: s.Cut,
+		Unmonitored: []string{}, Absent: []Absent{}}
 	for _, p := range s.Peers {
 		if !p.InRing {
 			r.Unmonitored = append(r.Unmonitored, p.Name)
+			r.Absent = append(r.Absent, Absent{p.Name, string(p.Why), p.Gone, p.Out.Seconds()})
 		}
 	}
 	return r

@@ -29,6 +29,9 @@ const (
 	SchemaStat   = "securepeer/stat/1"
 	SchemaLookup = "securepeer/lookup/1"
 	SchemaPing   = "securepeer/ping/1"
+	SchemaForget = "securepeer/forget/1"
+	SchemaStop   = "securepeer/stop/1"
+	SchemaLeave  = "securepeer/leave/1"
 	SchemaEvent  = "securepeer/event/1"
 	SchemaError  = "securepeer/error/1"
 )
@@ -52,12 +55,14 @@ type Status struct {
 	Successors   []string       `json:"successors"`
 	Predecessors []string       `json:"predecessors"`
 	Circle       []string       `json:"circle"` // everybody in the ring, by position
+	Cut          bool           `json:"cut"`    // too many are silent at once to call anybody gone by time
 	Store        Store          `json:"store"`
 	Moving       int            `json:"moving"`    // copies on their way
 	BytesIn      uint64         `json:"bytes_in"`  // of files, since the start
 	BytesOut     uint64         `json:"bytes_out"` //
 	Refused      []node.Refusal `json:"refused"`
 	Members      []Member       `json:"members"`
+	Revoked      []Revoked      `json:"revoked"` // whom the roster has put out
 }
 
 // Roster is the one that a peer works by.
@@ -67,6 +72,7 @@ type Roster struct {
 	Space    uint8   `json:"space"` // bits
 	Copies   int     `json:"copies"`
 	Interval float64 `json:"interval"`
+	Grace    float64 `json:"grace"` // how long a member may be away until its copies are made elsewhere
 }
 
 // Store is what a peer's disk holds.
@@ -95,16 +101,28 @@ type Member struct {
 	Linked      bool    `json:"linked"`
 	Steward     bool    `json:"steward"`
 	Drain       bool    `json:"drain"`
+	Why         string  `json:"why"`          // it is not in the ring, or not well in it: "" or unseen starting silent one-way cut stopped leaving left gone
+	Gone        bool    `json:"gone"`         // its copies are made elsewhere
+	Since       float64 `json:"since_s"`      // for how long it has been out of the ring; 0: it is in it
 	Silence     float64 `json:"silence"`      // since anything came; -1: nothing ever did
 	RTT         float64 `json:"rtt"`          // 0: not measured
 	OtherRoster bool    `json:"other_roster"` // it works by another roster
+	Refused     uint64  `json:"refused"`      // messages of it that nobody may send
 	Problem     string  `json:"problem,omitempty"`
+}
+
+// Revoked is a member that the roster has put out: no link opens for its key.
+type Revoked struct {
+	ID   uint16 `json:"id"`
+	Name string `json:"name"`
+	Key  string `json:"key"` // its short form
 }
 
 // Peers is the members alone.
 type Peers struct {
-	Schema  string   `json:"schema"`
-	Members []Member `json:"members"`
+	Schema  string    `json:"schema"`
+	Members []Member  `json:"members"`
+	Revoked []Revoked `json:"revoked"`
 }
 
 // Ring is the ring that a peer computes from what it knows.
@@ -114,6 +132,16 @@ type Ring struct {
 	Self        string   `json:"self"`
 	Circle      []string `json:"circle"`      // by position
 	Unmonitored []string `json:"unmonitored"` // members that are not in it
+	Cut         bool     `json:"cut"`         // as in Status
+	Absent      []Absent `json:"absent"`      // the unmonitored, and why they are
+}
+
+// Absent says why a member is not in the ring.
+type Absent struct {
+	Name  string  `json:"name"`
+	Why   string  `json:"why"` // as in Member
+	Gone  bool    `json:"gone"`
+	Since float64 `json:"since_s"`
 }
 
 // PutInfo is what is known of a file before its first byte is read.
@@ -168,6 +196,17 @@ type Ping struct {
 	Schema string  `json:"schema"`
 	Peer   string  `json:"peer"`
 	RTT    float64 `json:"rtt"`
+}
+
+// Forget says how far a forget is.
+type Forget struct {
+	Schema string `json:"schema"`
+	node.ForgetResult
+}
+
+// Ended says that a peer has stopped, or left.
+type Ended struct {
+	Schema string `json:"schema"`
 }
 
 // Event is something that happened at a peer.
