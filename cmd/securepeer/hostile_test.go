@@ -48,9 +48,15 @@ func TestNothingFromElsewhereReachesTheTerminal(t *testing.T) {
 	answers := map[string]any{
 		"/v1/status": control.Status{Ring: evil, Name: evil, Listen: evil, State: evil, Successors: []string{evil},
 			Roster: control.Roster{Digest: evil}, Store: control.Store{Problem: evil}, Refused: []node.Refusal{{Peer: evil, Cause: evil}, {Cause: evil}},
-			Members: []control.Member{{Name: evil, State: evil, Address: evil, Key: evil, Problem: evil}}},
-		"/v1/peers":      control.Peers{Members: []control.Member{{Name: evil, State: evil, Address: evil, Key: evil, Problem: evil}}},
-		"/v1/ring":       control.Ring{Ring: evil, Self: evil, Circle: []string{evil, "a"}, Unmonitored: []string{evil}},
+			Cut: true, Revoked: []control.Revoked{{Name: evil, Key: evil}},
+			Members: []control.Member{{Name: evil, State: evil, Why: evil, Unreachable: true, Since: 1, Address: evil, Key: evil, Problem: evil}}},
+		"/v1/peers": control.Peers{Members: []control.Member{{Name: evil, State: evil, Address: evil, Key: evil, Problem: evil}},
+			Revoked: []control.Revoked{{Name: evil, Key: evil}}},
+		"/v1/ring": control.Ring{Ring: evil, Self: evil, Circle: []string{evil, "a"}, Unmonitored: []string{evil},
+			Cut: true, Absent: []control.Absent{{Name: evil, Why: evil, Since: 1}}},
+		"/v1/forget/f":   control.Forget{ForgetResult: node.ForgetResult{Peer: evil, Gone: true}},
+		"/v1/forget/g":   control.Forget{ForgetResult: node.ForgetResult{Peer: evil, Said: []string{evil}, Needed: 2}},
+		"/v1/leave":      control.Ended{Schema: evil},
 		"/v1/files":      control.List{Files: []node.FileInfo{info}, Silent: []string{evil}},
 		"/v1/stat/f":     control.Stat{Name: evil, Newest: &info, Holders: []node.HolderStat{{Peer: evil, Versions: []node.FileInfo{info}}}},
 		"/v1/stat/none":  control.Stat{Name: evil, Holders: []node.HolderStat{{Peer: evil, Silent: true}}},
@@ -69,7 +75,7 @@ func TestNothingFromElsewhereReachesTheTerminal(t *testing.T) {
 	})
 	for _, line := range []string{
 		"status", "peers", "ring", "ls", "ls -l", "stat f", "stat none", "lookup f --trace", "ping f", "monitor", "rm gone", "rm error",
-		"get error", "stop", "roster reload",
+		"get error", "forget f", "forget g", "stop", "roster reload",
 	} {
 		args := append(strings.Fields(line), "--dir", dir)
 		for _, args := range [][]string{args, append(args, "--json")} {
@@ -168,8 +174,8 @@ func TestJSONOfCommands(t *testing.T) {
 		v    any
 		want string
 	}{
-		{ringTable{"securepeer/ring/1", "attic", "a", ringRows([]string{"a", "b"}), []string{"c"}},
-			`{"schema":"securepeer/ring/1","ring":"attic","self":"a","peers":[{"peer":"a","predecessors":["","b"],"successors":["b",""]},{"peer":"b","predecessors":["","a"],"successors":["a",""]}],"unmonitored":["c"]}`},
+		{ringTable{"securepeer/ring/1", "attic", "a", ringRows([]string{"a", "b"}), []string{"c"}, true, []control.Absent{{Name: "c", Why: "silent", Since: 1.5}}},
+			`{"schema":"securepeer/ring/1","ring":"attic","self":"a","peers":[{"peer":"a","predecessors":["","b"],"successors":["b",""]},{"peer":"b","predecessors":["","a"],"successors":["a",""]}],"unmonitored":["c"],"cut":true,"absent":[{"name":"c","why":"silent","gone":false,"since_s":1.5}]}`},
 		{download{control.GetResult{Schema: "securepeer/get/1", From: "b", AlsoBy: []string{}}, node.FileInfo{Name: "f", Size: 1, Version: 2, Writer: "a", Signer: "a", Mode: 420, Mtime: at, Sum: "9f"}, "out"},
 			`{"schema":"securepeer/get/1","from":"b","one_answer":false,"also_by":[],"file":{"name":"f","size":1,"version":2,"writer":"a","signer":"a","mode":420,"mtime":"2026-11-22T12:00:00Z","sum":"9f"},"path":"out"}`},
 		{build{"securepeer/version/1", "v1.0.0", "abc", "go1.26", "linux/amd64"},

@@ -28,14 +28,18 @@ on with it.`,
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			err := a.client().Leave(ctx)
-			if errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil {
+			ended, err := a.client().Leave(ctx)
+			switch {
+			case errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil:
 				return a.stillLeaving(cmd.Context(), timeout)
+			case err != nil || !a.json:
+				return err
 			}
-			return err
+			return a.object(ended)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait (0: until it is done)")
+	addJSON(cmd, a)
 	return cmd
 }
 

@@ -22,8 +22,8 @@ func ringCommand(a *app) *cobra.Command {
 		Short: "Show each peer between its neighbours",
 		Long: `Ring shows, for each peer of the ring as this machine's peer computes it, its two
 predecessors, itself and its two successors; ?? where there is none. Members
-that are not in the ring, because they never started, have stopped, or do not
-answer, are listed as unmonitored.`,
+that are not in the ring are listed as unmonitored, with the reason; the help of
+securepeer peers tells what the reasons mean.`,
 		GroupID: groupRing,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,11 +68,13 @@ type ringRow struct {
 
 // ringTable is the table as JSON.
 type ringTable struct {
-	Schema      string    `json:"schema"`
-	Ring        string    `json:"ring"`
-	Self        string    `json:"self"`
-	Peers       []ringRow `json:"peers"`
-	Unmonitored []string  `json:"unmonitored"`
+	Schema      string           `json:"schema"`
+	Ring        string           `json:"ring"`
+	Self        string           `json:"self"`
+	Peers       []ringRow        `json:"peers"`
+	Unmonitored []string         `json:"unmonitored"`
+	Cut         bool             `json:"cut"`
+	Absent      []control.Absent `json:"absent"`
 }
 
 // neighbours is how many the table shows on either side.
@@ -95,7 +97,7 @@ func ringRows(circle []string) []ringRow {
 func (a *app) showRing(ring control.Ring, again bool) error {
 	rows := ringRows(ring.Circle)
 	if a.json {
-		if err := a.object(ringTable{ring.Schema, ring.Ring, ring.Self, rows, ring.Unmonitored}); err != nil {
+		if err := a.object(ringTable{ring.Schema, ring.Ring, ring.Self, rows, ring.Unmonitored, ring.Cut, ring.Absent}); err != nil {
 			return err
 		}
 		return a.flush()
@@ -104,10 +106,23 @@ func (a *app) showRing(ring control.Ring, again bool) error {
 		a.printf("\x1b[H\x1b[2J") // home, clear
 	}
 	a.printf("%s", ringText(rows, ring.Unmonitored))
+	a.showAbsent(ring)
 	if again && !a.screen {
 		a.printf("\n")
 	}
 	return a.flush()
+}
+
+// showAbsent says why the unmonitored are.
+func (a *app) showAbsent(ring control.Ring) {
+	table := a.table()
+	for _, m := range ring.Absent {
+		table.row("  "+name(m.Name), name(m.Why), away(m.Why, m.Since))
+	}
+	table.end()
+	if ring.Cut {
+		a.printf("  cut: too many are silent at once to call any of them gone; securepeer status tells what to do\n")
+	}
 }
 
 // ringText is the classic reporter's table:

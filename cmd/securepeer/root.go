@@ -120,7 +120,7 @@ ring is on several of their disks before the command returns.
 	root.AddCommand(
 		keygenCommand(a), pubkeyCommand(a), rosterCommand(a), startCommand(a), initCommand(a), joinCommand(a), stopCommand(a), leaveCommand(a),
 		putCommand(a), getCommand(a), lsCommand(a), statCommand(a), rmCommand(a), lookupCommand(a),
-		statusCommand(a), ringCommand(a), peersCommand(a), pingCommand(a), monitorCommand(a), demoCommand(a),
+		statusCommand(a), ringCommand(a), peersCommand(a), pingCommand(a), forgetCommand(a), monitorCommand(a), demoCommand(a),
 		versionCommand(a),
 	)
 	return root

@@ -46,7 +46,7 @@ func (a *app) loadRoster() (*keys.Roster, error) {
 func rosterInitCommand(a *app) *cobra.Command {
 	var space uint8
 	var copies, observers int
-	var interval time.Duration
+	var interval, grace time.Duration
 	var route string
 	cmd := &cobra.Command{
 		Use:   "init RING [NAME KEY HOST:PORT]...",
@@ -63,7 +63,7 @@ func rosterInitCommand(a *app) *cobra.Command {
 				return &fault{code: exitUsage, err: err}
 			}
 			roster.Space, roster.Copies, roster.Observers = wire.Space(space), copies, observers
-			roster.Interval = interval
+			roster.Interval, roster.Grace = interval, grace
 			if roster.Route, err = parseRoute(route); err != nil {
 				return err
 			}
@@ -76,11 +76,13 @@ func rosterInitCommand(a *app) *cobra.Command {
 			return a.addMembers(roster, args[1:])
 		},
 	}
+	addJSON(cmd, a)
 	flags := cmd.Flags()
 	flags.Uint8Var(&space, "space", uint8(keys.DefaultSpace), "`BITS` of a position: 64, or 8 for the classic ring of ids 0 to 255")
 	flags.IntVar(&copies, "copies", keys.DefaultCopies, "how many peers hold each file")
 	flags.IntVar(&observers, "observers", keys.DefaultObservers, "how many peers watch each peer")
 	flags.DurationVar(&interval, "interval", keys.DefaultInterval, "time between pings")
+	flags.DurationVar(&grace, "grace", keys.DefaultGrace, "how long a peer may be away until its copies are made elsewhere")
 	flags.StringVar(&route, "route", keys.Hop.String(), "hop: ask the holders; walk: ask successor by successor")
 	return cmd
 }
@@ -133,10 +135,14 @@ func (a *app) add(roster *keys.Roster, m keys.Member) error {
 	return nil
 }
 
-// writeRoster writes the roster and prints the members that are new.
+// writeRoster writes the roster and prints the members that are new; as JSON,
+// all of it.
 func (a *app) writeRoster(roster *keys.Roster, added ...wire.ID) error {
 	if err := keys.WriteRoster(a.rosterPath(), roster); err != nil {
 		return err
+	}
+	if a.json {
+		return a.object(newRosterJSON(roster))
 	}
 	for _, id := range added {
 		m, _ := roster.ByID(id)
@@ -184,6 +190,7 @@ a peer that runs takes it with: securepeer roster reload.`,
 			return a.writeRoster(roster, m.ID)
 		},
 	}
+	addJSON(cmd, a)
 	flags := cmd.Flags()
 	flags.StringVar(&addr, "addr", "", "`HOST:PORT` at which the others reach it")
 	flags.StringVar(&id, "id", "", "its `ID` (default: the lowest free one)")
@@ -219,7 +226,7 @@ func newMember(roster *keys.Roster, args []string, id, pos string) (m keys.Membe
 }
 
 func rosterRmCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a member",
 		Long: `Rm makes a member's line a revoke line, and prints it. Where the new roster is loaded that
@@ -240,13 +247,15 @@ valid, which is what its key in the revoke line is for.`,
 			if err := roster.Revoke(m.ID); err != nil {
 				return err
 			}
-			if err := a.writeRoster(roster); err != nil {
+			if err := a.writeRoster(roster); err != nil || a.json {
 				return err
 			}
 			a.printf("revoke %d %s %s\n", m.ID, m.Name, m.Key)
 			return nil
 		},
 	}
+	addJSON(cmd, a)
+	return cmd
 }
 
 // member finds a member by its name or its id.

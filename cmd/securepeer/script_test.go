@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ import (
 //	signal NAME INT|TERM|HUP|KILL
 //	ended NAME N               wait for its end, with that exit code
 //	whole N DIR...             wait until each peer sees a ring of N, and may say no
+//	gone NAME DIR...           wait until each peer holds that member gone
 //	random FILE SIZE           make a file of random bytes
 //	readkeys NAME...           set NAME to what NAME.pub holds
 //	pour NAME FILE             write a file to its standard input
@@ -55,7 +57,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": scriptCode, "ports": scriptPorts, "ring": scriptRing, "run": scriptRun, "tell": scriptTell,
-			"output": scriptOutput, "signal": scriptSignal, "ended": scriptEnded, "whole": scriptWhole, "random": scriptRandom, "readkeys": scriptReadkeys,
+			"output": scriptOutput, "signal": scriptSignal, "ended": scriptEnded, "whole": scriptWhole, "gone": scriptGone, "random": scriptRandom, "readkeys": scriptReadkeys,
 			"pour": scriptPour, "oddnames": scriptOddnames,
 		},
 	})
@@ -269,6 +271,16 @@ func scriptWhole(ts *testscript.TestScript, _ bool, args []string) {
 		await(ts, fmt.Sprintf("a ring of %d at %s", n, dir), func(ctx context.Context) bool {
 			s, err := client.Status(ctx)
 			return err == nil && s.Ready && !s.Behind && len(s.Circle) == n
+		})
+	}
+}
+
+func scriptGone(ts *testscript.TestScript, _ bool, args []string) {
+	for _, dir := range args[1:] {
+		client := control.New(ts.MkAbs(dir))
+		await(ts, fmt.Sprintf("%s to be gone at %s", args[0], dir), func(ctx context.Context) bool {
+			peers, err := client.Peers(ctx)
+			return err == nil && slices.ContainsFunc(peers.Members, func(m control.Member) bool { return m.Name == args[0] && m.Gone })
 		})
 	}
 }

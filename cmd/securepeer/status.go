@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"securepeer/internal/control"
+	"securepeer/node"
 )
 
 func statusCommand(a *app) *cobra.Command {
@@ -35,6 +36,9 @@ func (a *app) showStatus(s control.Status) {
 	a.printf("%s  peer %d of ring %s  %s  up %s  on %s\n", name(s.Name), s.ID, name(s.Ring), strings.Join(moods(s), ", "), span(seconds(s.Uptime)), name(s.Listen))
 	a.printf("roster %s  %s, %s\n", name(s.Roster.Digest), count(len(s.Members), "member"), copies(s.Roster.Copies))
 	a.printf("store  %s, %s; %s of %s free\n", count(s.Store.Versions, "version"), size(int64(s.Store.Bytes)), size(s.Store.Free), size(s.Store.Total))
+	if s.Cut {
+		a.showCut(s)
+	}
 	if s.Store.Problem != "" {
 		a.printf("store  takes no writes: %s\n", clean(s.Store.Problem))
 	}
@@ -49,7 +53,19 @@ func (a *app) showStatus(s control.Status) {
 		a.printf("refused %s of %s: %s\n", fmt.Sprint(r.Count), who, clean(r.Cause))
 	}
 	a.printf("\n")
-	a.showMembers(s.Members, s.Successors)
+	a.showMembers(s.Members, s.Revoked, s.Successors)
+}
+
+// showCut says that too many are away, who, and what to do if it is for good.
+func (a *app) showCut(s control.Status) {
+	var away []string
+	for _, m := range s.Members {
+		if !m.Self && !m.InRing && !m.Gone && (m.Why == string(node.WhyCut) || m.Unreachable) {
+			away = append(away, m.Name)
+		}
+	}
+	a.printf("cut    too many are silent at once to call any of them gone, so nothing is copied in their place: %s\n", names(away))
+	a.printf("cut    start them, or mend the network; of one that is lost for good: securepeer forget NAME, at two peers\n")
 }
 
 // moods is the peer's state and what goes with it.
@@ -60,6 +76,9 @@ func moods(s control.Status) []string {
 	}
 	if s.Behind {
 		list = append(list, "catching up")
+	}
+	if s.Cut {
+		list = append(list, "cut")
 	}
 	return list
 }

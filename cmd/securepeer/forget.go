@@ -1,0 +1,50 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func forgetCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "forget PEER",
+		Short: "Say that a lost peer will not come back, so that its copies are made anew",
+		Long: `Forget says what no peer can know: that a member which does not answer is lost.
+The others then make the copies that it had, at once and even while too many are
+silent for that to happen by itself. It takes two peers' word: run it on another
+machine, too, unless this peer is the only one left.
+
+Nothing is deleted, and no key is refused. If the machine comes back it is let
+in again and given what it missed; to keep it out: securepeer roster rm.
+
+Exit code 0 says that the member is gone, 3 that another peer must say so, too.`,
+		GroupID:           groupRing,
+		Args:              exactly(1),
+		ValidArgsFunction: a.completePeer,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := a.client().Forget(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				if err := a.object(f); err != nil {
+					return err
+				}
+			case f.Gone:
+				a.printf("%s  gone\n", name(f.Peer))
+			default:
+				a.printf("%s  %d of %d: said by %s\n", name(f.Peer), len(f.Said), f.Needed, names(f.Said))
+			}
+			if err := a.flush(); err != nil { // the result before what is to be said of it
+				return err
+			}
+			if f.Gone {
+				a.notef("copies of what %s held are made on other peers; if its machine comes back it is let in, and given what it missed", name(f.Peer))
+				return nil
+			}
+			a.notef("another peer must say so, too, before copies are made elsewhere")
+			a.hintf("on another machine of the ring: securepeer forget %s", name(f.Peer))
+			return told(exitPartial)
+		},
+	}
+	addJSON(cmd, a)
+	return cmd
+}
