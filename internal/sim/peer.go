@@ -26,35 +26,22 @@ type Host struct {
 	wiped   ring.Time // when its disk was lost last
 	dark    bool      // without power: not even its kernel answers
 	lies    Lies
+	liar    bool             // has lied
+	flood   int              // rows that a liar has yet to send
+	raised  wire.Incarnation // by how much it has raised its own
+	heard   []wire.Rows      // for a liar to replay
+	member  ring.Member      // its line of the roster
+	keys    []wire.Digest8   // it has had; the last is its key
+	skewed  bool             // some have another line for it than others
+	next    *roster          // on its disk, its process does not have it yet
+	ahead   ring.Time        // of its clock before the world's
+	late    time.Duration    // how late its ticks may come
 }
 
 // Noticed is a notice and when it came.
 type Noticed struct {
 	At ring.Time
 	ring.Notice
-}
-
-// Lies are what a malicious member does beside following the rules.
-type Lies struct {
-	Denies   bool // says that it holds nothing
-	Corrupts bool // serves other bytes
-	Forgets  bool // acknowledges what it does not store
-	Detours  bool // sends whoever asks the way to Next
-	Next     wire.ID
-}
-
-// about returns what a liar says instead of m.
-func (l Lies) about(m wire.Message) wire.Message {
-	if !l.Detours {
-		return m
-	}
-	switch m := m.(type) {
-	case wire.Here:
-		return wire.Ask{Req: m.Req, Next: l.Next}
-	case wire.Ask:
-		return wire.Ask{Req: m.Req, Next: l.Next}
-	}
-	return m
 }
 
 // process is one run of a peer.
@@ -102,6 +89,8 @@ func (w *World) process(h *Host, contact ...wire.ID) *process {
 	}
 	h.dark = false
 	h.started++
+	h.disk.boot()
+	h.accept()
 	p := &process{
 		id: h.ID, number: h.started, world: w, host: h, wake: never,
 		pairs:  make(map[wire.ID]*pair),
@@ -116,7 +105,7 @@ func (w *World) process(h *Host, contact ...wire.ID) *process {
 		Incarnation: h.disk.incarnation,
 		Saved:       slices.Clone(h.disk.rows),
 		Disk:        h.disk.state,
-		Sign:        func(msg []byte) wire.Sig { return sign(p.id, msg) },
+		Sign:        func(msg []byte) wire.Sig { return sign(p.id, h.key(), msg) },
 	}
 	if len(contact) > 0 {
 		c.Contact, c.HasContact = contact[0], true
@@ -158,6 +147,7 @@ func (w *World) end(h *Host) {
 	}
 	p.dead = true
 	h.process = nil
+	w.Count.Unsynced += h.disk.crash(w, h.dark)
 	for _, op := range p.ops {
 		op.Lost = true
 	}
@@ -194,33 +184,15 @@ func (w *World) Resume(id wire.ID) {
 	p.inbox = nil
 }
 
-// SetDisk makes the disk of a member full, stuck, or well again (Active).
-func (w *World) SetDisk(id wire.ID, state wire.State) {
-	h := w.byID[id]
-	h.disk.state = state
-	if p := h.process; p != nil {
-		w.at(w.now, p, func() { p.step(ring.DiskChanged{State: state}, nil) })
-	}
-}
-
-// Wipe empties the disk of a member that does not run.
-func (w *World) Wipe(id wire.ID) {
-	w.logf("[%v] loses its disk", id)
-	h := w.byID[id]
-	h.wiped = w.now
-	h.disk.wipe(w.storeID())
-}
-
-// SetLies makes a member malicious.
-func (w *World) SetLies(id wire.ID, lies Lies) { w.byID[id].lies = lies }
-
 // SetRoster gives a host, running or not, another roster.
 func (w *World) SetRoster(id wire.ID, serial uint64, members []ring.Member) {
 	h := w.byID[id]
-	h.roster = w.roster(members, serial)
+	r := w.roster(members, serial)
+	h.next = &r
 	if p := h.process; p != nil {
-		r := h.roster.Roster
-		w.at(w.now, p, func() { p.step(ring.RosterChanged{Roster: r}, nil) })
+		w.at(w.now, p, p.reload)
+	} else {
+		h.accept()
 	}
 }
 
@@ -244,14 +216,13 @@ func (h *Host) Runs() bool { return h.process != nil }
 // Status is that of the ring of a host that runs.
 func (h *Host) Status() ring.Status { return h.process.ring.Status() }
 
-// Holds says whether the host's disk has this version, with the right bytes.
-func (h *Host) Holds(v ring.Version) bool {
-	f, ok := h.disk.files[v]
-	return ok && f.blocks == f.manifest.Blocks
+// knows says whether a member is in the host's roster, with the key it has.
+func (h *Host) knows(id wire.ID) bool {
+	key, ok := h.roster.has[id]
+	return ok && key == h.world.byID[id].key()
 }
 
-// knows says whether a member is in the host's roster.
-func (h *Host) knows(id wire.ID) bool { return h.roster.has[id] }
+func (h *Host) key() wire.Digest8 { return h.keys[len(h.keys)-1] }
 
 // step gives the ring one event and does what it asks for. body, if any, is
 // what the event came as.
@@ -276,7 +247,7 @@ func (p *process) step(ev ring.Event, body []byte) {
 		w.logf("[%v] <- %s", p.id, brief(ev))
 	}
 	p.busy = true
-	p.actions = p.ring.Step(w.now, ev, p.actions[:0])
+	p.actions = p.ring.Step(w.now+p.host.ahead, ev, p.actions[:0])
 	for _, a := range p.actions {
 		if w.Config.Log != nil {
 			w.logf("[%v]    -> %s", p.id, brief(a))
@@ -285,6 +256,9 @@ func (p *process) step(ev ring.Event, body []byte) {
 	}
 	p.busy = false
 	p.arm()
+	if w.strict != nil {
+		w.strict.stepped(p, ev)
+	}
 }
 
 // brief is an event or action for the log, without hashes and signatures.
@@ -304,7 +278,11 @@ func (p *process) arm() {
 	if next == forever {
 		return
 	}
-	e := p.world.queue.add(max(next, p.world.now), p)
+	at := max(next-p.host.ahead, p.world.now)
+	if p.host.late > 0 {
+		at += ring.Time(p.world.upTo(p.host.late))
+	}
+	e := p.world.queue.add(at, p)
 	e.kind, e.due = wake, next
 }
 
@@ -337,12 +315,10 @@ func (p *process) act(a ring.Action) {
 	case ring.Hangup:
 		p.hangup(a.Peer)
 	case ring.Persist:
-		p.written(func() {
-			p.host.disk.incarnation = max(p.host.disk.incarnation, a.Incarnation)
-			p.step(ring.Persisted(a), nil)
-		})
+		p.persist(a)
 	case ring.SaveView:
-		p.written(func() { p.host.disk.rows = a.Rows })
+		d := &p.host.disk
+		p.write(func(bool) { d.rows = a.Rows }, func(wire.Code) {})
 	case ring.Answer:
 		p.written(func() { p.lookUp(a) })
 	case ring.SendOffer:
@@ -391,26 +367,18 @@ func (p *process) notice(n ring.Notice) {
 	p.host.Notices = append(p.host.Notices, Noticed{w.now, n})
 }
 
-// diskTime is how long a disk may take for what the ring asks of it.
-const diskTime = 5 * time.Millisecond
-
-// written calls do when the disk has done its work, unless the process dies
-// first.
-func (p *process) written(do func()) {
-	p.world.at(p.world.now+ring.Time(p.world.upTo(diskTime)), p, do)
-}
-
 // lookUp answers a Look, or this peer's own question.
 func (p *process) lookUp(a ring.Answer) {
 	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
-	if !p.host.lies.Denies {
-		found.Manifests = p.host.disk.newest(a.Name)
+	if a.Behind {
+		p.world.Count.Behind++
 	}
+	found.Manifests = p.host.disk.newest(a.Name)
 	if a.To == p.id {
 		p.step(ring.Received{From: p.id, Msg: found}, nil)
 		return
 	}
-	p.send(a.To, found)
+	p.send(a.To, p.invents(a.Name, found))
 }
 
 // offer sends the manifest of a version that the ring wants elsewhere.
@@ -428,7 +396,9 @@ func (p *process) offer(a ring.SendOffer) {
 func (p *process) deliver(from wire.ID, m wire.Message, body []byte) {
 	switch msg := m.(type) {
 	case wire.Rows:
-		m = p.verified(msg)
+		msg = p.verified(msg)
+		p.host.overhears(msg)
+		m = msg
 	case wire.Found:
 		msg.Manifests = slices.DeleteFunc(msg.Manifests, func(f wire.Manifest) bool { return !p.genuine(f) })
 		m = msg
@@ -444,6 +414,7 @@ func (p *process) deliver(from wire.ID, m wire.Message, body []byte) {
 // verified returns the rows and votes whose signatures are right and whose
 // signers are in the roster, in the slices of m.
 func (p *process) verified(m wire.Rows) wire.Rows {
+	p.world.Count.Rows += len(m.Rows)
 	m.Rows = slices.DeleteFunc(m.Rows, func(r wire.Row) bool {
 		return !p.signedBy(r.ID, r.SignedBytes(ringName, p.world.buf[:0]), r.Sig)
 	})
@@ -453,14 +424,23 @@ func (p *process) verified(m wire.Rows) wire.Rows {
 	return m
 }
 
-// genuine says whether a manifest is what its writer signed.
+// genuine says whether a manifest is what its writer signed, with any key it
+// has had: what was stored stays valid.
 func (p *process) genuine(m wire.Manifest) bool {
-	return p.signedBy(m.Signer, m.SignedBytes(ringName, p.world.buf[:0]), m.Sig) && m.Signer == m.Writer
+	w := p.world
+	w.buf = m.SignedBytes(ringName, w.buf[:0])
+	if h := w.byID[m.Signer]; h != nil && m.Signer == m.Writer && slices.ContainsFunc(h.keys, func(key wire.Digest8) bool {
+		return sign(m.Signer, key, w.buf) == m.Sig
+	}) {
+		return true
+	}
+	w.Count.Forged++
+	return false
 }
 
 func (p *process) signedBy(id wire.ID, msg []byte, sig wire.Sig) bool {
 	p.world.buf = msg
-	if p.host.knows(id) && sign(id, msg) == sig {
+	if key, ok := p.host.roster.has[id]; ok && sign(id, key, msg) == sig {
 		return true
 	}
 	p.world.Count.Forged++
@@ -468,8 +448,8 @@ func (p *process) signedBy(id wire.ID, msg []byte, sig wire.Sig) bool {
 }
 
 // sign stands in for Ed25519: a keyed hash whose key is the member's.
-func sign(id wire.ID, msg []byte) (sig wire.Sig) {
-	h := (uint64(id) + 0x6b65792061206d65) * 0x9e3779b97f4a7c15
+func sign(id wire.ID, key wire.Digest8, msg []byte) (sig wire.Sig) {
+	h := (uint64(id) + 0x6b65792061206d65 ^ binary.BigEndian.Uint64(key[:])) * 0x9e3779b97f4a7c15
 	mix := func(x uint64) {
 		h = (h ^ x) * 0xff51afd7ed558ccd
 		h ^= h >> 32
@@ -491,13 +471,13 @@ func sign(id wire.ID, msg []byte) (sig wire.Sig) {
 // Sign signs as the member of that id: for tests of liars, whose own
 // signatures are right.
 func Sign(id wire.ID, r wire.Row) wire.Row {
-	r.Sig = sign(id, r.SignedBytes(ringName, nil))
+	r.Sig = sign(id, wire.Digest8{}, r.SignedBytes(ringName, nil))
 	return r
 }
 
 // SignVote is Sign for a vote.
 func SignVote(id wire.ID, v wire.Vote) wire.Vote {
-	v.Sig = sign(id, v.SignedBytes(ringName, nil))
+	v.Sig = sign(id, wire.Digest8{}, v.SignedBytes(ringName, nil))
 	return v
 }
 

@@ -27,6 +27,7 @@ import (
 type Config struct {
 	Seed    uint64
 	Members []ring.Member // the roster that everybody has at first
+	Later   []ring.Member // who may get into a roster later
 
 	Space     wire.Space    // default wire.Space8
 	Copies    int           // default 3
@@ -83,10 +84,13 @@ type World struct {
 	cuts   map[[2]wire.ID]bool // from, to: those that stand
 	trace  uint64
 	ops    []*Op
-	open   []*Op   // those that may not have ended
-	broken []error // invariants that did not hold, oldest first
-	buf    []byte  // scratch of signatures
-	body   []byte  // scratch of messages on their way
+	open   []*Op    // those that may not have ended
+	broken []error  // invariants that did not hold, oldest first
+	buf    []byte   // scratch of signatures
+	body   []byte   // scratch of messages on their way
+	law    law      // the newest roster
+	ends   []func() // of what must end with the faults; each works once
+	strict *strict  // what Plan.Run watches; nil: nothing
 }
 
 // Counters say what happened in a world, so that a test can prove that it
@@ -99,12 +103,14 @@ type Counters struct {
 	Doubled   int // datagrams that the network delivered twice
 	Unsealed  int // pings without a session, at the sender or the receiver
 	Messages  int // delivered over links
+	Rows      int // in them
 	Forged    int // rows, votes and manifests whose signature was wrong
 	Broken    int // links that fell
 	Streams   int // transfers that ended well
 	Torn      int // transfers that did not
 	Acked     int // puts and removes that ended in Succeeded
 	Fetched   int // gets that brought the bytes
+	Sometimes
 }
 
 // New returns a world in which every member has an empty disk
@@ -133,9 +139,10 @@ func New(c Config) *World {
 		now:    ring.Time(time.Second), // 0 is never
 		trace:  14695981039346656037,
 	}
+	w.law = law{serial: 1, members: slices.Clone(c.Members)}
 	first := w.roster(c.Members, 1)
-	for _, m := range c.Members {
-		h := &Host{ID: m.ID, world: w, roster: first}
+	for _, m := range slices.Concat(c.Members, c.Later) {
+		h := &Host{ID: m.ID, world: w, roster: first, member: m, keys: []wire.Digest8{m.Key}}
 		h.disk.wipe(w.storeID())
 		w.hosts = append(w.hosts, h)
 		w.byID[m.ID] = h
@@ -147,16 +154,16 @@ func New(c Config) *World {
 // roster is what a ring gets to know of a roster, and who is in it.
 type roster struct {
 	ring.Roster
-	has map[wire.ID]bool
+	has map[wire.ID]wire.Digest8 // keys of the members
 }
 
 // roster makes the one with these members.
 func (w *World) roster(members []ring.Member, serial uint64) roster {
 	h := fnv.New64a()
 	fmt.Fprint(h, serial, members)
-	r := roster{has: make(map[wire.ID]bool, len(members))}
+	r := roster{has: make(map[wire.ID]wire.Digest8, len(members))}
 	for _, m := range members {
-		r.has[m.ID] = true
+		r.has[m.ID] = m.Key
 	}
 	r.Roster = ring.Roster{
 		Ring:      ringName,
