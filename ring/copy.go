@@ -96,7 +96,7 @@ func newCopier() copier {
 		told:    map[wire.ID]wire.Settled{},
 		gave:    map[wire.ID]bool{},
 		doubts:  doubts{of: map[wire.ID]doubt{}},
-		accord:  accord{settled: map[wire.ID]wire.Settled{}, excused: map[wire.ID]wire.Incarnation{}},
+		accord:  accord{settled: map[wire.ID]wire.Settled{}, excused: map[wire.ID]wire.Settled{}},
 	}
 }
 
@@ -453,7 +453,10 @@ func (c *copier) settle(i int, v *view, o *outbox) {
 		return
 	}
 	id := v.members[i].id
-	s := wire.Settled{Incarnation: c.is[i].incarnation}
+	s := wire.Settled{
+		Incarnation: c.is[i].incarnation,
+		From:        arc(v, i, func(j int) bool { return c.last.stamps[j].home }),
+	}
 	if c.told[id] != s {
 		c.told[id] = s
 		o.send(id, wire.Rows{Rows: []wire.Row{v.members[v.me].row}})

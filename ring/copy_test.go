@@ -29,7 +29,7 @@ func within(t *testing.T, others ...wire.ID) *world {
 	w.step(Received{others[0], wire.Here{Req: 1}})
 	for _, id := range others {
 		w.step(LinkUp{id, 1})
-		w.step(Received{id, wire.Settled{Incarnation: 1}})
+		w.step(Received{id, wire.Settled{Incarnation: 1, From: 10}})
 	}
 	w.step(Persisted{2})
 	if s := w.Status(); !s.InRing || s.Behind || s.State != wire.Active {

@@ -84,7 +84,7 @@ func (g *chaos) message() wire.Message {
 	case 9:
 		return wire.Confirmed{Req: req, Code: wire.Code(g.IntN(12))}
 	case 10:
-		return wire.Settled{Incarnation: wire.Incarnation(g.IntN(5))}
+		return wire.Settled{Incarnation: wire.Incarnation(g.IntN(5)), From: 10}
 	}
 	return wire.Listed{Req: req} // not the ring's: nothing may come of it
 }

@@ -104,7 +104,7 @@ func TestWhoSettlesNobodyIsNotWaitedForForEver(t *testing.T) {
 	if s := w.Status(); !s.Behind || s.State != wire.Joining {
 		t.Fatalf("state %v, behind %v, though nobody has settled it", s.State, s.Behind)
 	}
-	w.step(Received{20, wire.Settled{Incarnation: w.own.spoken}})
+	w.step(Received{20, wire.Settled{Incarnation: w.own.spoken, From: 10}})
 	for range 2 * stuckBehind {
 		answer(w.keepAlive(time.Second, 20, 30))
 	}

@@ -355,7 +355,7 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		if merged && anew {
 			// It was cut off, or never met before: until it has given us what
 			// it holds, our no means nothing.
-			r.copies.accord.forget(row.ID)
+			r.copies.accord.unsettle(row.ID)
 		}
 	}
 	for _, t := range m.Votes {

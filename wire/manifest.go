@@ -171,12 +171,14 @@ type Confirmed struct {
 	Code Code
 }
 
-// Settled says: everything that I hold and that you are a home holder of, in
-// your incarnation, I have offered and you have confirmed.
+// Settled says: everything that I hold of the arc from From (not included) to
+// your position, of which you are a home holder in your incarnation, I have
+// offered and you have confirmed. From your position on it is the whole ring.
 //
-//	incarnation 8
+//	incarnation 8 | from 8
 type Settled struct {
 	Incarnation Incarnation
+	From        Pos
 }
 
 // List asks for the manifests that the receiver holds, by name, after After,
@@ -249,7 +251,7 @@ func (Settled) Type() Type { return TypeSettled }
 
 // Append appends the body to b.
 func (m Settled) Append(b []byte) []byte {
-	return be.AppendUint64(b, uint64(m.Incarnation))
+	return be.AppendUint64(be.AppendUint64(b, uint64(m.Incarnation)), uint64(m.From))
 }
 
 // Type is TypeList.

@@ -118,7 +118,7 @@ func (d *decoder) message(t Type) Message {
 	case TypeConfirmed:
 		return d.confirmed()
 	case TypeSettled:
-		return Settled{Incarnation(d.u64())}
+		return Settled{Incarnation(d.u64()), Pos(d.u64())}
 	case TypeList:
 		return List{d.u32(), d.text(checkPartial), d.text(checkPartial)}
 	case TypeListed:

@@ -255,7 +255,7 @@ func (g generator) message(typ Type) Message {
 	case TypeConfirmed:
 		return Confirmed{g.Uint32(), []Code{CodeOK, g.refusal()}[g.IntN(2)]}
 	case TypeSettled:
-		return Settled{Incarnation(g.Uint64())}
+		return Settled{Incarnation(g.Uint64()), Pos(g.Uint64())}
 	case TypeList:
 		return List{g.Uint32(), g.name(), g.name()}
 	case TypeListed:

@@ -108,8 +108,8 @@ var messages = []struct {
 	},
 	{
 		"Settled", TypeSettled,
-		Settled{3},
-		"0000000000000003",
+		Settled{3, 21},
+		"00000000000000030000000000000015",
 	},
 	{
 		"List", TypeList,
