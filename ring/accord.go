@@ -55,7 +55,7 @@ func arc(v *view, i int, home func(j int) bool) wire.Pos {
 			n--
 		}
 	}
-	return v.members[j].pos
+	return v.pos(j)
 }
 
 // length returns how many positions but one an arc has.
@@ -102,6 +102,6 @@ func (a *accord) look(v *view, since wire.Incarnation) {
 
 // enough reports whether a word is about this incarnation and the whole arc.
 func (a *accord) enough(s wire.Settled, v *view) bool {
-	me := v.members[v.me].pos
+	me := v.pos(v.me)
 	return s.Incarnation >= a.want.Incarnation && length(s.From, me) >= length(a.want.From, me)
 }

@@ -31,18 +31,19 @@ func TestBetween(t *testing.T) {
 // TestAt is exhaustive over all rings on a circle of eight points.
 func TestAt(t *testing.T) {
 	for set := 1; set < 1<<8; set++ {
-		var members []member
+		var members []Member
 		for p := range wire.Pos(8) {
 			if set>>p&1 == 1 {
-				members = append(members, member{pos: p})
+				members = append(members, Member{ID: wire.ID(p), Pos: p})
 			}
 		}
+		c := NewCircle(members)
 		for k := range wire.Pos(8) {
 			want := k
 			for set>>want&1 == 0 {
 				want = (want + 1) % 8
 			}
-			if got := members[at(members, k)].pos; got != want {
+			if got := c.members[c.at(k)].Pos; got != want {
 				t.Errorf("the first of %08b at or after %d = %d, want %d", set, k, got, want)
 			}
 		}

@@ -129,7 +129,7 @@ func goesOn(i wire.Incarnation, was wire.State, j wire.Incarnation, is wire.Stat
 // its way out of it.
 func gives(v *view) bool { return v.inRing() || leaving(v) }
 
-func leaving(v *view) bool { return v.members[v.me].row.State == wire.Leaving }
+func leaving(v *view) bool { return v.members[v.me].state == wire.Leaving }
 
 // changed takes a view that has, and notes whether that asks for a pass.
 func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
@@ -157,12 +157,12 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 
 func (c *copier) stampOf(now Time, m *member, l *links) stamp {
 	return stamp{
-		home:        m.home() || m.gone && m.row.State < wire.Leaving && !c.doubts.sure(m.id),
+		home:        m.home() || m.gone() && m.state < wire.Leaving && !c.doubts.sure(m.id),
 		up:          m.inRing,
 		awaited:     !m.inRing && c.doubts.awaits(now, m.id, l),
-		state:       m.row.State,
-		incarnation: m.row.Incarnation,
-		store:       m.row.Store,
+		state:       m.state,
+		incarnation: m.incarnation,
+		store:       m.store,
 	}
 }
 
@@ -296,7 +296,7 @@ func places(v *view, of []stamp, k wire.Pos) []int {
 	var to []int
 	homes, lacking, alone := 0, 0, true
 	leaves := leaving(v)
-	for n, i := 0, at(v.members, k); n < len(of); n, i = n+1, (i+1)%len(of) {
+	for n, i := 0, v.at(k); n < len(of); n, i = n+1, (i+1)%len(of) {
 		s := of[i]
 		switch {
 		case homes < v.copies:
@@ -396,7 +396,7 @@ func (c *copier) linked(id wire.ID, v *view, o *outbox) {
 		}
 	}
 	if slices.Contains(v.takers(), id) {
-		c.settle(int(v.index[id]), v, o)
+		c.settle(v.place(id), v, o)
 	}
 }
 
@@ -440,7 +440,7 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 		c.want(now + Time(c.interval))
 	}
 	for _, id := range v.takers() {
-		c.settle(int(v.index[id]), v, o)
+		c.settle(v.place(id), v, o)
 	}
 }
 
@@ -459,7 +459,7 @@ func (c *copier) settle(i int, v *view, o *outbox) {
 	}
 	if c.told[id] != s {
 		c.told[id] = s
-		o.send(id, wire.Rows{Rows: []wire.Row{v.members[v.me].row}})
+		o.send(id, wire.Rows{Rows: []wire.Row{v.members[v.me].row()}})
 		o.send(id, s)
 	}
 }

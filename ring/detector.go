@@ -280,12 +280,12 @@ func (d *detector) ask(id wire.ID, v *view, o *outbox) {
 
 // ping fills in what a ping or ack to id says.
 func (d *detector) ping(id wire.ID, echo uint64, ack bool, v *view) wire.Ping {
-	p := wire.Ping{Ack: ack, Echo: echo, Mine: v.members[v.me].row.Incarnation,
+	p := wire.Ping{Ack: ack, Echo: echo, Mine: v.members[v.me].incarnation,
 		Serial: d.serial, Roster: d.roster, View: v.digest}
-	if m := v.member(id); m != nil && m.seen {
-		p.Yours = m.row.Incarnation
+	if m := v.member(id); m != nil && m.seen() {
+		p.Yours = m.incarnation
 		switch {
-		case m.verdict || m.gone:
+		case m.verdict != 0:
 			p.Said = wire.SaidUnreachable
 		case v.vote(id) >= wire.Unreachable:
 			p.Said = wire.SaidSuspect
@@ -361,17 +361,17 @@ func (d *detector) missing(now Time, v *view, l *links) (found []judgement) {
 		if !m.home() || m.id == v.self {
 			continue
 		}
-		n := l.line(m.id)
-		tried := n.up || n.fell > m.since
-		away := now - max(m.since, n.heard, d.awake)
-		gone := now - max(m.since, n.heard, d.steady)
+		n, since := l.line(m.id), v.since(i)
+		tried := n.up || n.fell > since
+		away := now - max(since, n.heard, d.awake)
+		gone := now - max(since, n.heard, d.steady)
 		switch {
 		case !tried:
 		case d.grace != 0 && !v.cut && gone >= Time(d.grace):
 			if v.vote(m.id) != wire.Gone {
 				found = append(found, judgement{m.id, wire.Gone})
 			}
-		case m.row.State < wire.Stopped && away >= aloneAfter*Time(d.interval) && v.vote(m.id) < wire.Unreachable:
+		case m.state < wire.Stopped && away >= aloneAfter*Time(d.interval) && v.vote(m.id) < wire.Unreachable:
 			found = append(found, judgement{m.id, wire.Unreachable})
 		}
 	}

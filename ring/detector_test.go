@@ -362,16 +362,16 @@ func TestGoneAfterTheGrace(t *testing.T) {
 		t.Fatalf("voted %v before the grace was over", v)
 	}
 	w.die(4*time.Second, others, 20)
-	if w.votesOn(20) != wire.Gone || w.view.member(20).gone {
-		t.Fatalf("vote %v, gone %v after the grace, by one", w.votesOn(20), w.view.member(20).gone)
+	if w.votesOn(20) != wire.Gone || w.view.member(20).gone() {
+		t.Fatalf("vote %v, gone %v after the grace, by one", w.votesOn(20), w.view.member(20).gone())
 	}
 	w.step(Received{80, wire.Rows{Votes: []wire.Vote{vote(80, 20, 1, wire.Gone, 50)}}})
-	if m := w.view.member(20); !m.gone || m.home() || m.inRing {
-		t.Errorf("two say gone: gone %v, home %v, in the ring %v", m.gone, m.home(), m.inRing)
+	if m := w.view.member(20); !m.gone() || m.home() || m.inRing {
+		t.Errorf("two say gone: gone %v, home %v, in the ring %v", m.gone(), m.home(), m.inRing)
 	}
 	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 2, wire.Active)}}})
-	if m := w.view.member(20); m.gone || !m.home() || !m.inRing {
-		t.Errorf("it comes back: gone %v, home %v, in the ring %v", m.gone, m.home(), m.inRing)
+	if m := w.view.member(20); m.gone() || !m.home() || !m.inRing {
+		t.Errorf("it comes back: gone %v, home %v, in the ring %v", m.gone(), m.home(), m.inRing)
 	}
 }
 

@@ -63,10 +63,11 @@ func (d *doubts) review(now Time, v *view, l *links, o *outbox) {
 	if over := d.since + Time(d.grace); now < over {
 		d.due = over
 	}
-	maps.DeleteFunc(d.of, func(id wire.ID, _ doubt) bool { m := v.member(id); return m == nil || !m.gone })
-	for _, i := range v.out {
+	maps.DeleteFunc(d.of, func(id wire.ID, _ doubt) bool { m := v.member(id); return m == nil || !m.gone() })
+	for _, x := range v.out {
+		i := int(x.index)
 		m := &v.members[i]
-		if !m.gone || !concerns(v, i) {
+		if !m.gone() || !concerns(v, i) {
 			continue
 		}
 		x := d.of[m.id]

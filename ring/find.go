@@ -82,8 +82,8 @@ func (r route) next(k wire.Pos, v *view) (wire.ID, bool) {
 	if len(succ) == 0 {
 		return 0, false
 	}
-	first := v.member(succ[0])
-	if r.shortcuts && len(succ) == 2 && !between(v.members[v.me].pos, k, first.pos) {
+	first := v.pos(v.place(succ[0]))
+	if r.shortcuts && len(succ) == 2 && !between(v.pos(v.me), k, first) {
 		return succ[1], true
 	}
 	return succ[0], true
@@ -92,15 +92,15 @@ func (r route) next(k wire.Pos, v *view) (wire.ID, bool) {
 // joinNext returns who accepts a joiner at index i, or whom to ask: this peer
 // itself if the joiner's position lies between it and its successor.
 func (r route) joinNext(i int, v *view) wire.ID {
-	m := &v.members[i]
-	succ := v.successors(v.members[v.me].pos, 1, int(m.id), nil)
-	if len(succ) == 0 || succ[0] == v.self || between(v.members[v.me].pos, m.pos, v.member(succ[0]).pos) {
+	id, pos := v.members[i].id, v.pos(i)
+	succ := v.successors(v.pos(v.me), 1, int(id), nil)
+	if len(succ) == 0 || succ[0] == v.self || between(v.pos(v.me), pos, v.pos(v.place(succ[0]))) {
 		return v.self
 	}
 	if r.walk {
 		return succ[0]
 	}
-	return v.predecessors(m.pos, 1, int(m.id), nil)[0]
+	return v.predecessors(pos, 1, int(id), nil)[0]
 }
 
 // asked answers a question of another peer.
@@ -110,7 +110,7 @@ func (r route) asked(from wire.ID, f wire.Find, v *view, j *join, o *outbox) {
 		return
 	}
 	if f.For == wire.ForJoin {
-		if next := r.joinNext(int(v.index[from]), v); next != v.self {
+		if next := r.joinNext(v.place(from), v); next != v.self {
 			o.notify(JoinForwarded, from, "")
 			o.send(from, wire.Ask{Req: f.Req, Next: next})
 			return
@@ -187,15 +187,15 @@ func inform(id wire.ID, k wire.Pos, v *view, o *outbox) {
 // the observers. What a message does not take is left out, the farthest first.
 func nearby(k wire.Pos, v *view) (rows []wire.Row, votes []wire.Vote) {
 	n := len(v.members)
-	first := at(v.members, k)
+	first := v.at(k)
 	take := func(i int) (more bool) {
 		m := &v.members[i%n]
-		if len(rows) == wire.MaxRows || len(votes)+len(m.votes) > wire.MaxVotes {
+		if len(rows) == wire.MaxRows || len(votes)+len(v.votes[m.id]) > wire.MaxVotes {
 			return false
 		}
-		if m.seen {
-			rows = append(rows, m.row)
-			votes = append(votes, m.votes...)
+		if m.seen() {
+			rows = append(rows, m.row())
+			votes = append(votes, v.votes[m.id]...)
 		}
 		return true
 	}

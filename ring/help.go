@@ -34,9 +34,9 @@ type help struct {
 // with it, others in each round. An answer is hearsay: alive keeps this peer
 // from voting, and no more.
 func (d *detector) seek(now Time, w *watch, v *view, l *links, o *outbox) {
-	m := v.member(w.peer)
-	near := v.successors(m.pos, v.k, int(m.id), nil)
-	near = v.predecessors(m.pos, v.k, int(m.id), near)
+	pos := v.pos(v.place(w.peer))
+	near := v.successors(pos, v.k, int(w.peer), nil)
+	near = v.predecessors(pos, v.k, int(w.peer), near)
 	var can []wire.ID
 	for _, id := range near {
 		if id != v.self && l.up(id) && !slices.Contains(can, id) {

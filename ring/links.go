@@ -77,7 +77,7 @@ func (l *links) near(v *view) *neighbours {
 		return n
 	}
 	n.outcasts, n.missing = v.outcasts(), v.missing()
-	me, _ := slices.BinarySearch(v.ring, v.me)
+	me, _ := slices.BinarySearch(v.ring, int32(v.me))
 	for d := firstFinger; d < len(v.ring); d *= 2 {
 		id := v.members[v.ring[(me+d)%len(v.ring)]].id
 		if !n.has(id) {

@@ -29,7 +29,7 @@ const (
 // home holder. A peer that leaves still answers, for what it has not given
 // away yet.
 func (r *Ring) look(from wire.ID, m wire.Look) {
-	leaving := r.view.members[r.view.me].row.State == wire.Leaving
+	leaving := r.view.members[r.view.me].state == wire.Leaving
 	if !r.view.inRing() && !leaving {
 		r.out.send(from, wire.Refuse{Req: m.Req, Code: wire.CodeNotInRing})
 		return
@@ -101,8 +101,8 @@ const (
 func (k *look) begin(now Time, name string, v *view, o *outbox) {
 	k.name, k.key, k.began = name, wire.KeyOf(v.space, name), now
 	k.follow(now, v, o)
-	for j, i, n := 0, at(v.members, k.key), 0; j < len(v.members) && n < extraLooks; j, i = j+1, (i+1)%len(v.members) {
-		if m := &v.members[i]; m.seen && m.row.State == wire.Leaving && m.id != v.self {
+	for j, i, n := 0, v.at(k.key), 0; j < len(v.members) && n < extraLooks; j, i = j+1, (i+1)%len(v.members) {
+		if m := &v.members[i]; m.seen() && m.state == wire.Leaving && m.id != v.self {
 			k.ask(now, k.add(m.id), v, o)
 			n++
 		}

@@ -30,14 +30,11 @@ type hop struct {
 	peer   wire.ID
 	req    uint32
 	sent   Time
-	after  int // index of the hop whose answer led here; nowhere: none
+	after  int // index of the hop whose answer led here; nowhere: it is the first
 	state  lookState
 	again  bool // the question was put twice: the link fell
 	taught bool // it had said Ask before, and was told what this peer knows
 }
-
-// nowhere is what comes before the first hop.
-const nowhere = -1
 
 func (l *lookup) begin(now Time, s scene) {
 	l.key, l.began = wire.KeyOf(s.view.space, l.name), now

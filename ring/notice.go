@@ -51,9 +51,10 @@ const (
 
 // console turns changes of the view into notices.
 type console struct {
-	first  []wire.ID         // the first two successors as last shown
-	was    map[wire.ID]known // never ranged over
-	joined bool              // accepted, and not yet shown where
+	first  []wire.ID // the first two successors as last shown
+	was    []known   // by member
+	circle *Circle   // of was
+	joined bool      // accepted, and not yet shown where
 }
 
 // known is what was last shown of a member.
@@ -69,14 +70,15 @@ type known struct {
 func (c *console) step(v *view, j *join, o *outbox) {
 	first := v.succ(2)
 	change := !slices.Equal(first, c.first)
+	c.follow(v.circle)
 	for i := range v.members {
 		m := &v.members[i]
-		is := known{m.inRing, m.row.State, m.unreachable()}
-		was := c.was[m.id]
+		is := known{m.inRing, m.state, m.unreachable()}
+		was := c.was[i]
 		if is == was || m.id == v.self {
 			continue
 		}
-		c.was[m.id] = is
+		c.was[i] = is
 		c.member(m, was, is, change, v, j, o)
 	}
 	if !v.inRing() || !change {
@@ -90,6 +92,20 @@ func (c *console) step(v *view, j *join, o *outbox) {
 	for i, id := range first {
 		o.notify(kinds[i], id, "")
 	}
+}
+
+// follow keeps what was shown of those who are in another circle, too.
+func (c *console) follow(circle *Circle) {
+	if c.circle == circle {
+		return
+	}
+	was := make([]known, circle.size())
+	for i, m := range circle.members {
+		if j, ok := c.circle.find(m.ID); ok && c.circle.members[j] == m {
+			was[i] = c.was[j]
+		}
+	}
+	c.was, c.circle = was, circle
 }
 
 // member says what happened to one member.

@@ -42,8 +42,7 @@ func (s scene) suspects(id wire.ID) bool {
 	if w := s.detect.find(id); w != nil && w.tries >= helpAfter {
 		return true
 	}
-	m := s.view.member(id)
-	return m != nil && slices.ContainsFunc(m.votes, func(t wire.Vote) bool { return t.Verdict >= wire.Unreachable })
+	return slices.ContainsFunc(s.view.votes[id], against)
 }
 
 // query is what operations have in common.

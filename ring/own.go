@@ -75,7 +75,7 @@ func (w *own) persisted(e Persisted, v *view) {
 // publish puts the own row into the view, from where it spreads. The
 // incarnation must be durable and not spoken before.
 func (w *own) publish(v *view) {
-	was := v.member(w.id).row
+	was := v.member(w.id).row()
 	if w.missed || !goesOn(was.Incarnation, was.State, w.durable, w.state) {
 		w.since, w.missed = w.durable, false
 	}

@@ -123,9 +123,9 @@ func mayTake(k wire.Pos, v *view) wire.Code {
 		return wire.CodeNotInRing
 	case !slices.Contains(v.successors(k-1, 2*v.copies+2, nobody, nil), v.self):
 		return wire.CodeNotOwner
-	case me.row.State == wire.Full:
+	case me.state == wire.Full:
 		return wire.CodeFull
-	case me.row.State == wire.Stuck:
+	case me.state == wire.Stuck:
 		return wire.CodeStuck
 	}
 	return wire.CodeOK

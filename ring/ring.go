@@ -34,6 +34,7 @@ type Roster struct {
 	Ring      string // its name, part of everything that is signed
 	Space     wire.Space
 	Members   []Member // this peer among them; any order
+	Circle    *Circle  // of Members, for many Rings to share; nil: this one makes its own
 	Copies    int
 	Observers int // K: how many watch a member, and how many it watches
 	Interval  time.Duration
@@ -157,7 +158,6 @@ func New(c Config) *Ring {
 	r.spread.open = map[wire.ID]bool{}
 	r.ops.paces = paces{}
 	r.copies = newCopier()
-	r.console.was = make(map[wire.ID]known)
 	r.tune()
 	return r
 }
@@ -300,7 +300,7 @@ func (r *Ring) received(now Time, e Received) {
 	case wire.PingReqAck:
 		r.helped(now, e.From, m)
 	case wire.Find:
-		if m.For == wire.ForJoin && r.links.line(e.From).said > r.view.member(e.From).row.Incarnation {
+		if m.For == wire.ForJoin && r.links.line(e.From).said > r.view.member(e.From).incarnation {
 			r.view.joins(e.From)
 		}
 		r.route.asked(e.From, m, r.view, &r.join, &r.out)
@@ -336,7 +336,7 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 			r.view.joined(from)
 		}
 		if row.ID == r.view.self {
-			if mine := r.view.member(row.ID); !mine.seen || mine.row != row {
+			if mine := r.view.member(row.ID); mine.row() != row {
 				r.own.contest(now, row, r.roster.Interval, &r.out)
 			}
 			continue
@@ -346,8 +346,8 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 			continue
 		}
 		anew := row.State == wire.Active &&
-			(!was.seen || was.row.State == wire.Active && row.Incarnation > was.row.Incarnation)
-		met := was.seen
+			(!was.seen() || was.state == wire.Active && row.Incarnation > was.incarnation)
+		met := was.seen()
 		merged := r.view.mergeRow(row)
 		if merged && !met {
 			r.saved = 0 // whom this peer has met it must not forget
@@ -366,7 +366,7 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		}
 	}
 	r.view.settle()
-	if me := &r.view.members[r.view.me]; me.verdict || me.gone {
+	if r.view.members[r.view.me].verdict != 0 {
 		r.refute()
 	}
 }
@@ -411,11 +411,11 @@ func (r *Ring) heard(now Time, from wire.ID) {
 // any vote of an earlier incarnation.
 func (r *Ring) cast(on wire.ID, verdict wire.Verdict) {
 	m := r.view.member(on)
-	if m == nil || !m.seen || !r.view.inRing() {
+	if m == nil || !m.seen() || !r.view.inRing() {
 		return
 	}
 	r.detect.sequence = max(r.detect.sequence+1, uint64(r.own.spoken)<<20)
-	t := wire.Vote{Observer: r.view.self, Member: on, Incarnation: m.row.Incarnation,
+	t := wire.Vote{Observer: r.view.self, Member: on, Incarnation: m.incarnation,
 		Verdict: verdict, Sequence: r.detect.sequence}
 	t.Sig = r.own.sign(t.SignedBytes(r.own.ring, nil))
 	r.view.mergeVote(t)
@@ -582,15 +582,15 @@ func (r *Ring) moving(e Moving) {
 }
 
 func (r *Ring) rosterChanged(now Time, to Roster) {
-	was := r.view.members
+	was := r.view.circle
 	r.roster = to
 	r.tune()
 	r.copies.reset(now) // before the members it counts are others
 	r.view.setRoster(to)
-	for _, m := range was {
-		if is := r.view.member(m.id); is == nil || is.key != m.key || is.pos != m.pos {
-			r.lost(now, m.id)
-			r.erase(m.id)
+	for _, m := range was.members {
+		if !r.view.has(m.ID) || r.view.circle.get(m.ID) != m {
+			r.lost(now, m.ID)
+			r.erase(m.ID)
 		}
 	}
 }
@@ -599,7 +599,7 @@ func (r *Ring) rosterChanged(now Time, to Roster) {
 func (r *Ring) forget(e Forget) {
 	m := r.view.member(e.Member)
 	switch {
-	case m == nil || !m.seen:
+	case m == nil || !m.seen():
 		r.out.done(e.Op, Result{Outcome: NotFound})
 		return
 	case !r.view.inRing():
@@ -615,7 +615,7 @@ func (r *Ring) forget(e Forget) {
 	if !m.home() {
 		result.Outcome = Succeeded
 	}
-	for _, t := range m.votes {
+	for _, t := range r.view.votes[m.id] {
 		if t.Verdict == wire.Gone {
 			result.Copies = append(result.Copies, t.Observer)
 		}
@@ -630,7 +630,6 @@ func (r *Ring) erase(id wire.ID) {
 	r.spread.forget(id)
 	r.detect.unhelp(id)
 	delete(r.join.refused, id)
-	delete(r.console.was, id)
 	r.copies.forget(id)
 	r.ops.forget(id)
 }
@@ -665,13 +664,13 @@ func (r *Ring) leave(now Time, op Op) {
 // left goes on with a leave: once every home holder that can be reached has
 // every version, this peer has left.
 func (r *Ring) left(now Time) {
-	me := r.view.members[r.view.me].row
+	me := r.view.members[r.view.me]
 	switch {
-	case r.own.state == wire.Leaving && me.State == wire.Leaving:
+	case r.own.state == wire.Leaving && me.state == wire.Leaving:
 		if r.copies.done(r.view) {
 			r.own.become(wire.Left, &r.out)
 		}
-	case me.State == wire.Left && r.exit == 0:
+	case me.state == wire.Left && r.exit == 0:
 		r.exit = now + r.interval()/4
 		r.endLeave(Result{})
 	}

@@ -17,7 +17,7 @@ func (r *Ring) Status() Status {
 		InRing:       v.inRing(),
 		Behind:       r.behind(),
 		Stopping:     r.exit != 0 || r.own.state >= wire.Stopped,
-		State:        v.members[v.me].row.State,
+		State:        v.members[v.me].state,
 		Incarnation:  r.own.spoken,
 		View:         v.digest,
 		Successors:   v.succ(v.k),
@@ -32,10 +32,10 @@ func (r *Ring) Status() Status {
 	for i := range v.members {
 		m := &v.members[i]
 		w := r.detect.find(m.id)
-		is := MemberStatus{ID: m.id, Pos: m.pos, Seen: m.seen, State: m.row.State,
-			Incarnation: m.row.Incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict, Believed: m.absent || m.silent || m.starts,
-			Linked: r.links.up(m.id), Heard: r.links.heard(m.id), Gone: m.gone, Since: m.since,
-			Why: r.why(m), Votes: slices.Clone(m.votes), Refused: r.links.refusals(m.id)}
+		is := MemberStatus{ID: m.id, Pos: v.pos(i), Seen: m.seen(), State: m.state,
+			Incarnation: m.incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict != 0, Believed: m.absent || m.silent || m.starts,
+			Linked: r.links.up(m.id), Heard: r.links.heard(m.id), Gone: m.gone(), Since: v.since(i),
+			Why: r.why(m), Votes: slices.Clone(v.votes[m.id]), Refused: r.links.refusals(m.id)}
 		if w != nil {
 			is.Suspect, is.RTT = w.judged, w.srtt
 		}
@@ -50,8 +50,8 @@ func (r *Ring) load() int {
 	n := len(r.links.lines) + len(r.links.peers) + len(r.detect.watches) + len(r.detect.helps) +
 		len(r.spread.pending) + len(r.spread.asked) + len(r.spread.open) + len(r.spread.answered) + len(r.spread.passed) +
 		len(r.join.refused) + len(r.join.accepted) + len(r.console.was) + r.copies.load()
-	for i := range r.view.members {
-		n += len(r.view.members[i].votes)
+	for _, votes := range r.view.votes {
+		n += len(votes)
 	}
 	return n
 }
@@ -66,19 +66,19 @@ func (r *Ring) why(m *member) Why {
 		return WhyNone
 	case m.inRing && !oneWay:
 		return WhyNone
-	case !m.seen:
+	case !m.seen():
 		return WhyUnseen
-	case m.gone:
+	case m.gone():
 		return WhyGone
-	case m.row.State == wire.Stopped:
+	case m.state == wire.Stopped:
 		return WhyStopped
-	case m.row.State == wire.Leaving:
+	case m.state == wire.Leaving:
 		return WhyLeaving
-	case m.row.State == wire.Left:
+	case m.state == wire.Left:
 		return WhyLeft
 	case m.starts:
 		return WhyStarting
-	case oneWay || m.silent && !m.verdict && len(r.view.ring) > 2:
+	case oneWay || m.silent && m.verdict == 0 && len(r.view.ring) > 2:
 		return WhyOneWay
 	case r.view.cut:
 		return WhyCut

@@ -8,15 +8,15 @@ import (
 	"securepeer/wire"
 )
 
-// member is a line of the roster and what this peer knows of it.
+// member is what this peer knows of a line of the roster. There may be 10,000
+// in each of as many simulated peers, so it is small and has no pointers.
 type member struct {
-	id  wire.ID
-	pos wire.Pos
-	key wire.Digest8
-
-	row   wire.Row
-	seen  bool // there is a row
-	votes []wire.Vote
+	// Its row but for the id, if state is not 0: else nobody has seen it yet.
+	incarnation wire.Incarnation
+	store       wire.StoreID
+	sig         wire.Sig
+	id          wire.ID
+	state       wire.State
 
 	// What only this peer believes; it reroutes, and is in no digest.
 	absent bool // not heard of since this peer started
@@ -24,28 +24,34 @@ type member struct {
 	starts bool // it is about to join: its row is that of an earlier run
 
 	derived
-	since Time // since when it is not in the ring; 0: it is
 }
 
 // derived is what follows from the rows, votes and beliefs.
 type derived struct {
-	verdict bool // unreachable by votes
-	gone    bool // by votes: its copies are made elsewhere
+	verdict wire.Verdict // by votes: 0, Unreachable, or Gone: its copies are made elsewhere
 	inRing  bool
 }
 
+func (m *member) seen() bool { return m.state != 0 }
+
+func (m *member) row() wire.Row {
+	return wire.Row{ID: m.id, Incarnation: m.incarnation, State: m.state, Store: m.store, Sig: m.sig}
+}
+
+func (m *member) gone() bool { return m.verdict == wire.Gone }
+
 // unreachable reports whether this peer routes around m.
 func (m *member) unreachable() bool {
-	return m.verdict || m.gone || m.absent || m.silent || m.starts
+	return m.verdict != 0 || m.absent || m.silent || m.starts
 }
 
 // home reports whether m can be a home holder: it was seen and is not leaving,
 // left or gone, reachable or not.
-func (m *member) home() bool { return m.seen && m.row.State < wire.Leaving && !m.gone }
+func (m *member) home() bool { return m.seen() && m.state < wire.Leaving && !m.gone() }
 
 // usable reports whether writes go to m.
 func (m *member) usable() bool {
-	return m.inRing && m.row.State != wire.Full && m.row.State != wire.Stuck
+	return m.inRing && m.state != wire.Full && m.state != wire.Stuck
 }
 
 // view is all rows and votes that this peer knows, and the ring that follows
@@ -54,15 +60,16 @@ func (m *member) usable() bool {
 type view struct {
 	self    wire.ID
 	space   wire.Space
-	k       int      // observers of a member
-	copies  int      // home holders of a key
-	members []member // by position; this peer is one of them
-	index   index
+	k       int // observers of a member
+	copies  int // home holders of a key
+	circle  *Circle
+	members []member                // as in circle; this peer is one of them
+	votes   map[wire.ID][]wire.Vote // on a member's incarnation, by observer; never ranged over unsorted
 
 	digest  wire.Digest                   // XOR of the rows' and votes' sums
 	buckets [wire.NumBuckets]wire.Digest8 // the same, of a part of the members each
-	ring    []int                         // indices of those in the computed ring, by position
-	out     []int                         // indices of all others
+	ring    []int32                       // indices of those in the computed ring, by position
+	out     []outsider                    // all others, by position
 	me      int                           // index of this peer
 	cut     bool                          // too many are silent to call anybody gone by time
 
@@ -78,6 +85,12 @@ type view struct {
 	accused []int
 }
 
+// outsider is a member that is not in the computed ring.
+type outsider struct {
+	index int32
+	since Time
+}
+
 // item names a row, or a vote on it, by who wrote it and whom it is about.
 type item struct {
 	by, on wire.ID // the same in a row: nobody votes on itself
@@ -91,7 +104,8 @@ func newView(c Config) *view {
 		if m == nil || row.ID == c.Self {
 			continue
 		}
-		m.row, m.seen, m.absent = row, true, true
+		m.write(row)
+		m.absent = true
 		v.mix(row.ID, row.Sum())
 	}
 	v.compute()
@@ -101,35 +115,33 @@ func newView(c Config) *view {
 // setRoster makes another roster law: rows and votes of members that are gone
 // from it, or whose id has another key or position now, are forgotten.
 func (v *view) setRoster(r Roster) {
-	old := v.members
-	was := v.index
+	was, old, votes := v.circle, v.members, v.votes
 	v.space, v.k, v.copies = r.Space, r.Observers, r.Copies
-	v.members = make([]member, len(r.Members))
-	for i, m := range r.Members {
-		v.members[i] = member{id: m.ID, pos: m.Pos, key: m.Key}
+	if v.circle = r.Circle; v.circle == nil {
+		v.circle = NewCircle(r.Members)
 	}
-	slices.SortFunc(v.members, func(a, b member) int { return cmp.Compare(a.pos, b.pos) })
-	v.index = indexed(v.members)
-	v.digest, v.buckets, v.fresh = wire.Digest{}, [wire.NumBuckets]wire.Digest8{}, nil
-	same := make(map[wire.ID]bool)
+	v.members = make([]member, v.circle.size())
+	v.votes = make(map[wire.ID][]wire.Vote)
+	v.digest, v.buckets, v.fresh, v.out = wire.Digest{}, [wire.NumBuckets]wire.Digest8{}, nil, nil
+	same := func(id wire.ID) bool { return was.has(id) && v.circle.has(id) && was.get(id) == v.circle.get(id) }
 	for i := range v.members {
 		m := &v.members[i]
-		if j, ok := was.of(m.id); ok && old[j].key == m.key && old[j].pos == m.pos {
-			*m = old[j]
-			same[m.id] = true
+		m.id = v.circle.id(i)
+		if !same(m.id) {
+			continue
+		}
+		j, _ := was.find(m.id)
+		if *m = old[j]; m.seen() {
+			v.mix(m.id, m.row().Sum())
+		}
+		for _, t := range votes[m.id] {
+			if same(t.Observer) {
+				v.votes[m.id] = append(v.votes[m.id], t)
+				v.mix(m.id, t.Sum())
+			}
 		}
 	}
-	for i := range v.members {
-		m := &v.members[i]
-		m.votes = slices.DeleteFunc(m.votes, func(t wire.Vote) bool { return !same[t.Observer] })
-		if m.seen {
-			v.mix(m.id, m.row.Sum())
-		}
-		for _, t := range m.votes {
-			v.mix(m.id, t.Sum())
-		}
-	}
-	v.me, _ = v.index.of(v.self)
+	v.me = v.place(v.self)
 	v.touch()
 	v.compute()
 }
@@ -140,40 +152,23 @@ func (v *view) touch() {
 	v.epoch++
 }
 
-// index is where each member is in members, by its id; unlisted otherwise. Every
-// packet looks somebody up.
-type index []int32
+func (v *view) has(id wire.ID) bool { return v.circle.has(id) }
 
-const unlisted = -1
-
-func indexed(members []member) index {
-	highest := wire.ID(0)
-	for i := range members {
-		highest = max(highest, members[i].id)
-	}
-	x := make(index, int(highest)+1)
-	for i := range x {
-		x[i] = unlisted
-	}
-	for i := range members {
-		x[members[i].id] = int32(i)
-	}
-	return x
+// place returns the index of id, which is a member.
+func (v *view) place(id wire.ID) int {
+	i, _ := v.circle.find(id)
+	return i
 }
 
-// of returns where id is, if it is a member.
-func (x index) of(id wire.ID) (int, bool) {
-	if int(id) >= len(x) || x[id] == unlisted {
-		return 0, false
-	}
-	return int(x[id]), true
-}
+// pos returns the position of the member at index i.
+func (v *view) pos(i int) wire.Pos { return v.circle.members[i].Pos }
 
-func (v *view) has(id wire.ID) bool { _, ok := v.index.of(id); return ok }
+// at returns the index of the first member at or after k, going round.
+func (v *view) at(k wire.Pos) int { return v.circle.at(k) }
 
 // member returns what is known of id, or nil if it is not in the roster.
 func (v *view) member(id wire.ID) *member {
-	if i, ok := v.index.of(id); ok {
+	if i, ok := v.circle.find(id); ok {
 		return &v.members[i]
 	}
 	return nil
@@ -197,25 +192,30 @@ func (v *view) mix(on wire.ID, d wire.Digest) {
 // settle when it has merged all that came together.
 func (v *view) mergeRow(row wire.Row) bool {
 	m := v.member(row.ID)
-	if m == nil || m.seen && !rowWins(row, m.row) {
+	if m == nil || m.seen() && !rowWins(row, m.row()) {
 		return false
 	}
-	if m.seen {
-		v.mix(m.id, m.row.Sum())
+	if m.seen() {
+		v.mix(m.id, m.row().Sum())
 	}
-	if !m.seen || row.Incarnation != m.row.Incarnation {
-		for _, t := range m.votes {
+	if row.Incarnation != m.incarnation {
+		for _, t := range v.votes[m.id] {
 			v.mix(m.id, t.Sum())
 		}
-		m.votes = nil
+		delete(v.votes, m.id)
 		m.absent, m.silent, m.starts = false, false, false
 	}
-	m.row, m.seen = row, true
+	m.write(row)
 	v.mix(m.id, row.Sum())
 	v.fresh = append(v.fresh, item{row.ID, row.ID})
 	v.dirty = true
 	v.touch()
 	return true
+}
+
+// write puts a row of m into it.
+func (m *member) write(row wire.Row) {
+	m.incarnation, m.state, m.store, m.sig = row.Incarnation, row.State, row.Store, row.Sig
 }
 
 func rowWins(a, b wire.Row) bool {
@@ -232,21 +232,22 @@ func rowWins(a, b wire.Row) bool {
 // another incarnation than the row's say nothing. The caller calls settle.
 func (v *view) mergeVote(t wire.Vote) bool {
 	m := v.member(t.Member)
-	if m == nil || !m.seen || t.Incarnation != m.row.Incarnation ||
+	if m == nil || !m.seen() || t.Incarnation != m.incarnation ||
 		!v.has(t.Observer) || t.Observer == t.Member {
 		return false
 	}
-	i, found := slices.BinarySearchFunc(m.votes, t.Observer, func(t wire.Vote, o wire.ID) int {
+	votes := v.votes[m.id]
+	i, found := slices.BinarySearchFunc(votes, t.Observer, func(t wire.Vote, o wire.ID) int {
 		return cmp.Compare(t.Observer, o)
 	})
 	if found {
-		if !voteWins(t, m.votes[i]) {
+		if !voteWins(t, votes[i]) {
 			return false
 		}
-		v.mix(m.id, m.votes[i].Sum())
-		m.votes[i] = t
+		v.mix(m.id, votes[i].Sum())
+		votes[i] = t
 	} else {
-		m.votes = slices.Insert(m.votes, i, t)
+		v.votes[m.id] = slices.Insert(votes, i, t)
 	}
 	v.mix(m.id, t.Sum())
 	v.fresh = append(v.fresh, item{t.Observer, t.Member})
@@ -272,7 +273,7 @@ func (v *view) heard(id wire.ID) {
 // joins notes that id is about to join: whatever its row of an earlier run
 // says, it is in no ring, and sending others to it would be in vain.
 func (v *view) joins(id wire.ID) {
-	if m := v.member(id); m != nil && m.seen && !m.starts {
+	if m := v.member(id); m != nil && m.seen() && !m.starts {
 		m.starts = true
 		v.compute()
 	}
@@ -306,19 +307,18 @@ func (v *view) silence(id wire.ID) {
 
 // vote returns this peer's own vote on id that stands, if any.
 func (v *view) vote(id wire.ID) wire.Verdict {
-	if m := v.member(id); m != nil {
-		if t := m.voteOf(v.self); t != nil {
-			return t.Verdict
-		}
+	if t := v.voteOf(v.self, id); t != nil {
+		return t.Verdict
 	}
 	return 0
 }
 
-// voteOf returns what observer says of m, nil if it has said nothing.
-func (m *member) voteOf(observer wire.ID) *wire.Vote {
-	for i := range m.votes {
-		if m.votes[i].Observer == observer {
-			return &m.votes[i]
+// voteOf returns what observer says of id, nil if it has said nothing.
+func (v *view) voteOf(observer, id wire.ID) *wire.Vote {
+	votes := v.votes[id]
+	for i := range votes {
+		if votes[i].Observer == observer {
+			return &votes[i]
 		}
 	}
 	return nil
@@ -337,23 +337,33 @@ func (v *view) settle() {
 func (v *view) compute() {
 	v.dirty = false
 	v.was = v.was[:0]
-	accused := v.accused[:0]
 	for i := range v.members {
 		m := &v.members[i]
 		v.was = append(v.was, m.derived)
 		m.derived = derived{}
-		if slices.ContainsFunc(m.votes, against) {
-			accused = append(accused, i)
-		}
 		m.inRing = v.belongs(m)
 	}
+	accused := v.accused[:0]
+	for id, votes := range v.votes {
+		if slices.ContainsFunc(votes, against) {
+			accused = append(accused, v.place(id))
+		}
+	}
+	slices.Sort(accused)
 	for again := true; again; {
 		again = false
 		for _, i := range accused {
 			m := &v.members[i]
-			verdict, gone := m.verdict || v.convicted(i), m.gone || v.buried(i)
-			if verdict != m.verdict || gone != m.gone {
-				m.verdict, m.gone, again = verdict, gone, true
+			verdict := m.verdict
+			switch {
+			case m.gone():
+			case v.buried(i):
+				verdict = wire.Gone
+			case v.convicted(i):
+				verdict = wire.Unreachable
+			}
+			if verdict != m.verdict {
+				m.verdict, again = verdict, true
 				m.inRing = v.belongs(m)
 			}
 		}
@@ -368,25 +378,28 @@ func against(t wire.Vote) bool { return t.Verdict >= wire.Unreachable }
 // whether that are too many.
 func (v *view) close() {
 	homes, silent, changed := 0, 0, false
-	v.ring, v.out = v.ring[:0], v.out[:0]
+	was := v.out // by position, as what it becomes
+	v.ring, v.out = v.ring[:0], nil
 	for i := range v.members {
 		m := &v.members[i]
 		changed = changed || m.derived != v.was[i]
-		switch {
-		case m.inRing:
-			v.ring = append(v.ring, i)
-			m.since = 0
-		default:
-			v.out = append(v.out, i)
-			if m.since == 0 {
-				m.since = max(v.now, 1)
-			}
-			if m.home() {
-				silent++
-			}
-		}
 		if m.home() {
 			homes++
+		}
+		for len(was) > 0 && int(was[0].index) < i {
+			was = was[1:]
+		}
+		if m.inRing {
+			v.ring = append(v.ring, int32(i))
+			continue
+		}
+		since := max(v.now, 1)
+		if len(was) > 0 && int(was[0].index) == i {
+			since = was[0].since
+		}
+		v.out = append(v.out, outsider{int32(i), since})
+		if m.home() {
+			silent++
 		}
 	}
 	cut := silent > max(v.copies-1, homes/4)
@@ -396,17 +409,27 @@ func (v *view) close() {
 	}
 }
 
+// since returns since when the member at index i is out of the computed ring; 0:
+// it is in it.
+func (v *view) since(i int) Time {
+	j, ok := slices.BinarySearchFunc(v.out, int32(i), func(o outsider, i int32) int { return cmp.Compare(o.index, i) })
+	if !ok {
+		return 0
+	}
+	return v.out[j].since
+}
+
 // belongs derives whether a member is in the computed ring. This peer itself
 // is whenever its row says so, whatever others vote.
 func (v *view) belongs(m *member) bool {
-	return m.seen && m.row.State < wire.Stopped && (m.id == v.self || !m.unreachable())
+	return m.seen() && m.state < wire.Stopped && (m.id == v.self || !m.unreachable())
 }
 
 // convicted reports whether two of the observers of member i say that it is
 // unreachable, or the only one there is: its K nearest predecessors that are
 // in the ring themselves.
 func (v *view) convicted(i int) bool {
-	m := &v.members[i]
+	id := v.members[i].id
 	observers, agree := 0, 0
 	for j, n := v.before(i), 0; n < len(v.members)-1 && observers < v.k; j, n = v.before(j), n+1 {
 		o := &v.members[j]
@@ -414,7 +437,7 @@ func (v *view) convicted(i int) bool {
 			continue
 		}
 		observers++
-		if t := m.voteOf(o.id); t != nil && against(*t) {
+		if t := v.voteOf(o.id, id); t != nil && against(*t) {
 			agree++
 		}
 	}
@@ -425,9 +448,8 @@ func (v *view) convicted(i int) bool {
 // one in the ring. Any two: who watched it for the whole grace may be gone
 // itself when the next one comes.
 func (v *view) buried(i int) bool {
-	m := &v.members[i]
 	agree := 0
-	for _, t := range m.votes {
+	for _, t := range v.votes[v.members[i].id] {
 		if t.Verdict != wire.Gone {
 			continue
 		}
@@ -463,8 +485,8 @@ func (v *view) successors(p wire.Pos, n int, skip int, dst []wire.ID) []wire.ID 
 	if len(v.ring) == 0 {
 		return dst
 	}
-	first, _ := slices.BinarySearchFunc(v.ring, p, func(i int, p wire.Pos) int {
-		if v.members[i].pos <= p {
+	first, _ := slices.BinarySearchFunc(v.ring, p, func(i int32, p wire.Pos) int {
+		if v.pos(int(i)) <= p {
 			return -1
 		}
 		return 1
@@ -483,8 +505,8 @@ func (v *view) predecessors(p wire.Pos, n int, skip int, dst []wire.ID) []wire.I
 	if len(v.ring) == 0 {
 		return dst
 	}
-	first, _ := slices.BinarySearchFunc(v.ring, p, func(i int, p wire.Pos) int {
-		return cmp.Compare(v.members[i].pos, p)
+	first, _ := slices.BinarySearchFunc(v.ring, p, func(i int32, p wire.Pos) int {
+		return cmp.Compare(v.pos(int(i)), p)
 	})
 	for j := 1; j <= len(v.ring) && n > 0; j++ {
 		if m := &v.members[v.ring[(first-j+2*len(v.ring))%len(v.ring)]]; int(m.id) != skip {
@@ -497,12 +519,12 @@ func (v *view) predecessors(p wire.Pos, n int, skip int, dst []wire.ID) []wire.I
 
 // succ returns this peer's first n successors.
 func (v *view) succ(n int) []wire.ID {
-	return v.successors(v.members[v.me].pos, n, int(v.self), nil)
+	return v.successors(v.pos(v.me), n, int(v.self), nil)
 }
 
 // pred returns this peer's first n predecessors.
 func (v *view) pred(n int) []wire.ID {
-	return v.predecessors(v.members[v.me].pos, n, int(v.self), nil)
+	return v.predecessors(v.pos(v.me), n, int(v.self), nil)
 }
 
 // owner returns the first live peer at or after k.
@@ -527,7 +549,7 @@ type holder struct {
 // whatever its row says.
 func (v *view) holders(k wire.Pos, dst []holder, cannot ...wire.ID) []holder {
 	homes, lacking := 0, 0
-	for j, i := 0, at(v.members, k); j < len(v.members); j, i = j+1, (i+1)%len(v.members) {
+	for j, i := 0, v.at(k); j < len(v.members); j, i = j+1, (i+1)%len(v.members) {
 		m := &v.members[i]
 		switch {
 		case homes < v.copies && m.home():
@@ -569,7 +591,7 @@ const crowd = 4
 // copies on either side; to a peer that is joining, others that are joining
 // don't count, as they may have nothing themselves.
 func (v *view) givers() []wire.ID {
-	if v.members[v.me].row.State == wire.Joining {
+	if v.members[v.me].state == wire.Joining {
 		return v.takers()
 	}
 	return v.near(func(*member) bool { return true })
@@ -577,7 +599,7 @@ func (v *view) givers() []wire.ID {
 
 // takers returns those whose giver this peer may be.
 func (v *view) takers() []wire.ID {
-	return v.near(func(m *member) bool { return m.row.State != wire.Joining })
+	return v.near(func(m *member) bool { return m.state != wire.Joining })
 }
 
 // near returns the members on either side of this peer, to the one that is
@@ -633,9 +655,10 @@ func (v *view) outcasts() (out []int) {
 // own belief keeps out, as others may have no reason to tell it otherwise.
 func (v *view) missing() (out []int) {
 	outcasts := v.outcasts()
-	for _, i := range v.out {
+	for _, o := range v.out {
+		i := int(o.index)
 		m := &v.members[i]
-		if m.id != v.self && !(m.seen && m.row.State >= wire.Leaving) && (m.absent || m.silent || slices.Contains(outcasts, i)) {
+		if m.id != v.self && !(m.seen() && m.state >= wire.Leaving) && (m.absent || m.silent || slices.Contains(outcasts, i)) {
 			out = append(out, i)
 		}
 	}
@@ -653,10 +676,10 @@ func (v *view) take() []item {
 func (v *view) read(x item, rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote) {
 	switch m := v.member(x.on); {
 	case m == nil:
-	case x.by == x.on && m.seen:
-		rows = append(rows, m.row)
+	case x.by == x.on && m.seen():
+		rows = append(rows, m.row())
 	default:
-		if t := m.voteOf(x.by); t != nil {
+		if t := v.voteOf(x.by, x.on); t != nil {
 			votes = append(votes, *t)
 		}
 	}
@@ -671,9 +694,9 @@ func (v *view) all() ([]wire.Row, []wire.Vote) {
 // parts returns every row and vote of some of the buckets.
 func (v *view) parts(of func(bucket int) bool) (rows []wire.Row, votes []wire.Vote) {
 	for i := range v.members {
-		if m := &v.members[i]; m.seen && of(wire.Bucket(m.id)) {
-			rows = append(rows, m.row)
-			votes = append(votes, m.votes...)
+		if m := &v.members[i]; m.seen() && of(wire.Bucket(m.id)) {
+			rows = append(rows, m.row())
+			votes = append(votes, v.votes[m.id]...)
 		}
 	}
 	return rows, votes

@@ -156,18 +156,19 @@ func TestDigestIsOfRowsAndVotesOnly(t *testing.T) {
 // leaving or left; each that takes no writes has the next one that does.
 func naiveHolders(v *view, k wire.Pos) (home, standIn []wire.ID) {
 	order := slices.Clone(v.members)
-	slices.SortFunc(order, func(a, b member) int { return int((a.pos-k)&255) - int((b.pos-k)&255) })
+	from := func(m member) int { return int((v.pos(v.place(m.id)) - k) & 255) }
+	slices.SortFunc(order, func(a, b member) int { return from(a) - from(b) })
 	lacking := 0
 	for _, m := range order {
 		switch {
 		case len(home) < v.copies:
-			if m.seen && m.row.State < wire.Leaving && !m.gone {
+			if m.seen() && m.state < wire.Leaving && !m.gone() {
 				home = append(home, m.id)
-				if !m.inRing || m.row.State == wire.Full || m.row.State == wire.Stuck {
+				if !m.inRing || m.state == wire.Full || m.state == wire.Stuck {
 					lacking++
 				}
 			}
-		case lacking > 0 && m.inRing && m.row.State != wire.Full && m.row.State != wire.Stuck:
+		case lacking > 0 && m.inRing && m.state != wire.Full && m.state != wire.Stuck:
 			standIn = append(standIn, m.id)
 			lacking--
 		}
@@ -314,8 +315,8 @@ func TestGone(t *testing.T) {
 	} {
 		v := newView(config(10, five...))
 		news{c.rows, c.votes}.merge(v)
-		if m := v.member(20); m.gone != c.gone || m.home() != c.home || m.inRing != c.ring {
-			t.Errorf("%s: gone %v, home %v, in the ring %v, want %v, %v, %v", c.name, m.gone, m.home(), m.inRing, c.gone, c.home, c.ring)
+		if m := v.member(20); m.gone() != c.gone || m.home() != c.home || m.inRing != c.ring {
+			t.Errorf("%s: gone %v, home %v, in the ring %v, want %v, %v, %v", c.name, m.gone(), m.home(), m.inRing, c.gone, c.home, c.ring)
 		}
 	}
 }
@@ -407,14 +408,14 @@ func TestReusedIDIsAnotherMember(t *testing.T) {
 		}
 	}
 	w.step(RosterChanged{to})
-	if m := w.view.member(30); m.seen || m.inRing || w.links.up(30) {
-		t.Errorf("30 is seen %v, in the ring %v, linked %v under its new key", m.seen, m.inRing, w.links.up(30))
+	if m := w.view.member(30); m.seen() || m.inRing || w.links.up(30) {
+		t.Errorf("30 is seen %v, in the ring %v, linked %v under its new key", m.seen(), m.inRing, w.links.up(30))
 	}
 	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, 1, wire.Joining)}}})
 	if m := w.view.member(30); !m.inRing {
 		t.Error("the new 30 is not in the ring")
 	}
-	if !w.view.member(20).seen {
+	if !w.view.member(20).seen() {
 		t.Error("20, which did not change, is forgotten")
 	}
 }
@@ -425,8 +426,8 @@ func TestSavedRowsAreAbsent(t *testing.T) {
 	c := config(10, five...)
 	c.Saved = []wire.Row{row(20, 3, wire.Active), row(30, 2, wire.Left), row(10, 7, wire.Active), row(99, 1, wire.Active)}
 	v := newView(c)
-	if len(v.ring) != 0 || v.members[v.me].seen {
-		t.Errorf("ring %v, own row seen %v, want none", v.ring, v.members[v.me].seen)
+	if len(v.ring) != 0 || v.members[v.me].seen() {
+		t.Errorf("ring %v, own row seen %v, want none", v.ring, v.members[v.me].seen())
 	}
 	m := v.member(20)
 	if !m.home() || m.inRing || !m.unreachable() || v.member(40).home() || v.member(30).home() {
