@@ -38,6 +38,7 @@ type watch struct {
 	tick   uint64  // echo of this interval's ping; 0: answered
 	sent   [8]sent // the newest pings
 	last   Time    // when the newest was sent
+	heard  Time    // when anything authenticated last came
 	since  Time    // when the oldest that is not answered was; 0: all are
 	tries  int     // pings since then
 	full   Time    // when they were as many as a verdict needs
@@ -219,11 +220,11 @@ func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) boo
 	}
 	if !w.alone && now >= max(counts, w.since+aloneAfter*Time(d.interval)) {
 		w.alone = true
-		v.silence(w.peer)
+		v.silence(w.peer, w.heard >= w.since)
 	}
 	if now >= max(counts, d.verdict(w)) {
 		w.judged = true
-		return !w.alive && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable
+		return !w.alive && w.heard < w.since && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable
 	}
 	return false
 }
@@ -319,6 +320,7 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 			w.srtt = (7*w.srtt + rtt) / 8
 		}
 	}
+	w.answered()
 	first := w.tick != 0 && p.Echo >= w.tick && p.Echo <= d.echo
 	if first {
 		w.tick = 0
@@ -326,16 +328,24 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 	return first
 }
 
-// heard ends any suspicion of id, and any question of others about it:
-// something authenticated came from it.
+// heard ends any question of others about id, and keeps this peer from voting
+// on it: something authenticated came from it. Only an ack says that it hears
+// this peer, too.
 func (d *detector) heard(now Time, id wire.ID, o *outbox) {
 	d.anybody = now
 	if w := d.find(id); w != nil {
-		w.answered()
+		w.heard = now
 	}
 	d.tell(id, o)
 }
 
+// drop forgets a member that the roster has taken out.
+func (d *detector) drop(id wire.ID) {
+	d.watches = slices.DeleteFunc(d.watches, func(w watch) bool { return w.peer == id })
+	d.unhelp(id)
+}
+
+// answered ends a round.
 func (w *watch) answered() {
 	w.since, w.tries, w.full, w.judged, w.alone = 0, 0, 0, false, false
 	w.sought, w.asked, w.alive = 0, nil, false

@@ -624,3 +624,57 @@ func TestSlowDialsSpread(t *testing.T) {
 		t.Errorf("two peers wait the same %d times of 100", same)
 	}
 }
+
+// TestDeafNeighbourIsRoutedAround: a member whose pings come and whose acks
+// don't is alive, so nobody votes; this peer goes round it until an ack or a
+// new link shows that it is heard again.
+func TestDeafNeighbourIsRoutedAround(t *testing.T) {
+	others := []wire.ID{20, 30, 40, 50}
+	for _, back := range []Event{Pinged{20, wire.Ping{Ack: true, Mine: 1}}, LinkUp{20, 1}} {
+		w := among(t, others...)
+		w.live(3*time.Second, ms, nil, others...)
+		for range 10 {
+			w.step(Pinged{20, wire.Ping{Mine: 1}})
+			w.live(500*ms, ms, nil, 30, 40, 50)
+		}
+		if w.votesOn(20) != 0 || w.view.member(20).inRing {
+			t.Fatalf("vote %v, in the ring %v", w.votesOn(20), w.view.member(20).inRing)
+		}
+		if w.step(back); !w.view.member(20).inRing {
+			t.Errorf("still routed around after %T", back)
+		}
+	}
+}
+
+// TestSilentLinkIsHungUp: the link of a member that went silent is ended, and
+// the member pinged on; the first sign of life has it dialled at once.
+func TestSilentLinkIsHungUp(t *testing.T) {
+	others := []wire.ID{20, 30, 40, 50}
+	w := among(t, others...)
+	w.live(3*time.Second, ms, nil, others...)
+	acts := w.live(6*time.Second, ms, nil, others[1:]...)
+	if n := slices.Index(acts, Action(Hangup{20})); n < 0 || slices.Contains(acts, Action(Hangup{30})) {
+		t.Fatalf("hangup of 20 at %d, or of 30", n)
+	}
+	w.step(LinkDown{20})
+	acts = w.live(10*time.Second, ms, nil, others[1:]...)
+	if n := len(pings(acts)[20]); n < 10 || n > 30 {
+		t.Errorf("%d pings in ten intervals of a member out of the ring", n)
+	}
+	if acts := w.step(Pinged{20, wire.Ping{Mine: 1}}); !slices.Contains(acts, Action(Dial{20})) {
+		t.Error("not dialled when it is heard again")
+	}
+}
+
+// TestWhoTheRosterTakesOutIsNotWatched: a round under way ends with the
+// membership of its member.
+func TestWhoTheRosterTakesOutIsNotWatched(t *testing.T) {
+	w := among(t, 20, 30, 40, 50)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50)
+	w.live(250*ms, ms, nil, 30, 40, 50)
+	w.step(RosterChanged{config(10, 10, 30, 40, 50).Roster})
+	w.live(5*time.Second, ms, nil, 30, 40, 50)
+	if w.detect.find(20) != nil || w.Status().Load > 100 {
+		t.Errorf("20 is watched: %v, load %d", w.detect.find(20), w.Status().Load)
+	}
+}

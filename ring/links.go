@@ -36,9 +36,9 @@ type line struct {
 	fell    Time             // when the link or a dial of it last failed; 0: never
 	used    Time             // last message either way
 	heard   Time             // when anything authenticated last came; 0: never
-	acked   Time             // when an ack last came; 0: never
 	pinged  Time             // when this interval's ping came; 0: never
 	said    wire.Incarnation // at the handshake of the link
+	asked   Time             // when it was last pinged though it is not in the ring; 0: never
 	blank   Time             // when it first pinged or acked without a row of its own; 0: it has one
 	oneWay  Time             // when somebody last said that it lives, and we did not hear it; 0: never
 	refused uint64           // what of its messages broke a rule
@@ -251,20 +251,27 @@ func (l *links) tidy(now Time, v *view, o *outbox) {
 
 // again tests, in turn, some of the members that are not in the ring: those
 // that this peer watches, or whom only its own belief keeps out, as others may
-// have no reason to tell it otherwise. It dials them, slowly; those that have
-// a link it returns.
+// have no reason to tell it otherwise. It dials them, slowly, and returns whom
+// to ping, as a ping session outlives its link. A link that has been silent
+// since is no good: what TCP waits with for its next try, a new one says at once.
 func (l *links) again(now Time, v *view, o *outbox) (ping []wire.ID) {
 	missing := l.near(v).missing
 	for n, asked := 0, 0; n < len(missing) && asked < retest; n++ {
 		l.cursor++
-		id := v.members[missing[l.cursor%len(missing)]].id
-		switch t := l.line(id); {
-		case t.up:
-			ping = append(ping, id)
-			asked++
-		case t.tried == 0 || now-t.tried >= l.wait(id, t.tries):
+		i := missing[l.cursor%len(missing)]
+		id := v.members[i].id
+		t := l.line(id)
+		if t.asked != 0 && now-t.asked < Time(l.interval/2) {
+			continue
+		}
+		t.asked = max(now, 1)
+		asked++
+		ping = append(ping, id)
+		if t.up && t.heard < v.since(i) {
+			o.do(Hangup{id})
+		}
+		if t.tried == 0 || now-t.tried >= l.wait(id, t.tries) {
 			l.dial(now, id, o)
-			asked++
 		}
 	}
 	return ping

@@ -73,7 +73,7 @@ func (c *console) step(v *view, j *join, o *outbox) {
 	c.follow(v.circle)
 	for i := range v.members {
 		m := &v.members[i]
-		is := known{m.inRing, m.state, m.unreachable()}
+		is := known{m.inRing, m.state, m.unreachable() && !m.starts}
 		was := c.was[i]
 		if is == was || m.id == v.self {
 			continue

@@ -399,7 +399,11 @@ func (r *Ring) persisted(now Time, e Persisted) {
 
 // heard ends what was held against from: something authenticated came.
 func (r *Ring) heard(now Time, from wire.ID) {
-	r.links.line(from).heard = now
+	line, m := r.links.line(from), r.view.member(from)
+	if !m.inRing && line.heard != 0 { // it is back: the slow dials have done their part
+		r.links.dial(now, from, &r.out)
+	}
+	line.heard = now
 	r.detect.heard(now, from, &r.out)
 	r.view.heard(from)
 	if r.view.vote(from) >= wire.Unreachable {
@@ -435,7 +439,7 @@ func (r *Ring) pinged(now Time, e Pinged) {
 		r.view.joined(e.From)
 	}
 	if p.Ack {
-		r.links.line(e.From).acked = now
+		r.view.heeded(e.From)
 		if r.detect.acked(now, e.From, p) {
 			r.out.notify(PingAnswered, e.From, "")
 		}
@@ -460,6 +464,7 @@ func (r *Ring) linkUp(now Time, e LinkUp) {
 		return
 	}
 	r.links.opened(now, e.Peer, e.Incarnation)
+	r.view.heeded(e.Peer)
 	r.heard(now, e.Peer)
 	r.view.settle()
 	r.spread.meet(now, e.Peer, r.view, &r.out)
@@ -628,7 +633,7 @@ func (r *Ring) forget(e Forget) {
 func (r *Ring) erase(id wire.ID) {
 	delete(r.links.lines, id)
 	r.spread.forget(id)
-	r.detect.unhelp(id)
+	r.detect.drop(id)
 	delete(r.join.refused, id)
 	r.copies.forget(id)
 	r.ops.forget(id)

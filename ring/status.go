@@ -33,7 +33,7 @@ func (r *Ring) Status() Status {
 		m := &v.members[i]
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: v.pos(i), Seen: m.seen(), State: m.state,
-			Incarnation: m.incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict != 0, Believed: m.absent || m.silent || m.starts,
+			Incarnation: m.incarnation, InRing: m.inRing, Unreachable: m.unreachable(), Verdict: m.verdict != 0, Believed: m.believed(),
 			Linked: r.links.up(m.id), Heard: r.links.heard(m.id), Gone: m.gone(), Since: v.since(i),
 			Why: r.why(m), Votes: slices.Clone(v.votes[m.id]), Refused: r.links.refusals(m.id)}
 		if w != nil {
@@ -59,8 +59,7 @@ func (r *Ring) load() int {
 // why says why a member is not in this peer's ring, or not well in it.
 func (r *Ring) why(m *member) Why {
 	n, t := r.links.lines[m.id], Time(r.roster.Interval)
-	oneWay := n != nil && n.heard != 0 &&
-		(n.oneWay != 0 && r.view.now-n.oneWay < 5*t || r.deaf(m.id, n))
+	oneWay := m.deaf || n != nil && n.oneWay != 0 && r.view.now-n.oneWay < 5*t
 	switch {
 	case m.id == r.view.self && m.inRing:
 		return WhyNone
@@ -84,11 +83,4 @@ func (r *Ring) why(m *member) Why {
 		return WhyCut
 	}
 	return WhySilent
-}
-
-// deaf reports whether a watched member pings or writes to this peer, and does
-// not hear it.
-func (r *Ring) deaf(id wire.ID, n *line) bool {
-	w, t := r.detect.find(id), Time(r.roster.Interval)
-	return w != nil && n.acked != 0 && r.view.now-n.heard <= 2*t && r.view.now-n.acked > aloneAfter*t
 }

@@ -21,6 +21,7 @@ type member struct {
 	// What only this peer believes; it reroutes, and is in no digest.
 	absent bool // not heard of since this peer started
 	silent bool // this peer alone has heard nothing for 3 T
+	deaf   bool // it has not heard this peer for 3 T, though its packets come
 	starts bool // it is about to join: its row is that of an earlier run
 
 	derived
@@ -40,9 +41,12 @@ func (m *member) row() wire.Row {
 
 func (m *member) gone() bool { return m.verdict == wire.Gone }
 
+// believed reports whether this peer's own belief keeps m out of its ring.
+func (m *member) believed() bool { return m.absent || m.silent || m.deaf || m.starts }
+
 // unreachable reports whether this peer routes around m.
 func (m *member) unreachable() bool {
-	return m.verdict != 0 || m.absent || m.silent || m.starts
+	return m.verdict != 0 || m.believed()
 }
 
 // home reports whether m can be a home holder: it was seen and is not leaving,
@@ -203,7 +207,7 @@ func (v *view) mergeRow(row wire.Row) bool {
 			v.mix(m.id, t.Sum())
 		}
 		delete(v.votes, m.id)
-		m.absent, m.silent, m.starts = false, false, false
+		m.absent, m.silent, m.deaf, m.starts = false, false, false, false
 	}
 	m.write(row)
 	v.mix(m.id, row.Sum())
@@ -296,11 +300,21 @@ func (v *view) trust() {
 	v.compute()
 }
 
-// silence notes that this peer alone holds id silent.
-func (v *view) silence(id wire.ID) {
-	if m := v.member(id); m != nil && !m.silent {
-		m.silent = true
+// silence notes that this peer alone holds id silent; or deaf, if its packets
+// come and acks of ours don't.
+func (v *view) silence(id wire.ID, deaf bool) {
+	if m := v.member(id); m != nil && !m.silent && !m.deaf {
+		m.silent, m.deaf = !deaf, deaf
 		v.epoch++ // even if it was out of the ring before
+		v.compute()
+	}
+}
+
+// heeded notes that id hears this peer.
+func (v *view) heeded(id wire.ID) {
+	if m := v.member(id); m != nil && m.deaf {
+		m.deaf = false
+		v.epoch++
 		v.compute()
 	}
 }
@@ -658,7 +672,7 @@ func (v *view) missing() (out []int) {
 	for _, o := range v.out {
 		i := int(o.index)
 		m := &v.members[i]
-		if m.id != v.self && !(m.seen() && m.state >= wire.Leaving) && (m.absent || m.silent || slices.Contains(outcasts, i)) {
+		if m.id != v.self && !(m.seen() && m.state >= wire.Leaving) && (m.absent || m.silent || m.deaf || slices.Contains(outcasts, i)) {
 			out = append(out, i)
 		}
 	}

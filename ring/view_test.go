@@ -135,7 +135,7 @@ func TestDigestIsOfRowsAndVotesOnly(t *testing.T) {
 	if a.digest != b.digest {
 		t.Error("two peers with the same rows and votes have two digests")
 	}
-	a.silence(30)
+	a.silence(30, false)
 	if a.digest != b.digest {
 		t.Error("a belief of one peer is in its digest")
 	}
@@ -339,7 +339,7 @@ func TestCut(t *testing.T) {
 				v.mergeRow(row(wire.ID(n+1), 1, wire.Left)) // counts for nothing, as does who was never seen
 				v.settle()
 				for id := range silent {
-					v.silence(wire.ID(id + 1))
+					v.silence(wire.ID(id+1), false)
 				}
 				if want := silent > copies-1 && 4*silent > n-n%4; v.cut != want {
 					t.Errorf("%d of %d silent, %d copies: cut %v, want %v", silent, n, copies, v.cut, want)
