@@ -331,7 +331,7 @@ func (f *fetch) blockList(t *transfer) ([]byte, error) {
 			return nil, err
 		}
 		t.SetReadDeadline(late) // an error comes back from the read
-		msg, err := readMessage(t.Conn)
+		msg, err := f.node.readMessage(t.Conn)
 		if err != nil {
 			return nil, err
 		}
@@ -357,7 +357,7 @@ func (f *fetch) receive(t *transfer, data []byte) error {
 		f.node.moved.in.Add(uint64(n))
 		switch {
 		case errors.Is(err, crypto.ErrMessage):
-			msg, err := readMessage(t.Conn)
+			msg, err := f.node.readMessage(t.Conn)
 			if err != nil {
 				return err
 			}

@@ -336,3 +336,12 @@ func TestMemberCannotOpenLinksWithoutEnd(t *testing.T) {
 		}
 	}
 }
+
+// readMessage is what a member that is no node reads.
+func readMessage(c *crypto.Conn) (wire.Message, error) {
+	typ, body, err := c.ReadRecord()
+	if err != nil {
+		return nil, err
+	}
+	return wire.Parse(wire.Type(typ), body)
+}

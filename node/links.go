@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"time"
 
@@ -24,8 +25,14 @@ const (
 	writeTime = 30 * time.Second
 	// endTime is how long a link that was ended waits for the other side's end.
 	endTime = 5 * time.Second
-	// dialTime bounds the TCP part of a dial; crypto bounds the handshake.
+	// dialTime bounds a dial with its handshake.
 	dialTime = 5 * time.Second
+	// dialTry is after how many intervals, and dialTryLeast after how long at
+	// least, a connection is tried anew within that time: the system waits 1, 3
+	// and 7 s until it repeats a packet that a cut has swallowed, and so would
+	// find the end of the cut late.
+	dialTry      = 4
+	dialTryLeast = 500 * time.Millisecond
 	// glareTime is how far apart two links may be confirmed and still have
 	// been dialled at once: as long as a handshake may take.
 	glareTime = 5 * time.Second
@@ -341,7 +348,7 @@ func (n *Node) dialLater(member keys.Member, wait time.Duration) (*crypto.Conn, 
 func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (*crypto.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	raw, err := n.config.Dial(ctx, "tcp", member.Addr)
+	raw, err := n.connect(ctx, member.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", member.Name, err)
 	}
@@ -354,6 +361,20 @@ func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (
 		return nil, fmt.Errorf("dialling %s at %s: %w", member.Name, member.Addr, err)
 	}
 	return conn, nil
+}
+
+// connect opens a TCP connection, in several tries until ctx ends.
+func (n *Node) connect(ctx context.Context, addr string) (net.Conn, error) {
+	patience := max(dialTry*n.interval(), dialTryLeast)
+	for {
+		try, cancel := context.WithTimeout(ctx, patience)
+		conn, err := n.config.Dial(try, "tcp", addr)
+		late := try.Err() != nil
+		cancel()
+		if err == nil || !late || ctx.Err() != nil {
+			return conn, err
+		}
+	}
 }
 
 // accept takes the links that others dial. It ends when the listener closes.
@@ -456,9 +477,8 @@ func (n *Node) readLink(l *link) error {
 		if err != nil {
 			return err
 		}
-		msg, err := wire.Parse(wire.Type(typ), body)
+		msg, err := n.parse(l.conn, typ, body)
 		if err != nil {
-			n.refused.add(l.peer.Name, "malformed message")
 			return err
 		}
 		if t := wire.Type(typ); t >= wire.TypePut && t <= wire.TypeFail {
@@ -466,10 +486,10 @@ func (n *Node) readLink(l *link) error {
 			return errNotHere
 		}
 		unverified := msg
-		if msg, err = n.verify.message(n.members.book(), msg); err != nil {
+		if msg, err = n.verify.message(n.members.book(), msg, n.charge(l.peer)); err != nil {
 			// The member passes on what it should have refused itself; the
 			// rest of what it says may be true.
-			cause := "bad signature in "
+			cause := badSignature
 			if err == errBlocks {
 				cause = "manifest that contradicts itself in "
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"securepeer/crypto"
 	"securepeer/keys"
@@ -73,16 +74,21 @@ func (b *book) member(noise [32]byte) (keys.Member, bool) {
 	return b.ByID(id)
 }
 
+// interval is the time between two pings.
+func (b *book) interval(c *Config) time.Duration {
+	if c.Interval > 0 {
+		return c.Interval
+	}
+	return b.Interval
+}
+
 // ringRoster is what the ring needs of the roster.
 func (b *book) ringRoster(c *Config) ring.Roster {
 	r := ring.Roster{
 		Ring: b.Ring, Space: b.Space, Copies: b.Copies, Observers: b.Observers,
-		Interval: b.Interval, Grace: b.Grace, Serial: b.Serial, Digest: b.digest,
+		Interval: b.interval(c), Grace: b.Grace, Serial: b.Serial, Digest: b.digest,
 		Walk: b.Route == keys.Walk, Shortcuts: c.Shortcuts,
 		Members: make([]ring.Member, len(b.Members)),
-	}
-	if c.Interval > 0 {
-		r.Interval = c.Interval
 	}
 	for i, m := range b.Members {
 		r.Members[i] = ring.Member{ID: m.ID, Pos: m.Pos, Key: wire.Digest8(m.Key.Noise[:8])}

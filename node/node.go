@@ -270,6 +270,9 @@ func (n *Node) info() crypto.Info {
 	return crypto.Info{Incarnation: uint64(n.disk.persisted()), RosterSerial: b.Serial, RosterDigest: b.digest}
 }
 
+// interval is the time between two pings.
+func (n *Node) interval() time.Duration { return n.members.book().interval(&n.config) }
+
 // Addr is the TCP address that the peer listens on.
 func (n *Node) Addr() net.Addr { return n.listener.Addr() }
 

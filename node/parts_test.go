@@ -62,14 +62,19 @@ func TestEveryNoticeHasAName(t *testing.T) {
 func TestRefusalsAreCountedAndRarelyLogged(t *testing.T) {
 	r := newRefusals(nil)
 	now := time.Unix(1000, 0)
-	logged := 0
-	for i := range 1000 {
-		if _, due := r.count(refusalKey{"a", "x"}, now.Add(time.Duration(i)*time.Millisecond*10)); due {
-			logged++
+	for _, c := range []struct {
+		peer string
+		want int
+	}{{"a", 2}, {"", 100}} { // in 100 s: once a minute for a member, once a second for a stranger
+		logged := 0
+		for i := range 1000 {
+			if _, due := r.count(refusalKey{c.peer, fmt.Sprint("x", i%2*len(c.peer))}, now.Add(time.Duration(i)*100*time.Millisecond)); due {
+				logged++
+			}
 		}
-	}
-	if logged != 10 {
-		t.Errorf("10 s of refusals are logged %d times, want 10", logged)
+		if logged != c.want {
+			t.Errorf("100 s of refusals of %q are logged %d times, want %d", c.peer, logged, c.want)
+		}
 	}
 	for i := range 2 * maxRefusals {
 		r.count(refusalKey{fmt.Sprint(i), "y"}, now)
@@ -78,7 +83,7 @@ func TestRefusalsAreCountedAndRarelyLogged(t *testing.T) {
 	for _, x := range r.list() {
 		sum += x.Count
 	}
-	if n := len(r.list()); n > maxRefusals+1 || sum != 1000+2*maxRefusals {
+	if n := len(r.list()); n > maxRefusals+1 || sum != 2000+2*maxRefusals {
 		t.Errorf("%d rows that count %d", n, sum)
 	}
 }
@@ -136,17 +141,17 @@ func TestWhoMaySignAManifest(t *testing.T) {
 		m := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Size: 1, Blocks: wire.Sum{1}}
 		m.Sig = secrets[c.key].Sign(m.SignedBytes("r", nil))
 		for range 2 { // the second time from memory
-			if err := v.manifest(b, m); err != c.want {
+			if err := v.manifest(b, m, free); err != c.want {
 				t.Errorf("writer %d, signer %d, key %d: %v, want %v", c.writer, c.signer, c.key, err, c.want)
 			}
 		}
 	}
 	foreign := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: 1, Blocks: wire.Sum{1}}
 	foreign.Sig = secrets[0].Sign(foreign.SignedBytes("another ring", nil))
-	if err := v.manifest(b, foreign); err != errSignature {
+	if err := v.manifest(b, foreign, free); err != errSignature {
 		t.Errorf("a signature of another ring: %v", err)
 	}
-	msg, err := v.message(b, wire.Rows{Rows: []wire.Row{{ID: 9}}, Votes: []wire.Vote{{Observer: 9}}})
+	msg, err := v.message(b, wire.Rows{Rows: []wire.Row{{ID: 9}}, Votes: []wire.Vote{{Observer: 9}}}, free)
 	if rows := msg.(wire.Rows); err != nil || len(rows.Rows)+len(rows.Votes) != 0 {
 		t.Errorf("rows of nobody: %+v, %v; want them left out", msg, err)
 	}

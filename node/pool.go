@@ -161,7 +161,7 @@ func (p *pool) close(t *transfer) {
 
 // readMessage reads the next record of a transfer link, which must be a
 // message; an end of the link is never what was waited for.
-func readMessage(c *crypto.Conn) (wire.Message, error) {
+func (n *Node) readMessage(c *crypto.Conn) (wire.Message, error) {
 	typ, body, err := c.ReadRecord()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -169,7 +169,18 @@ func readMessage(c *crypto.Conn) (wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.Parse(wire.Type(typ), body)
+	return n.parse(c, typ, body)
+}
+
+// parse is wire.Parse, and counts what a member sends that does not parse.
+func (n *Node) parse(c *crypto.Conn, typ byte, body []byte) (wire.Message, error) {
+	msg, err := wire.Parse(wire.Type(typ), body)
+	if err != nil {
+		if member, ok := n.members.book().member(c.Peer().Noise); ok {
+			n.refused.add(member.Name, malformed)
+		}
+	}
+	return msg, err
 }
 
 // writeMessage sends one message, within writeTime.

@@ -14,20 +14,27 @@ import (
 // then is counted without its member.
 const maxRefusals = 4096
 
+// Causes that several places name.
+const (
+	malformed    = "malformed message"
+	badSignature = "bad signature in " // and the message's name
+)
+
 // refusals counts what nobody may send, by member and cause, and logs it at
-// most once a second for each cause: an outsider must not fill a log.
+// most once a minute for each member, and once a second for each cause of a
+// stranger: nobody must fill a log.
 type refusals struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	counts map[refusalKey]uint64
-	logged map[string]time.Time
+	logged map[refusalKey]time.Time // of a member without a cause
 }
 
 type refusalKey struct{ peer, cause string }
 
 func newRefusals(log *slog.Logger) *refusals {
-	return &refusals{log: log, counts: make(map[refusalKey]uint64), logged: make(map[string]time.Time)}
+	return &refusals{log: log, counts: make(map[refusalKey]uint64), logged: make(map[refusalKey]time.Time)}
 }
 
 // add counts one of a member. cause is a constant of this program, never text
@@ -53,10 +60,14 @@ func (r *refusals) count(key refusalKey, now time.Time) (count uint64, due bool)
 		key.peer = ""
 	}
 	r.counts[key]++
-	if now.Sub(r.logged[key.cause]) < time.Second {
+	line, each := refusalKey{cause: key.cause}, time.Second
+	if key.peer != "" {
+		line, each = refusalKey{peer: key.peer}, time.Minute
+	}
+	if last, ok := r.logged[line]; ok && now.Sub(last) < each {
 		return r.counts[key], false
 	}
-	r.logged[key.cause] = now
+	r.logged[line] = now
 	return r.counts[key], true
 }
 

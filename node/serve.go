@@ -44,7 +44,7 @@ func (n *Node) serve(conn *crypto.Conn) {
 	for {
 		conn.SetWriteDeadline(time.Time{})
 		conn.SetReadDeadline(time.Now().Add(serveIdle))
-		msg, err := readMessage(conn)
+		msg, err := n.readMessage(conn)
 		if err != nil {
 			return
 		}
@@ -348,7 +348,7 @@ func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming, buf []byte) (end 
 		in.offset += uint64(size)
 		n.moved.in.Add(uint64(size))
 	}
-	msg, err := readMessage(conn)
+	msg, err := n.readMessage(conn)
 	switch m := msg.(type) {
 	case wire.PutMore:
 		return nil, wire.CodeOK, nil
@@ -368,7 +368,7 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 	b := n.members.book()
 	code := wire.CodeOK
 	switch {
-	case m.Signer != peer.ID || n.verify.manifest(b, m) != nil:
+	case m.Signer != peer.ID || n.verify.manifest(b, m, n.charge(peer)) != nil:
 		code = wire.CodeForbidden
 		n.refused.add(peer.Name, "upload in another's name")
 	case m.Name != in.put.Name || m.Flags != 0 || m.Size != uint64(size) || m.Blocks != root:

@@ -63,7 +63,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		Ready: s.ring.InRing, Behind: s.ring.Behind, Stopping: s.ring.Stopping,
 		State: stateName(s.ring.State), Incarnation: uint64(s.ring.Incarnation),
 		Position: b.self.Pos, Space: uint8(b.Space), Copies: b.Copies,
-		Interval: b.ringRoster(&n.config).Interval, Grace: b.Grace, View: fmt.Sprintf("%x", s.ring.View),
+		Interval: b.interval(&n.config), Grace: b.Grace, View: fmt.Sprintf("%x", s.ring.View),
 		RosterSerial: b.Serial, RosterDigest: fmt.Sprintf("%x", b.digest),
 		Successors: b.names(s.ring.Successors), Predecessors: b.names(s.ring.Predecessors),
 		Circle: b.names(s.ring.Ring), Cut: s.ring.Cut, Moving: s.ring.Moving,

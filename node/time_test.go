@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -454,6 +456,41 @@ func TestRingOutlivesItsLinks(t *testing.T) {
 				t.Errorf("%d links after all, want one with each of the two others, and those about to end", links)
 			}
 			n.members.mu.Unlock()
+		}
+	})
+}
+
+// TestDialIsTriedAnew: a first packet that a cut swallows is not waited for as
+// long as the system would, and an address where nobody listens is not asked
+// twice.
+func TestDialIsTriedAnew(t *testing.T) {
+	inBubble(t, 1, 1, "copies=1 interval=200ms", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		healed := time.Now().Add(2 * time.Second)
+		tries := 0
+		n.config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			tries++
+			if time.Now().Before(healed) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return nil, syscall.ECONNREFUSED
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), dialTime)
+		defer cancel()
+		_, err := n.connect(ctx, "h:1")
+		if late := time.Since(healed); err != syscall.ECONNREFUSED || late < 0 || late > dialTry*200*time.Millisecond {
+			t.Errorf("connect: %v, %v after the cut, want refused within %v", err, late, dialTry*200*time.Millisecond)
+		}
+		if tries != 4 {
+			t.Errorf("%d tries, want 4: at 0, 0.8, 1.6 and 2.4 s", tries)
+		}
+		healed = time.Now().Add(time.Hour)
+		began := time.Now()
+		ctx, cancel = context.WithTimeout(t.Context(), dialTime)
+		defer cancel()
+		if _, err := n.connect(ctx, "h:1"); err == nil || time.Since(began) != dialTime {
+			t.Errorf("connect: %v after %v, want an error after %v", err, time.Since(began), dialTime)
 		}
 	})
 }

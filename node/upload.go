@@ -258,15 +258,27 @@ func (u *upload) run(ctx context.Context, t *target) {
 		}
 	}
 	if len(ack.Rows)+len(ack.Votes) > 0 {
-		rows, verr := u.node.verify.message(u.node.members.book(), wire.Rows{Rows: ack.Rows, Votes: ack.Votes})
-		if verr == nil {
-			u.node.post(happened{event: ring.Received{From: t.peer, Msg: rows}})
-		}
+		u.node.told(t.peer, wire.Rows{Rows: ack.Rows, Votes: ack.Votes})
 	}
 	u.node.post(happened{event: ring.Uploaded{Op: u.op, Peer: t.peer, Code: ack.Code, Kept: ack.Code == wire.CodeNotOwner}})
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.failed = append(u.failed, ack.Code)
+}
+
+// told hands on the rows and votes that came with an ack.
+func (n *Node) told(by wire.ID, said wire.Rows) {
+	b := n.members.book()
+	peer, ok := b.ByID(by)
+	if !ok {
+		return // dropped meanwhile
+	}
+	rows, err := n.verify.message(b, said, n.charge(peer))
+	if err != nil {
+		n.refused.add(peer.Name, badSignature+wire.TypePutAck.String())
+		return
+	}
+	n.post(happened{event: ring.Received{From: by, Msg: rows}})
 }
 
 // nobody reports whether all targets have ended before the bytes have.
@@ -424,7 +436,7 @@ func (u *upload) open(ctx context.Context, t *target, offset uint64) (*segment, 
 	}
 	s := &segment{link: link, ack: make(chan ackOrError, 1)}
 	s.stop = context.AfterFunc(ctx, func() { link.Conn.Close() })
-	u.ends.Go(func() { s.ack <- readAck(link.Conn) })
+	u.ends.Go(func() { s.ack <- u.node.readAck(link.Conn) })
 	return s, nil
 }
 
@@ -434,8 +446,8 @@ func (u *upload) drop(s *segment) {
 	u.node.pool.drop(s.link)
 }
 
-func readAck(c *crypto.Conn) ackOrError {
-	msg, err := readMessage(c)
+func (n *Node) readAck(c *crypto.Conn) ackOrError {
+	msg, err := n.readMessage(c)
 	if err != nil {
 		return ackOrError{err: err}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/zeebo/blake3"
 
@@ -11,10 +12,22 @@ import (
 	"securepeer/wire"
 )
 
-// maxVerified is how many signatures of each of two generations are
-// remembered: some 4 MiB, and a second sight of the same row costs a hash and not
-// 45 microseconds.
-const maxVerified = 1 << 15
+// Implementation constants.
+const (
+	// maxVerified is how many signatures of each of two generations are
+	// remembered: some 4 MiB, and a second sight of the same row, as from each of
+	// the links that pass it on, costs a hash: a 150th of a signature
+	// (BenchmarkRows).
+	maxVerified = 1 << 15
+	// checkEach is how often a new signature that one member passes on is
+	// verified, in the long run: a twentieth of a core, whatever it sends. At
+	// once are as many as its view may hold that this peer has never seen: a row
+	// and checkVotes votes of each member, and checkLeast at least. Who says more
+	// waits, and nobody else does.
+	checkEach  = 1 * time.Millisecond
+	checkVotes = 3
+	checkLeast = 4096
+)
 
 // What a message is refused for, besides an unknown signer.
 var (
@@ -31,58 +44,122 @@ type verifier struct {
 	// fresh and old hold what was found good; when fresh is full it becomes
 	// old, so memory is bounded and what is in use stays.
 	fresh, old map[[32]byte]struct{}
+	spent      map[wire.ID]allowance
 }
 
 func newVerifier() *verifier {
-	return &verifier{fresh: make(map[[32]byte]struct{}), old: make(map[[32]byte]struct{})}
+	return &verifier{fresh: make(map[[32]byte]struct{}), old: make(map[[32]byte]struct{}),
+		spent: make(map[wire.ID]allowance)}
+}
+
+// allowance is what a member may still have verified, as the time up to which
+// what it has had is paid for (the generic cell rate algorithm).
+type allowance struct{ paid time.Time }
+
+// take adds a signature, of which burst may come at once, and returns how long
+// to wait before it.
+func (a *allowance) take(now time.Time, burst int) time.Duration {
+	a.paid = later(a.paid, now.Add(-time.Duration(burst)*checkEach)).Add(checkEach)
+	return max(0, a.paid.Sub(now))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// charge returns what is called before a signature that came from a member is
+// verified: it makes the member wait if there were too many.
+func (n *Node) charge(from keys.Member) (pay func()) {
+	told := false
+	return func() {
+		wait := n.verify.charge(from.ID, max(checkLeast, (1+checkVotes)*len(n.members.book().Members)))
+		if wait > 0 && !told {
+			told = true
+			n.refused.add(from.Name, "more new signatures than are checked at once")
+		}
+		if wait > 0 {
+			n.wait(wait) // at the node's end what follows ends by itself
+		}
+	}
+}
+
+func (v *verifier) charge(from wire.ID, burst int) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	a := v.spent[from]
+	wait := a.take(time.Now(), burst)
+	v.spent[from] = a
+	return wait
+}
+
+// free is the charge of what this peer itself has kept.
+func free() {}
+
+// checking is the verification of one message.
+type checking struct {
+	*verifier
+	book *book
+	pay  func() // before each signature that is not known
+	buf  []byte // key, signature, and what is signed, of one at a time
 }
 
 // message returns msg as the ring may have it. Rows, votes and manifests of
 // members that b does not know cannot be checked and are left out; one with a
-// bad signature is an error, and the whole message is worth nothing.
-func (v *verifier) message(b *book, msg wire.Message) (wire.Message, error) {
+// bad signature is an error, and the whole message is worth nothing. pay is
+// called before each signature that is verified.
+func (v *verifier) message(b *book, msg wire.Message, pay func()) (wire.Message, error) {
+	c := &checking{verifier: v, book: b, pay: pay}
 	switch m := msg.(type) {
 	case wire.Rows:
 		var err error
-		m.Rows, m.Votes, err = v.said(b, m.Rows, m.Votes)
+		m.Rows, m.Votes, err = c.said(m.Rows, m.Votes)
 		return m, err
 	case wire.Offer:
-		return m, v.manifest(b, m.Manifest)
+		return m, c.manifest(m.Manifest)
 	case wire.Found:
 		var err error
-		m.Manifests, err = v.manifests(b, m.Manifests)
+		m.Manifests, err = c.manifests(m.Manifests)
 		return m, err
 	case wire.Listed:
 		var err error
-		m.Manifests, err = v.manifests(b, m.Manifests)
+		m.Manifests, err = c.manifests(m.Manifests)
 		return m, err
 	}
 	return msg, nil
+}
+
+// manifest checks one manifest alone.
+func (v *verifier) manifest(b *book, m wire.Manifest, pay func()) error {
+	c := &checking{verifier: v, book: b, pay: pay}
+	return c.manifest(m)
 }
 
 // errUnknownSigner says that nobody in the roster can have signed it.
 var errUnknownSigner = errors.New("signer is not in the roster")
 
 // said checks rows and votes.
-func (v *verifier) said(b *book, rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote, error) {
+func (c *checking) said(rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote, error) {
 	keptRows := rows[:0]
 	for _, r := range rows {
-		m, ok := b.ByID(r.ID)
+		m, ok := c.book.ByID(r.ID)
 		if !ok {
 			continue
 		}
-		if !v.check(m.Key, r.SignedBytes(b.Ring, nil), r.Sig) {
+		if !c.good(m.Key, r.SignedBytes(c.book.Ring, c.begin(m.Key, r.Sig)), r.Sig) {
 			return nil, nil, errSignature
 		}
 		keptRows = append(keptRows, r)
 	}
 	keptVotes := votes[:0]
 	for _, w := range votes {
-		m, ok := b.ByID(w.Observer)
+		m, ok := c.book.ByID(w.Observer)
 		if !ok {
 			continue
 		}
-		if !v.check(m.Key, w.SignedBytes(b.Ring, nil), w.Sig) {
+		if !c.good(m.Key, w.SignedBytes(c.book.Ring, c.begin(m.Key, w.Sig)), w.Sig) {
 			return nil, nil, errSignature
 		}
 		keptVotes = append(keptVotes, w)
@@ -90,10 +167,10 @@ func (v *verifier) said(b *book, rows []wire.Row, votes []wire.Vote) ([]wire.Row
 	return keptRows, keptVotes, nil
 }
 
-func (v *verifier) manifests(b *book, ms []wire.Manifest) ([]wire.Manifest, error) {
+func (c *checking) manifests(ms []wire.Manifest) ([]wire.Manifest, error) {
 	kept := ms[:0]
 	for _, m := range ms {
-		switch err := v.manifest(b, m); err {
+		switch err := c.manifest(m); err {
 		case nil:
 			kept = append(kept, m)
 		case errUnknownSigner:
@@ -109,17 +186,17 @@ var noBlocks = wire.Sum(blake3.Sum256(nil))
 
 // manifest checks that there can be bytes that m describes, who signed it, and
 // that it may. What a member stored before its key was revoked stays valid.
-func (v *verifier) manifest(b *book, m wire.Manifest) error {
+func (c *checking) manifest(m wire.Manifest) error {
 	if m.Flags&wire.Tombstone == 0 && (m.Size == 0) != (m.Blocks == noBlocks) {
 		return errBlocks
 	}
 	var key keys.Public
-	if signer, ok := b.ByID(m.Signer); ok {
+	if signer, ok := c.book.ByID(m.Signer); ok {
 		if m.Signer != m.Writer && !signer.Steward {
 			return errSigner
 		}
 		key = signer.Key
-	} else if gone, ok := b.revoked[m.Signer]; ok {
+	} else if gone, ok := c.book.revoked[m.Signer]; ok {
 		if m.Signer != m.Writer {
 			return errSigner
 		}
@@ -127,26 +204,33 @@ func (v *verifier) manifest(b *book, m wire.Manifest) error {
 	} else {
 		return errUnknownSigner
 	}
-	if !v.check(key, m.SignedBytes(b.Ring, nil), m.Sig) {
+	if !c.good(key, m.SignedBytes(c.book.Ring, c.begin(key, m.Sig)), m.Sig) {
 		return errSignature
 	}
 	return nil
 }
 
-// check verifies one signature, or remembers it.
-func (v *verifier) check(key keys.Public, msg []byte, sig wire.Sig) bool {
-	h := sha256.New()
-	h.Write(key.Sign[:])
-	h.Write(sig[:])
-	h.Write(msg)
-	sum := [32]byte(h.Sum(nil))
-	if v.knows(sum) {
+// signedAt is where in the buffer that begin begins the signed bytes begin.
+const signedAt = len(keys.Public{}.Sign) + len(wire.Sig{})
+
+// begin returns the buffer with key and signature in it, to which what is
+// signed is to be appended.
+func (c *checking) begin(key keys.Public, sig wire.Sig) []byte {
+	return append(append(c.buf[:0], key.Sign[:]...), sig[:]...)
+}
+
+// good verifies one signature, or remembers it: buf is what begin began.
+func (c *checking) good(key keys.Public, buf []byte, sig wire.Sig) bool {
+	c.buf = buf
+	sum := sha256.Sum256(buf)
+	if c.knows(sum) {
 		return true
 	}
-	if !key.Verify(msg, sig) {
+	c.pay()
+	if !key.Verify(buf[signedAt:], sig) {
 		return false
 	}
-	v.remember(sum)
+	c.remember(sum)
 	return true
 }
 
