@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,9 +13,16 @@ import (
 	"securepeer/wire"
 )
 
+// What a liar itself suffers is excepted from all of this: its own operations,
+// its own view, what only it holds, and what it sends.
+
 // opLimit is how long an operation of a live peer may take: a lookup of eight
 // silent peers, and the transfer of a small file that stalls once.
 const opLimit = 2 * time.Minute
+
+// backWithin is how many intervals a live peer may be missing in the ring of
+// another to which links lead.
+const backWithin = 5
 
 // invariant is a sentence that must hold, and how to find out.
 type invariant struct {
@@ -22,18 +30,31 @@ type invariant struct {
 	check    func(*World) error
 }
 
-// always holds at every moment, whatever the faults.
+// always holds at every moment, whatever the faults; asked each second.
 var always = []invariant{
-	{"equal views give equal rings", (*World).checkRings},
-	{"nobody outside the roster is in any view", (*World).checkRoster},
+	{"a live peer falsely judged is back everywhere within five intervals", (*World).checkBack},
 	{"every operation ends", (*World).checkOps},
+}
+
+// eachStep holds after every step of the peer that took it; in large worlds it
+// is asked each second.
+var eachStep = []struct {
+	sentence string
+	check    func(*World, *process, ring.Status) error
+}{
+	{"nobody outside the roster is in any view", (*World).checkRoster},
+	{"the ring follows from the view: seen, not stopped or further, not unreachable, by position", (*World).checkRing},
+	{"equal views give equal rings, at all times and everywhere", (*World).checkEqual},
+	{"no verdict by fewer votes than the rule's: two, or the only other one's in the ring", (*World).checkVerdicts},
+	{"nobody votes gone before it has heard nothing for the whole grace, or its operator has spoken", (*World).checkGone},
+	{"what a peer remembers is O(members)", (*World).checkLoad},
 }
 
 // whenQuiet holds when faults have ended and some time has passed.
 var whenQuiet = []invariant{
 	{"all views are equal, and one ring is over all who run", (*World).Whole},
 	{"a leave ends, or names who is away", (*World).checkLeaves},
-	{"equal views give equal holders", (*World).checkHolders},
+	{"equal views give equal holders, and a lookup ends at one", (*World).checkHolders},
 	{"every version is on all its home holders that run", (*World).checkPlaced},
 	{"an acked file is readable, as are all others that are there", (*World).checkReadable},
 }
@@ -43,6 +64,23 @@ func (w *World) Check() {
 	for _, i := range always {
 		if err := i.check(w); err != nil {
 			w.violate("%s: %w", i.sentence, err)
+		}
+	}
+	for _, h := range w.running() {
+		if !h.liar {
+			w.checkPeer(h.process, h.Status())
+		}
+	}
+	if w.strict != nil {
+		w.strict.islands()
+	}
+}
+
+// checkPeer tries what must hold after every step.
+func (w *World) checkPeer(p *process, s ring.Status) {
+	for _, i := range eachStep {
+		if err := i.check(w, p, s); err != nil {
+			w.violate("%s: %v: %w", i.sentence, p.id, err)
 		}
 	}
 }
@@ -62,57 +100,208 @@ func (w *World) running() []*Host {
 	return slices.DeleteFunc(slices.Clone(w.hosts), func(h *Host) bool { return h.process == nil })
 }
 
-// members returns the running hosts that are not on their way out.
+// members returns the running hosts that are not on their way out, and do not
+// lie.
 func (w *World) members() []*Host {
-	return slices.DeleteFunc(w.running(), func(h *Host) bool { return h.process.leaving })
+	return slices.DeleteFunc(w.running(), func(h *Host) bool { return h.process.leaving || h.liar })
 }
 
-// checkRings compares the rings of peers that know the same and believe the
-// same. A peer is in its own ring even if the others have judged it, so those
-// are left out.
-func (w *World) checkRings() error {
-	type knows struct {
-		roster   wire.Digest8
-		view     wire.Digest
-		believes string
+func (w *World) checkRoster(p *process, s ring.Status) error {
+	for _, m := range s.Members {
+		if _, ok := p.host.roster.has[m.ID]; !ok {
+			return fmt.Errorf("%v is in the view", m.ID)
+		}
 	}
-	first := make(map[knows]ring.Status)
-	for _, h := range w.running() {
-		s := h.Status()
-		believes := ""
-		for _, m := range s.Members {
-			if m.Unreachable {
-				believes += m.ID.String() + " "
-			}
-			if m.Unreachable && m.ID == h.ID {
-				believes = "self " + h.ID.String()
-				break
-			}
+	for _, id := range s.Ring {
+		if _, ok := p.host.roster.has[id]; !ok {
+			return fmt.Errorf("%v is in the ring", id)
 		}
-		k := knows{h.roster.Digest, s.View, believes}
-		if o, ok := first[k]; ok && !slices.Equal(o.Ring, s.Ring) {
-			return fmt.Errorf("%v has %v, %v has %v", o.Self, o.Ring, s.Self, s.Ring)
-		}
-		first[k] = s
 	}
 	return nil
 }
 
-func (w *World) checkRoster() error {
-	for _, h := range w.running() {
-		s := h.Status()
-		for _, m := range s.Members {
-			if !h.knows(m.ID) {
-				return fmt.Errorf("%v in that of %v", m.ID, h.ID)
+func (w *World) checkRing(p *process, s ring.Status) error {
+	pos := make(map[wire.ID]wire.Pos, len(s.Members))
+	in := 0
+	for _, m := range s.Members {
+		pos[m.ID] = m.Pos
+		if m.InRing != (m.Seen && m.State < wire.Stopped && (m.ID == p.id || !m.Unreachable)) {
+			return fmt.Errorf("%v is in the ring: %v; %+v", m.ID, m.InRing, m)
+		}
+		if m.InRing {
+			in++
+		}
+	}
+	if len(s.Ring) != in || !slices.IsSortedFunc(s.Ring, func(a, b wire.ID) int { return cmp.Compare(pos[a], pos[b]) }) {
+		return fmt.Errorf("ring %v of %v members", s.Ring, in)
+	}
+	return nil
+}
+
+// checkEqual compares the ring of a peer with those of all others that ever
+// knew the same and believed the same. A peer is in its own ring even if the
+// others have judged it.
+func (w *World) checkEqual(p *process, s ring.Status) error {
+	if w.strict == nil {
+		return nil
+	}
+	known := binary.BigEndian.Uint64(s.View[:]) ^ binary.BigEndian.Uint64(p.host.roster.Digest[:])
+	mix := func(x uint64) { known = (known ^ x) * 1099511628211 }
+	for i, m := range s.Members {
+		if m.Believed {
+			mix(uint64(i) + 1)
+		}
+		if m.ID == p.id && m.Unreachable {
+			mix(uint64(i) + 1<<32)
+		}
+	}
+	follows := hashIDs(s.Ring)
+	if was, ok := w.strict.rings[known]; ok && was != follows {
+		return fmt.Errorf("ring %v; the same view gave another", s.Ring)
+	}
+	w.strict.rings[known] = follows
+	return nil
+}
+
+// checkVerdicts counts the votes itself.
+func (w *World) checkVerdicts(p *process, s ring.Status) error {
+	for _, m := range s.Members {
+		var against, gone []wire.ID
+		for _, v := range m.Votes {
+			_, ok := p.host.roster.has[v.Observer]
+			if !ok || v.Member != m.ID || v.Incarnation != m.Incarnation || v.Observer == m.ID {
+				return fmt.Errorf("vote %+v on %v does not count", v, m.ID)
+			}
+			if v.Verdict >= wire.Unreachable {
+				against = append(against, v.Observer)
+			}
+			if v.Verdict == wire.Gone {
+				gone = append(gone, v.Observer)
 			}
 		}
-		for _, id := range s.Ring {
-			if !h.knows(id) {
-				return fmt.Errorf("%v in the ring of %v", id, h.ID)
-			}
+		enough := func(by []wire.ID) bool {
+			return len(by) >= 2 || len(by) == 1 && !slices.ContainsFunc(s.Ring, func(id wire.ID) bool {
+				return id != m.ID && id != p.id && id != by[0]
+			})
+		}
+		if m.Verdict && !enough(against) || m.Gone && !enough(gone) {
+			return fmt.Errorf("verdict %v, gone %v on %v by %v and %v in ring %v", m.Verdict, m.Gone, m.ID, against, gone, s.Ring)
 		}
 	}
 	return nil
+}
+
+func (w *World) checkGone(p *process, s ring.Status) error {
+	if w.strict == nil {
+		return nil
+	}
+	k := w.strict.peers[p.id]
+	for _, m := range s.Members {
+		i := slices.IndexFunc(m.Votes, func(v wire.Vote) bool { return v.Observer == p.id })
+		if i < 0 || m.Votes[i].Sequence <= k.cast[m.ID] {
+			continue
+		}
+		k.cast[m.ID] = m.Votes[i].Sequence
+		since := max(k.heard[m.ID], k.start)
+		if m.Votes[i].Verdict == wire.Gone && !k.spoke[m.ID] && span(w.now-since) < w.Config.Grace {
+			return fmt.Errorf("%v: heard %v ago, started %v ago, grace %v", m.ID,
+				span(w.now-k.heard[m.ID]), span(w.now-k.start), w.Config.Grace)
+		}
+	}
+	return nil
+}
+
+// loadCap is how many things a peer may remember.
+func (w *World) loadCap() int { return 1 << 30 }
+
+func (w *World) checkLoad(p *process, s ring.Status) error {
+	if w.strict != nil {
+		w.strict.peers[p.id].load = max(w.strict.peers[p.id].load, s.Load)
+	}
+	if s.Load > w.loadCap() {
+		return fmt.Errorf("%v things, of %v members", s.Load, len(s.Members))
+	}
+	return nil
+}
+
+// checkRate looks at what a peer sent in an interval.
+func (w *World) checkRate(p *process, sent traffic) {
+}
+
+// checkBack finds live peers that others do not have in their rings though
+// links lead to them and nothing has been wrong with either for a while.
+func (w *World) checkBack() error {
+	if w.strict == nil {
+		return nil
+	}
+	var errs []error
+	limit := backWithin*w.Config.Interval + time.Second + 4*(w.Config.Net.Delay+w.Config.Net.Jitter)
+	if w.Config.Net.Loss > 0 {
+		limit += linkTimeout // a segment that is lost again and again
+	}
+	for _, h := range w.hosts {
+		if !w.well(h) {
+			w.strict.peers[h.ID].well = w.now
+		}
+	}
+	for _, o := range w.members() {
+		k := w.strict.peers[o.ID]
+		if k.well == w.now {
+			clear(k.out)
+			continue
+		}
+		s := o.Status()
+		near := w.linked(o)
+		for _, h := range w.members() {
+			well := max(k.well, w.strict.peers[h.ID].well)
+			if slices.Contains(s.Ring, h.ID) || well == w.now || !near[h.ID] {
+				delete(k.out, h.ID)
+				continue
+			}
+			if k.out[h.ID] == 0 {
+				k.out[h.ID] = w.now
+			}
+			if span(w.now-k.out[h.ID]) > limit {
+				errs = append(errs, fmt.Errorf("%v is not in the ring of %v since %v", h.ID, o.ID, span(k.out[h.ID])))
+				delete(k.out, h.ID)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// well says whether a machine runs in its ring, under the newest roster, and
+// reaches all that run.
+func (w *World) well(h *Host) bool {
+	p := h.process
+	if p == nil || p.paused || p.leaving || h.late > 0 || h.roster.Serial != w.law.serial {
+		return false
+	}
+	if s := h.Status(); !s.InRing || s.Stopping {
+		return false
+	}
+	for c := range w.cuts {
+		if (c[0] == h.ID || c[1] == h.ID) && w.byID[c[0]].process != nil && w.byID[c[1]].process != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// linked returns those to whom ring links lead from a host, over others that
+// are well.
+func (w *World) linked(from *Host) map[wire.ID]bool {
+	seen := map[wire.ID]bool{from.ID: true}
+	for todo := []*Host{from}; len(todo) > 0; todo = todo[1:] {
+		p := todo[0].process
+		for id, r := range p.pairs {
+			if h := w.byID[id]; !seen[id] && r.end != nil && r.end.up && r.end.remote == h.process && !h.liar && w.strict.peers[id].well < w.now {
+				seen[id] = true
+				todo = append(todo, h)
+			}
+		}
+	}
+	return seen
 }
 
 func (w *World) checkOps() error {
@@ -121,7 +310,7 @@ func (w *World) checkOps() error {
 		if op.Ended || op.Lost {
 			return true
 		}
-		if op.process.paused || op.Kind == LeaveOp || span(w.now-max(op.Begun, op.process.resumed)) < opLimit {
+		if op.process.paused || op.process.host.liar || op.Kind == LeaveOp || span(w.now-max(op.Begun, op.process.resumed)) < opLimit {
 			return false
 		}
 		errs = append(errs, fmt.Errorf("%v of %q by %v began at %v", op.Kind, op.Name, op.Host, span(op.Begun)))
@@ -132,28 +321,102 @@ func (w *World) checkOps() error {
 
 // checkEnd looks at how one operation ended.
 func (w *World) checkEnd(op *Op) {
-	switch {
-	case op.Result.Outcome == ring.Succeeded && (op.Kind == PutOp || op.Kind == RemoveOp):
-		w.Count.Acked++
-		w.checkAck(op)
-	case op.Result.Outcome == ring.Succeeded && op.Kind == GetOp:
+	if w.byID[op.Host].liar {
+		return
+	}
+	switch r := op.Result; op.Kind {
+	case PutOp, RemoveOp:
+		switch r.Outcome {
+		case ring.Succeeded:
+			w.Count.Acked++
+			w.checkAck(op)
+		case ring.Degraded:
+			w.Count.Degraded++
+		case ring.Taken:
+			if !slices.ContainsFunc(w.ops, func(o *Op) bool {
+				return o.Kind == PutOp && o.Name == op.Name && o.Host == r.By && o.Host != op.Host
+			}) && !w.byID[r.By].liar {
+				w.violate("taken is said only of a name that another has: %v of %q, by %v", op.Host, op.Name, r.By)
+			}
+		}
+	case GetOp:
+		w.checkGet(op)
+	case LookupOp:
+		w.checkLookup(op)
+	}
+}
+
+// checkGet looks at how a get ended.
+func (w *World) checkGet(op *Op) {
+	acked := w.ackedBefore(op)
+	switch op.Result.Outcome {
+	case ring.Succeeded:
 		w.Count.Fetched++
 		if op.Manifest.Flags&wire.Tombstone != 0 || op.Manifest.Name != op.Name {
 			w.violate("a get brings a version of the name: %v got %+v", op.Host, op.Manifest)
 		}
-	case op.Result.Outcome == ring.NotFound && op.Kind == GetOp:
+	case ring.NotFound:
 		// With one copy there is no other home holder to ask: one that died
 		// before it was given what is its own may come back and say no.
-		if acked := w.ackedBefore(op); acked != nil && w.Config.Copies > 1 && op.process.reaches(acked) {
+		if acked != nil && w.Config.Copies > 1 && op.process.reaches(acked) {
 			w.violate("not found is never said of an acked file: %v of %q, acked by %v at %v",
 				op.Host, op.Name, acked.Host, span(acked.At))
 		}
-	case op.Result.Outcome == ring.Taken:
-		if !slices.ContainsFunc(w.ops, func(o *Op) bool {
-			return o.Kind == PutOp && o.Name == op.Name && o.Host == op.Result.By && o.Host != op.Host
-		}) {
-			w.violate("taken is said only of a name that another has: %v of %q, by %v", op.Host, op.Name, op.Result.By)
+		fallthrough
+	case ring.Unavailable:
+		if id, ok := w.reader(op, acked); ok {
+			w.violate("an acked file is readable whenever one of its holders is live and connected: %v of %q, acked by %v at %v, on %v",
+				op.Host, op.Name, acked.Host, span(acked.At), id)
 		}
+	}
+}
+
+// reader returns a holder of an acked version that, like who asks, has been
+// well since before a get began. In a network that loses much, an answer may
+// come too late.
+func (w *World) reader(op, acked *Op) (wire.ID, bool) {
+	if acked == nil || w.strict == nil || w.Config.Net.Loss > 0.1 {
+		return 0, false
+	}
+	before := op.Begun - ring.Time(backWithin*w.Config.Interval)
+	well := func(id wire.ID) bool { return w.strict.peers[id].well < before && w.well(w.byID[id]) }
+	if !well(op.Host) {
+		return 0, false
+	}
+	in := op.process.ring.Status().Ring
+	for _, id := range acked.Result.Copies {
+		if h := w.byID[id]; slices.Contains(in, id) && !h.liar && well(id) && h.keeps(w.version(acked.Result.Manifest)) {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// checkLookup holds a lookup to its budget, and to a peer that has said, when
+// it was asked, that it is a holder. In a walk a liar on the way is believed
+// when it says so.
+func (w *World) checkLookup(op *Op) {
+	r := op.Result
+	tries := 8
+	if w.Config.Walk {
+		tries = len(w.hosts) + 1
+	}
+	if len(r.Path) > tries {
+		w.violate("a lookup ends within its budget: %v of %q went over %v", op.Host, op.Name, r.Path)
+	}
+	if r.Outcome != ring.Succeeded || w.strict == nil {
+		return
+	}
+	switch h := w.byID[r.At]; {
+	case h == nil:
+		w.violate("a lookup ends at a holder: %v of %q at %v", op.Host, op.Name, r.At)
+	case h.liar && w.Config.Walk:
+	case h.liar || r.At == op.Host:
+		if !slices.Contains(w.holders(op.process.ring.Status(), op.Name), r.At) {
+			w.violate("a lookup ends at a holder: %v of %q at %v", op.Host, op.Name, r.At)
+		}
+	case !w.strict.heres[here{r.At, op.Host, op.Name}]:
+		w.violate("a lookup ends at a holder: %v of %q at %v", op.Host, op.Name, r.At)
 	}
 }
 
@@ -169,7 +432,7 @@ func (w *World) checkAck(op *Op) {
 	v := w.version(r.Manifest)
 	for i, id := range r.Copies {
 		h := w.byID[id]
-		if slices.Contains(r.Copies[:i], id) || !h.Holds(v) && h.wiped < op.Begun && !h.lies.Forgets {
+		if slices.Contains(r.Copies[:i], id) || !h.keeps(v) && h.wiped < op.Begun && !h.liar {
 			w.violate("success means that every copy is on a disk: %v of %q by %v on %v", op.Kind, op.Name, op.Host, id)
 		}
 	}
@@ -180,7 +443,7 @@ func (w *World) checkAck(op *Op) {
 // have become home holders, nobody can know of the file.
 func (p *process) reaches(acked *Op) bool {
 	return slices.ContainsFunc(p.ring.Status().Ring, func(id wire.ID) bool {
-		return slices.Contains(acked.Result.Copies, id) && (id != p.id || p.host.wiped < acked.Begun)
+		return slices.Contains(acked.Result.Copies, id) && !p.world.byID[id].liar && (id != p.id || p.host.wiped < acked.Begun)
 	})
 }
 
@@ -193,7 +456,7 @@ func (w *World) ackedBefore(op *Op) *Op {
 		case o.Name != op.Name:
 		case o.Kind == RemoveOp && o.Begun <= op.At:
 			return nil
-		case o.Kind == PutOp && o.Ended && o.Result.Outcome == ring.Succeeded && o.At <= op.Begun:
+		case o.Kind == PutOp && o.Ended && o.Result.Outcome == ring.Succeeded && o.At <= op.Begun && !w.byID[o.Host].liar:
 			acked = o
 		}
 	}
@@ -201,20 +464,24 @@ func (w *World) ackedBefore(op *Op) *Op {
 }
 
 // Whole reports whether all that run are in one ring, in which they are
-// active and all views are equal, and if not, why.
+// active and all views are equal, and if not, why. A liar is in it or not.
 func (w *World) Whole() error {
 	var ids []wire.ID
 	running := w.members()
 	for _, h := range running {
 		ids = append(ids, h.ID)
 	}
-	for _, h := range running {
+	var view wire.Digest
+	for i, h := range running {
 		s := h.Status()
-		in := slices.Sorted(slices.Values(s.Ring))
+		in := slices.DeleteFunc(slices.Sorted(slices.Values(s.Ring)), func(id wire.ID) bool { return w.byID[id].liar })
+		if i == 0 {
+			view = s.View
+		}
 		switch {
 		case !slices.Equal(in, ids):
 			return fmt.Errorf("%v has the ring %v, not %v", h.ID, in, ids)
-		case s.View != running[0].Status().View:
+		case s.View != view:
 			return fmt.Errorf("%v and %v have different views", h.ID, running[0].ID)
 		case s.State != h.disk.state || s.Behind:
 			return fmt.Errorf("%v is in state %v, behind %v", h.ID, s.State, s.Behind)
@@ -228,7 +495,7 @@ func (w *World) Settled() error {
 	if err := w.Whole(); err != nil {
 		return err
 	}
-	for _, h := range w.running() {
+	for _, h := range w.members() {
 		if n := h.Status().Moving; n > 0 {
 			return fmt.Errorf("%v moves %v versions", h.ID, n)
 		}
@@ -240,7 +507,7 @@ func (w *World) Settled() error {
 // away, and only if it has said so.
 func (w *World) checkLeaves() error {
 	for _, op := range w.ops {
-		if op.Kind != LeaveOp || op.Lost || !op.process.leaving {
+		if op.Kind != LeaveOp || op.Lost || !op.process.leaving || op.process.host.liar {
 			continue
 		}
 		if op.Ended && op.Result.Outcome == ring.Succeeded {
@@ -254,25 +521,35 @@ func (w *World) checkLeaves() error {
 	return nil
 }
 
-// checkHolders has everybody say who holds some names.
+// checkHolders has everybody say who holds some names. A liar may lead a
+// lookup to an explicit error.
 func (w *World) checkHolders() error {
 	for _, name := range append(w.names(), "0000", "0100", "elsewhere") {
-		var ops []*Op
+		var first *Op
 		for _, h := range w.members() {
-			ops = append(ops, w.Lookup(h.ID, name))
-		}
-		if !w.Await(ring.Succeeded, ops...) {
-			return fmt.Errorf("a lookup of %q did not succeed", name)
-		}
-		for _, op := range ops {
-			a, b := op.Result, ops[0].Result
-			if a.Owner != b.Owner || !slices.Equal(a.Holders, b.Holders) {
+			op := w.Lookup(h.ID, name)
+			if !w.Await(ring.Succeeded, op) {
+				if op.Ended && w.lied() {
+					continue
+				}
+				return fmt.Errorf("a lookup of %q by %v: ended %v, outcome %v", name, h.ID, op.Ended, op.Result.Outcome)
+			}
+			if first == nil {
+				first = op
+			}
+			a, b := op.Result, first.Result
+			if a.Owner != b.Owner && !w.lied() || !slices.Equal(a.Holders, b.Holders) {
 				return fmt.Errorf("of %q: %v says %v of %v, %v says %v of %v", name,
-					op.Host, a.Owner, a.Holders, ops[0].Host, b.Owner, b.Holders)
+					op.Host, a.Owner, a.Holders, first.Host, b.Owner, b.Holders)
 			}
 		}
 	}
 	return nil
+}
+
+// lied says whether there is a liar.
+func (w *World) lied() bool {
+	return slices.ContainsFunc(w.hosts, func(h *Host) bool { return h.liar })
 }
 
 // names returns every name that was ever put, in order.
@@ -287,28 +564,52 @@ func (w *World) names() []string {
 	return names
 }
 
-// homes returns the home holders of a name, by the definition: the first
-// Copies members at or after its key that were seen and are not leaving, gone or
-// left. It believes the view of one peer that runs.
+// homes returns the home holders of a name in the view of one peer that runs.
 func (w *World) homes(name string) []wire.ID {
 	running := w.members()
 	if len(running) == 0 {
 		return nil
 	}
-	members := slices.Clone(running[0].Status().Members)
+	homes, _ := w.places(running[0].Status(), name)
+	return homes
+}
+
+// holders returns the home holders of a name and the stand-ins, in the ring
+// or not.
+func (w *World) holders(s ring.Status, name string) []wire.ID {
+	homes, standIns := w.places(s, name)
+	return append(homes, standIns...)
+}
+
+// places returns the holders of a name, by the definition: home holders are
+// the first Copies members at or after its key that were seen and are not
+// leaving, left or gone; for each that is not in the ring, or whose disk takes
+// nothing, the next one after them that is and does stands in.
+func (w *World) places(s ring.Status, name string) (homes, standIns []wire.ID) {
+	members := slices.Clone(s.Members)
 	slices.SortFunc(members, func(a, b ring.MemberStatus) int { return cmp.Compare(a.Pos, b.Pos) })
 	key := wire.KeyOf(w.Config.Space, name)
 	start, _ := slices.BinarySearchFunc(members, key, func(m ring.MemberStatus, k wire.Pos) int {
 		return cmp.Compare(m.Pos, k)
 	})
-	var homes []wire.ID
+	lacking := 0
 	for i := range members {
 		m := members[(start+i)%len(members)]
-		if m.Seen && m.State < wire.Leaving && !m.Gone && len(homes) < w.Config.Copies {
-			homes = append(homes, m.ID)
+		takes := m.InRing && m.State != wire.Full && m.State != wire.Stuck
+		switch {
+		case len(homes) < w.Config.Copies:
+			if m.Seen && m.State < wire.Leaving && !m.Gone {
+				homes = append(homes, m.ID)
+				if !takes {
+					lacking++
+				}
+			}
+		case lacking > 0 && takes:
+			standIns = append(standIns, m.ID)
+			lacking--
 		}
 	}
-	return homes
+	return homes, standIns
 }
 
 // live returns the newest version of each writer of a name on the disks of
@@ -316,6 +617,9 @@ func (w *World) homes(name string) []wire.ID {
 func (w *World) live(name string) map[wire.ID]wire.Manifest {
 	newest := make(map[wire.ID]wire.Manifest)
 	for _, h := range w.running() {
+		if h.liar {
+			continue
+		}
 		for _, m := range h.disk.newest(name) {
 			if o, ok := newest[m.Writer]; !ok || m.Newer(o) {
 				newest[m.Writer] = m
@@ -330,7 +634,7 @@ func (w *World) checkPlaced() error {
 		newest := w.live(name)
 		for _, id := range w.homes(name) {
 			h := w.byID[id]
-			if h.process == nil || h.disk.state != wire.Active || h.lies != (Lies{}) {
+			if h.process == nil || h.disk.state != wire.Active || h.liar {
 				continue
 			}
 			for _, writer := range sortedKeys(newest) {
@@ -355,7 +659,7 @@ func (w *World) checkReadable() error {
 		}
 		want := highest(slices.Collect(maps.Values(newest)))
 		least := want
-		if slices.ContainsFunc(w.homes(name), func(id wire.ID) bool { return w.byID[id].process == nil }) {
+		if slices.ContainsFunc(w.homes(name), func(id wire.ID) bool { return w.byID[id].process == nil || w.byID[id].liar }) {
 			if w.Config.Copies == 1 {
 				continue // the only holder may be away
 			}
@@ -413,7 +717,7 @@ func (w *World) checkKept(name string, newest map[wire.ID]wire.Manifest) error {
 		}
 		if slices.ContainsFunc(op.Result.Copies, func(id wire.ID) bool {
 			h := w.byID[id]
-			return h.process != nil && h.wiped <= op.Begun
+			return h.process != nil && h.wiped <= op.Begun && !h.liar
 		}) {
 			return fmt.Errorf("version %v of %q by %v, acked by %v, is on no disk", m.Version, name, m.Writer, op.Result.Copies)
 		}

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -14,13 +12,17 @@ import (
 
 // Fault is one thing that happens to a world at an instant, and what ends it.
 type Fault struct {
-	At    time.Duration // since the start of the run
-	What  What
-	Who   wire.ID
-	Whom  wire.ID       // of a cut or contact
-	Lasts time.Duration // 0: for as long as faults last, or for ever
-	Side  []wire.ID     // of a split
-	Name  string        // of a file
+	At     time.Duration // since the start of the run
+	What   What
+	Who    wire.ID
+	Whom   wire.ID       // of a cut or contact, or whom an operator forgets
+	Lasts  time.Duration // 0: for as long as faults last, or for ever
+	Side   []wire.ID     // of a partition: the order in which it is made; of a skew: who hears of it first
+	Jump   time.Duration // of a clock
+	Late   time.Duration // how late a tick may come
+	Change Change        // of a roster
+	Lies   Lies
+	Name   string // of a file
 }
 
 // What kind of thing happens.
@@ -28,26 +30,42 @@ type What string
 
 // The kinds: faults, then what users do.
 const (
-	WhatKill   What = "kill"   // the process; after Lasts it starts again
-	WhatCrash  What = "crash"  // the machine; after Lasts it starts again
-	WhatWipe   What = "wipe"   // as crash, and the disk is lost
-	WhatPause  What = "pause"  // the process, for Lasts
-	WhatCut    What = "cut"    // one way, for Lasts
-	WhatSplit  What = "split"  // Side from the others, for Lasts
-	WhatFull   What = "full"   // the disk, for Lasts
-	WhatStop   What = "stop"   // SIGTERM; after Lasts it starts again
-	WhatJoin   What = "join"   // a member that has not run yet, through Whom
-	WhatLeave  What = "leave"  // for good
-	WhatPut    What = "put"    //
-	WhatGet    What = "get"    //
-	WhatRemove What = "remove" //
+	WhatKill       What = "kill"       // the process; after Lasts it starts again
+	WhatCrash      What = "crash"      // the machine; after Lasts it starts again
+	WhatWipe       What = "wipe"       // as crash, and the disk is lost
+	WhatPause      What = "pause"      // the process, for Lasts
+	WhatLate       What = "late"       // ticks come up to Late late, for Lasts
+	WhatJump       What = "jump"       // the clock goes forward by Jump, after a pause of Lasts
+	WhatCut        What = "cut"        // one way, for Lasts
+	WhatHalves     What = "halves"     // two parts that hear nothing of each other, for Lasts
+	WhatThirds     What = "thirds"     // three
+	WhatMajorities What = "majorities" // each hears its neighbours in Side, a majority, and no two the same one
+	WhatSwizzle    What = "swizzle"    // the first of Side lose their links one by one, and get them back in another order
+	WhatSkew       What = "skew"       // a Change of the roster that Side knows of, and after Lasts all
+	WhatLie        What = "lie"        // the one liar begins to lie
+	WhatFull       What = "full"       // the disk, for Lasts
+	WhatStuck      What = "stuck"      // syncs fail, for Lasts; then the peer is started anew
+	WhatStop       What = "stop"       // SIGTERM; after Lasts it starts again
+	WhatJoin       What = "join"       // a member that has not run yet, through Whom
+	WhatLeave      What = "leave"      // for good
+	WhatForget     What = "forget"     // an operator says that Whom, silent, will not come back
+
+	WhatPut    What = "put"
+	WhatGet    What = "get"
+	WhatRemove What = "remove"
+	WhatLookup What = "lookup"
+	WhatStat   What = "stat"
+	WhatProbe  What = "probe"
 )
 
-// faultKinds are those that a seed switches on or off; users' operations are
-// always on, and loss and duplicates belong to the network.
+// faultKinds are those that a seed switches on or off.
 var faultKinds = []What{
-	WhatKill, WhatCrash, WhatWipe, WhatPause, WhatCut, WhatSplit, WhatFull, WhatStop, WhatJoin, WhatLeave,
+	WhatKill, WhatCrash, WhatWipe, WhatPause, WhatLate, WhatJump, WhatCut, WhatHalves, WhatThirds, WhatMajorities,
+	WhatSwizzle, WhatSkew, WhatLie, WhatFull, WhatStuck, WhatStop, WhatJoin, WhatLeave, WhatForget,
 }
+
+// loadKinds are what users do, in every seed.
+var loadKinds = []What{WhatPut, WhatGet, WhatRemove, WhatLookup, WhatStat, WhatProbe}
 
 // String is one line of a plan.
 func (f Fault) String() string {
@@ -55,11 +73,19 @@ func (f Fault) String() string {
 	switch f.What {
 	case WhatCut:
 		s += fmt.Sprintf("->%v", f.Whom)
-	case WhatJoin:
-		s += fmt.Sprintf(" through %v", f.Whom)
-	case WhatSplit:
-		s += fmt.Sprintf(" with %v", f.Side)
-	case WhatPut, WhatGet, WhatRemove:
+	case WhatJoin, WhatProbe, WhatForget:
+		s += fmt.Sprintf(" to %v", f.Whom)
+	case WhatHalves, WhatThirds, WhatMajorities, WhatSwizzle:
+		s += fmt.Sprintf(" %v", f.Side)
+	case WhatSkew:
+		s += fmt.Sprintf(" %v, first for %v", f.Change, f.Side)
+	case WhatJump:
+		s += fmt.Sprintf(" by %v", f.Jump)
+	case WhatLate:
+		s += fmt.Sprintf(" by up to %v", f.Late)
+	case WhatLie:
+		s += fmt.Sprintf(" %+v", f.Lies)
+	case WhatPut, WhatGet, WhatRemove, WhatLookup, WhatStat:
 		s += " " + f.Name
 	}
 	if f.Lasts > 0 {
@@ -82,158 +108,26 @@ type Plan struct {
 func (p Plan) String() string {
 	var b strings.Builder
 	c := p.Config
-	fmt.Fprintf(&b, "seed %v: space %v, copies %v, observers %v, interval %v, walk %v, net %+v, first %v of %v\n",
-		c.Seed, c.Space, c.Copies, c.Observers, c.Interval, c.Walk, c.Net, p.First, c.Members)
+	fmt.Fprintf(&b, "seed %v: space %v, copies %v, observers %v, interval %v, grace %v, walk %v, net %+v, first %v of %v, later %v\n",
+		c.Seed, c.Space, c.Copies, c.Observers, c.Interval, c.Grace, c.Walk, c.Net, p.First, c.Members, c.Later)
 	for _, f := range p.Faults {
 		fmt.Fprintln(&b, f)
 	}
 	return b.String()
 }
 
-// Phases of a drawn plan.
-const (
-	safetyPhase = 120 * time.Second
-	quietPhase  = 120 * time.Second
-	calmTime    = 10 // intervals before anything is asked
-)
-
-// Draw makes the plan of a seed. It first draws which kinds of faults are on,
-// so that plans differ in kind and not only in amount.
-func Draw(seed uint64) Plan {
-	d := drawer{rand.New(rand.NewPCG(seed, 0x706c616e))}
-	p := Plan{Config: d.config(seed), Safety: safetyPhase, Quiet: quietPhase}
-	ids := make([]wire.ID, len(p.Config.Members))
-	for i, m := range p.Config.Members {
-		ids[i] = m.ID
-	}
-	on := make(map[What]bool)
-	for _, k := range faultKinds {
-		on[k] = d.IntN(3) == 0
-	}
-	late := 0
-	if on[WhatJoin] {
-		late = d.IntN(len(ids)/2 + 1)
-	}
-	p.First = ids[late:]
-	for _, id := range ids[:late] {
-		p.add(d, WhatJoin, id, p.First[d.IntN(len(p.First))])
-	}
-	for _, k := range faultKinds {
-		if on[k] && k != WhatJoin {
-			d.faults(&p, k, ids)
-		}
-	}
-	d.load(&p, ids)
-	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
-	return p
-}
-
-// drawer draws plans.
-type drawer struct{ *rand.Rand }
-
-func (d drawer) config(seed uint64) Config {
-	n := 2 + d.IntN(8)
-	c := Config{
-		Seed:      seed,
-		Space:     wire.Space64,
-		Copies:    1 + d.IntN(4),
-		Observers: 2 + d.IntN(2),
-		Interval:  time.Duration(1+d.IntN(4)) * time.Second,
-		Walk:      d.IntN(3) == 0,
-		Net:       Net{Delay: d.between(0, 100*time.Millisecond), Rate: 1 << 20},
-	}
-	used := make(map[wire.Pos]bool)
-	if d.IntN(2) == 0 {
-		c.Space = wire.Space8
-	}
-	for id := range wire.ID(n) {
-		pos := wire.Pos(d.Uint64())
-		if c.Space == wire.Space8 {
-			id *= 31
-			pos = wire.Pos(id)
-		}
-		if !used[pos] {
-			used[pos] = true
-			c.Members = append(c.Members, ring.Member{ID: id, Pos: pos})
-		}
-	}
-	if d.IntN(2) == 0 {
-		c.Net.Loss = 0.25 * d.Float64()
-	}
-	if d.IntN(3) == 0 {
-		c.Net.Dup = 0.5 * d.Float64()
-	}
-	if d.IntN(2) == 0 {
-		c.Net.Jitter = d.between(0, 100*time.Millisecond)
-	}
-	return c
-}
-
-func (d drawer) between(a, b time.Duration) time.Duration {
-	return a + time.Duration(d.Int64N(int64(b-a)+1))
-}
-
-// add puts a fault at some instant of the safety phase.
-func (p *Plan) add(d drawer, what What, who, whom wire.ID) *Fault {
-	p.Faults = append(p.Faults, Fault{At: d.between(0, p.Safety), What: what, Who: who, Whom: whom})
-	return &p.Faults[len(p.Faults)-1]
-}
-
-// faults draws some of one kind.
-func (d drawer) faults(p *Plan, k What, ids []wire.ID) {
-	n := 1 + d.IntN(6)
-	switch k {
-	case WhatWipe:
-		// More lost disks than copies less one lose files, whatever we do.
-		n = min(1, p.Config.Copies-1)
-	case WhatLeave:
-		n = d.IntN(1 + len(ids)/2)
-	}
-	for range n {
-		f := p.add(d, k, ids[d.IntN(len(ids))], ids[d.IntN(len(ids))])
-		f.Lasts = d.between(100*time.Millisecond, 30*time.Second)
-		switch k {
-		case WhatSplit:
-			for _, id := range ids {
-				if d.IntN(2) == 0 {
-					f.Side = append(f.Side, id)
-				}
-			}
-		case WhatKill, WhatCrash, WhatStop:
-			if d.IntN(10) == 0 {
-				f.Lasts = 0
-			}
-		case WhatLeave:
-			f.Lasts = 0
-		}
-	}
-}
-
-// load draws what the users do.
-func (d drawer) load(p *Plan, ids []wire.ID) {
-	names := make([]string, 1+d.IntN(6))
-	for i := range names {
-		names[i] = fmt.Sprintf("%04d", d.IntN(10_000))
-	}
-	for range 5 + d.IntN(40) {
-		what := WhatPut
-		switch r := d.IntN(10); {
-		case r < 5:
-			what = WhatGet
-		case r == 9:
-			what = WhatRemove
-		}
-		f := p.add(d, what, ids[d.IntN(len(ids))], 0)
-		f.Name = names[d.IntN(len(names))]
-	}
-}
-
 // Run lets a plan happen and returns the world after it: what did not hold is
-// in its Violations. What happened of each kind is counted in fired.
+// in its Violations. What happened of each kind is counted in fired, if given.
 func (p Plan) Run(log func(string), fired map[What]int) *World {
 	c := p.Config
 	c.Log = log
 	w := New(c)
+	w.watch()
+	for _, f := range p.Faults {
+		if f.What == WhatLie {
+			w.byID[f.Who].liar = true // nothing that only it holds is counted on
+		}
+	}
 	w.StartAll(p.First...)
 	for _, f := range p.Faults {
 		w.after(f.At, func() {
@@ -267,20 +161,38 @@ func (w *World) every(d time.Duration, ask func() bool) func() bool {
 	}
 }
 
-// calm ends all faults: the network is well, disks have room, and all run
-// that ever did, but for those that have left or are down for good.
+// calm ends all faults: everybody has one roster, the network is well, disks
+// have room, and all run that ever did, but for those that have left or are
+// down for good.
 func (w *World) calm() {
 	w.logf("all faults end")
 	w.Config.Net.Loss, w.Config.Net.Dup = 0, 0
 	w.Heal()
+	w.hush()
+	for _, end := range w.ends {
+		end()
+	}
+	w.ends = nil
 	for _, h := range w.hosts {
+		h.late = 0
 		w.Resume(h.ID)
-		if h.disk.state != wire.Active {
-			w.SetDisk(h.ID, wire.Active)
-		}
+		w.mend(h)
 		if h.process == nil && h.started > 0 && !h.retired {
 			w.Start(h.ID)
 		}
+	}
+	w.disturbed()
+}
+
+// mend ends what is wrong with a disk. A stuck one is so for its process.
+func (w *World) mend(h *Host) {
+	h.disk.fails = false
+	switch {
+	case h.disk.state == wire.Full:
+		w.SetDisk(h.ID, wire.Active)
+	case h.disk.state == wire.Stuck && h.process != nil && !h.process.leaving:
+		w.Kill(h.ID)
+		w.Start(h.ID)
 	}
 }
 
@@ -289,8 +201,17 @@ func (w *World) calm() {
 func (w *World) apply(f Fault) bool {
 	h := w.byID[f.Who]
 	runs := h.process != nil
-	if f.What == WhatJoin {
-		if runs || h.started > 0 {
+	switch f.What {
+	case WhatSkew:
+		return w.skew(f)
+	case WhatLie:
+		w.SetLies(f.Who, f.Lies)
+		return true
+	case WhatHalves, WhatThirds, WhatMajorities, WhatSwizzle:
+		w.part(f)
+		return true
+	case WhatJoin:
+		if runs || h.started > 0 || h.retired {
 			return false
 		}
 		w.Start(f.Who, f.Whom)
@@ -299,6 +220,15 @@ func (w *World) apply(f Fault) bool {
 	if !runs || h.process.leaving && f.What != WhatPause {
 		return false
 	}
+	if slices.Contains(loadKinds, f.What) {
+		w.ask(f)
+		return true
+	}
+	return w.strike(f, h)
+}
+
+// strike does one thing to a peer that runs.
+func (w *World) strike(f Fault, h *Host) bool {
 	switch f.What {
 	case WhatKill:
 		w.Kill(f.Who)
@@ -319,33 +249,128 @@ func (w *World) apply(f Fault) bool {
 	case WhatPause:
 		w.Pause(f.Who)
 		w.after(f.Lasts, func() { w.Resume(f.Who) })
+	case WhatLate:
+		h.late = f.Late
+		w.after(f.Lasts, func() { h.late = 0; w.disturbed(f.Who) })
+	case WhatJump:
+		w.Pause(f.Who)
+		w.after(f.Lasts, func() { w.jump(h, f.Jump); w.Resume(f.Who); w.disturbed(f.Who) })
 	case WhatCut:
 		w.Cut(f.Who, f.Whom, true)
-		w.after(f.Lasts, func() { w.Cut(f.Who, f.Whom, false) })
-	case WhatSplit:
-		w.Split(f.Side...)
-		w.after(f.Lasts, w.Heal)
+		w.after(f.Lasts, func() { w.Cut(f.Who, f.Whom, false); w.disturbed(f.Who, f.Whom) })
+		w.disturbed(f.Whom)
 	case WhatFull:
+		if h.disk.state != wire.Active {
+			return false
+		}
 		w.SetDisk(f.Who, wire.Full)
-		w.after(f.Lasts, func() { w.SetDisk(f.Who, wire.Active) })
+		w.after(f.Lasts, func() {
+			if h.disk.state == wire.Full {
+				w.SetDisk(f.Who, wire.Active)
+			}
+		})
+	case WhatStuck:
+		h.disk.fails = true
+		w.after(f.Lasts, func() { w.mend(h) })
 	case WhatLeave:
 		h.retired = true
 		w.Leave(f.Who)
+	case WhatForget:
+		if w.byID[f.Whom].process != nil {
+			return false
+		}
+		for _, o := range w.running() {
+			w.Forget(o.ID, f.Whom)
+		}
+		return true
+	default:
+		panic("sim: internal error: no case for " + string(f.What))
+	}
+	w.disturbed(f.Who)
+	return true
+}
+
+// ask does what a user wants.
+func (w *World) ask(f Fault) {
+	switch f.What {
 	case WhatPut:
 		w.Put(f.Who, f.Name, w.rand.Uint64N(4), w.rand.Int64N(300_000))
 	case WhatGet:
 		w.Get(f.Who, f.Name)
 	case WhatRemove:
 		w.Remove(f.Who, f.Name)
+	case WhatLookup:
+		w.Lookup(f.Who, f.Name)
+	case WhatStat:
+		w.Stat(f.Who, f.Name)
+	case WhatProbe:
+		if f.Whom != f.Who {
+			w.Probe(f.Who, f.Whom)
+		}
 	}
-	return true
+}
+
+// part makes a partition, and ends it.
+func (w *World) part(f Fault) {
+	var pairs [][2]wire.ID
+	between := func(apart func(i, j int) bool) {
+		for i, a := range f.Side {
+			for j, b := range f.Side {
+				if i != j && apart(i, j) {
+					pairs = append(pairs, [2]wire.ID{a, b})
+				}
+			}
+		}
+	}
+	n := len(f.Side)
+	switch f.What {
+	case WhatHalves:
+		between(func(i, j int) bool { return i < n/2 != (j < n/2) })
+	case WhatThirds:
+		between(func(i, j int) bool { return i*3/n != j*3/n })
+	case WhatMajorities:
+		between(func(i, j int) bool { d := (i - j + n) % n; return min(d, n-d) > (n+2)/4 })
+	case WhatSwizzle:
+		w.swizzle(f)
+		return
+	}
+	w.cutAll(pairs, true)
+	w.after(f.Lasts, func() { w.cutAll(pairs, false) })
+}
+
+func (w *World) cutAll(pairs [][2]wire.ID, cut bool) {
+	for _, p := range pairs {
+		w.Cut(p[0], p[1], cut)
+	}
+	w.disturbed()
+}
+
+// swizzle stops all links of the first half of Side, one member after the
+// other, and restores them in another order.
+func (w *World) swizzle(f Fault) {
+	some := f.Side[:(len(f.Side)+1)/2]
+	step := f.Lasts / time.Duration(2*len(some))
+	for i, a := range some {
+		var pairs [][2]wire.ID
+		for _, h := range w.hosts {
+			if h.ID != a {
+				pairs = append(pairs, [2]wire.ID{a, h.ID}, [2]wire.ID{h.ID, a})
+			}
+		}
+		w.after(time.Duration(i)*step, func() { w.cutAll(pairs, true) })
+		back := (i*7 + 3) % len(some)
+		w.after(f.Lasts/2+time.Duration(back)*step, func() { w.cutAll(pairs, false) })
+	}
 }
 
 // spare says whether every version on a host's disk is also on that of another
-// who runs: no more disks are lost at once than the promise covers.
+// who runs and is no liar: no more disks are lost at once than the promise
+// covers.
 func (w *World) spare(h *Host) bool {
 	for v := range h.disk.files {
-		if !slices.ContainsFunc(w.hosts, func(o *Host) bool { return o != h && o.process != nil && !o.process.leaving && o.Holds(v) }) {
+		if !slices.ContainsFunc(w.hosts, func(o *Host) bool {
+			return o != h && o.process != nil && !o.process.leaving && !o.liar && !o.skewed && o.keeps(v)
+		}) {
 			return false
 		}
 	}

@@ -119,7 +119,7 @@ func (p *process) seal(op *Op, u ring.Upload) wire.Manifest {
 		Size:    uint64(op.content.size),
 		Blocks:  blocks,
 	}
-	m.Sig = sign(p.id, m.SignedBytes(ringName, nil))
+	m.Sig = sign(p.id, p.host.key(), m.SignedBytes(ringName, nil))
 	return m
 }
 
@@ -181,8 +181,7 @@ func (w *World) await(p, q *process, answered *bool, lost func()) {
 
 // commit puts an upload of from on the disk and asks the ring what to answer.
 func (p *process) commit(from *process, holders []wire.ID, m wire.Manifest, ack func(wire.PutAck)) {
-	p.written(func() {
-		code := p.store(m, m.Blocks)
+	p.store(m, m.Blocks, func(code wire.Code) {
 		p.world.serves++
 		serve := p.world.serves
 		p.serves[serve] = ack
@@ -196,25 +195,6 @@ func (p *process) commit(from *process, holders []wire.ID, m wire.Manifest, ack 
 			Code:    code,
 		}, nil)
 	})
-}
-
-// store has a version on the disk, synced, or says why not.
-func (p *process) store(m wire.Manifest, blocks wire.Sum) wire.Code {
-	switch p.host.disk.state {
-	case wire.Full:
-		return wire.CodeFull
-	case wire.Stuck:
-		return wire.CodeStuck
-	}
-	if blocks != m.Blocks {
-		return wire.CodeInvalid
-	}
-	v := p.world.version(m)
-	p.synced[v] = true
-	if !p.host.lies.Forgets {
-		p.host.disk.files[v] = file{manifest: m, blocks: blocks}
-	}
-	return wire.CodeOK
 }
 
 // reply answers an upload as the ring decided.
@@ -249,14 +229,14 @@ func (p *process) pull(a ring.Pull) {
 	case p.synced[v] && have:
 		p.world.at(p.world.now, p, func() { report(wire.CodeOK) })
 	case have && f.blocks == a.Manifest.Blocks, a.Manifest.Flags&wire.Tombstone != 0:
-		p.written(func() { report(p.store(a.Manifest, a.Manifest.Blocks)) })
+		p.store(a.Manifest, a.Manifest.Blocks, report)
 	default:
 		p.read(a.From, a.Manifest, func(from *process, got wire.Sum, code wire.Code) {
 			if code != wire.CodeOK {
 				report(code)
 				return
 			}
-			p.written(func() { report(p.store(a.Manifest, got)) })
+			p.store(a.Manifest, got, report)
 		})
 	}
 }
@@ -300,35 +280,43 @@ func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got
 	})
 }
 
-// fetch brings a version to the user: from the first source that has the
-// right bytes.
+// fetch brings a version to the user: the first choice that somebody has, from
+// the first source that has the right bytes.
 func (p *process) fetch(op *Op, a ring.Fetch) {
-	op.Manifest, op.OneAnswer, op.AlsoBy = a.Manifest, a.OneAnswer, a.AlsoBy
-	p.world.at(p.world.now, p, func() { p.fetchFrom(op, a.Manifest, a.Sources) })
+	op.OneAnswer, op.AlsoBy = a.OneAnswer, a.AlsoBy
+	choices := append([]ring.Choice{{Manifest: a.Manifest, Sources: a.Sources}}, a.Others...)
+	p.world.at(p.world.now, p, func() { p.fetchFrom(op, choices) })
 }
 
-func (p *process) fetchFrom(op *Op, m wire.Manifest, sources []wire.ID) {
-	if len(sources) == 0 {
+func (p *process) fetchFrom(op *Op, choices []ring.Choice) {
+	c := choices[0]
+	op.Manifest = c.Manifest
+	if len(c.Sources) == 0 {
+		if len(choices) > 1 {
+			p.fetchFrom(op, choices[1:])
+			return
+		}
 		p.finish(op, ring.Unavailable)
 		return
 	}
-	id, rest := sources[0], sources[1:]
+	id, name := c.Sources[0], c.Manifest.Name
+	rest := append([]ring.Choice{{Manifest: c.Manifest, Sources: c.Sources[1:]}}, choices[1:]...)
 	if id == p.id {
-		if p.host.Holds(p.world.version(m)) {
+		if p.host.Holds(p.world.version(c.Manifest)) {
 			op.Source = p.id
 			p.finish(op, ring.Succeeded)
 			return
 		}
-		p.fetchFrom(op, m, rest)
+		p.fetchFrom(op, rest)
 		return
 	}
-	p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Receiving}, nil)
-	p.read(id, m, func(_ *process, got wire.Sum, code wire.Code) {
-		if code != wire.CodeOK || got != m.Blocks {
-			p.fetchFrom(op, m, rest)
+	p.step(ring.Moving{Peer: id, Name: name, Phase: ring.Receiving}, nil)
+	p.read(id, c.Manifest, func(_ *process, got wire.Sum, code wire.Code) {
+		if code != wire.CodeOK || got != c.Manifest.Blocks {
+			p.fetchFrom(op, rest)
 			return
 		}
-		p.step(ring.Moving{Peer: id, Name: m.Name, Phase: ring.Got}, nil)
+		p.step(ring.Moving{Peer: id, Name: name, Phase: ring.Got}, nil)
 		op.Source = id
 		p.finish(op, ring.Succeeded)
 	})

@@ -36,7 +36,8 @@ type end struct {
 	up     bool           // the ring was told
 	out    []wire.Message // in order; waits for up, then is on its way
 	last   ring.Time      // when the newest of what is on its way arrives
-	stall  ring.Time      // since when the oldest is held back; 0: it is not
+	stall  ring.Time      // since when what is held is
+	held   int            // messages that should have arrived
 }
 
 // pair is what a process has with another member: the ring link and the ping
@@ -46,6 +47,7 @@ type pair struct {
 	dropped uint64    // number of the newest dial when a link was dropped
 	remote  *process  // of the ping session; nil: there has been none
 	since   ring.Time // of its handshake
+	newest  ring.Time // when the last of the datagrams sent so far arrives
 }
 
 // with returns what p has with a member.
@@ -123,6 +125,8 @@ func (p *process) sendPing(to wire.ID, ping wire.Ping) {
 		return
 	}
 	w.Count.Datagrams++
+	ping = p.host.lies.ping(w, ping)
+	w.strict.sent(p, to, datagramSize)
 	copies := 1
 	if w.chance(w.Config.Net.Dup) {
 		w.Count.Doubled++
@@ -133,7 +137,12 @@ func (p *process) sendPing(to wire.ID, ping wire.Ping) {
 			w.Count.Lost++
 			continue
 		}
-		e := w.queue.add(w.now+ring.Time(w.flight()), r.remote)
+		at := w.now + ring.Time(w.flight())
+		if at < r.newest {
+			w.Count.Overtaken++
+		}
+		r.newest = max(r.newest, at)
+		e := w.queue.add(at, r.remote)
 		e.kind, e.from = datagram, p
 		ping.Append(e.ping[:0])
 	}
@@ -262,6 +271,7 @@ func (p *process) send(to wire.ID, m wire.Message) {
 	if to == p.id {
 		panic("sim: the ring sends a message to itself")
 	}
+	p.world.strict.message(p, to, m)
 	r := p.with(to)
 	if r.end == nil {
 		p.dial(to)
@@ -298,7 +308,6 @@ func (p *process) arrive(e *end) {
 		w.hold(p, e)
 		return
 	}
-	e.stall = 0
 	m := e.out[0]
 	e.out[0] = nil
 	if e.out = e.out[1:]; len(e.out) == 0 {
@@ -318,18 +327,32 @@ func (p *process) arrive(e *end) {
 }
 
 // hold keeps what is on its way, and breaks the link if that takes too long.
+// However many messages are held, one event looks after them.
 func (w *World) hold(p *process, e *end) {
-	if p.dead && p.host.dark {
+	e.held++
+	if e.held > 1 || p.dead && p.host.dark {
 		return
 	}
-	if e.stall == 0 {
-		e.stall = w.now
+	e.stall = w.now
+	w.after(retry, func() { w.release(p, e) })
+}
+
+// release lets what is held arrive if it can, or breaks the link.
+func (w *World) release(p *process, e *end) {
+	q := e.remote
+	switch {
+	case len(e.out) == 0: // reset
+	case !w.blocked(p.id, q.id) && !(q.dead && q.host.dark):
+		n := e.held
+		e.held = 0
+		for range n {
+			p.arrive(e)
+		}
+	case span(w.now-e.stall) < linkTimeout:
+		w.after(retry, func() { w.release(p, e) })
+	default:
+		w.at(w.now, p, func() { p.reset(e) })
 	}
-	if span(w.now-e.stall) < linkTimeout {
-		w.arriving(p, e, w.now+ring.Time(retry))
-		return
-	}
-	w.at(w.now, p, func() { p.reset(e) })
 }
 
 // watch looks now and then whether an idle link still has its other side.

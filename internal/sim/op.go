@@ -38,6 +38,7 @@ const (
 	LookupOp Kind = "lookup"
 	ProbeOp  Kind = "ping"
 	LeaveOp  Kind = "leave"
+	ForgetOp Kind = "forget"
 )
 
 // begin gives an operation to a peer; if none runs there, it is lost.
@@ -96,6 +97,11 @@ func (w *World) Lookup(id wire.ID, name string) *Op {
 // Probe pings a member once.
 func (w *World) Probe(id, peer wire.ID) *Op {
 	return w.begin(id, ProbeOp, "", func(op *Op) ring.Event { return ring.Probe{Op: op.ID, Peer: peer} })
+}
+
+// Forget says, as the operator of a peer, that a member will not come back.
+func (w *World) Forget(id, member wire.ID) *Op {
+	return w.begin(id, ForgetOp, "", func(op *Op) ring.Event { return ring.Forget{Op: op.ID, Member: member} })
 }
 
 // Leave asks a peer to give everything away and leave for good.

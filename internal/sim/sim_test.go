@@ -3,9 +3,12 @@ package sim
 import (
 	"flag"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +17,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 60, "how many seeds TestSeeds runs")
+	seeds   = flag.Int("seeds", defaultSeeds, "how many seeds TestSeeds runs")
 	start   = flag.Uint64("start", 1, "the first of them")
 	verbose = flag.Bool("log", false, "print every event of every world")
 	update  = flag.Bool("update", false, "write the golden transcripts anew")
@@ -103,7 +106,16 @@ func TestSeedIsTheWholeRun(t *testing.T) {
 		return w.Trace(), w.Count
 	}
 	seen := make(map[uint64]bool)
-	for seed := uint64(1); seed <= 4; seed++ {
+	fired := make(map[What]bool)
+	for seed := uint64(1); len(seen) < 4 || len(fired) < len(faultKinds)+len(loadKinds); seed++ {
+		anew := false
+		for _, f := range Draw(seed).Faults {
+			anew = anew || !fired[f.What]
+			fired[f.What] = true
+		}
+		if !anew || len(Draw(seed).Config.Members) > manyHosts {
+			continue
+		}
 		trace, count := run(seed)
 		if again, countAgain := run(seed); again != trace || countAgain != count {
 			t.Errorf("seed %v: trace %016x with %+v, then %016x with %+v", seed, trace, count, again, countAgain)
@@ -115,62 +127,133 @@ func TestSeedIsTheWholeRun(t *testing.T) {
 	}
 }
 
+// outcome is what one seed came to.
+type outcome struct {
+	broken  []error
+	panic   string
+	fired   map[What]int
+	count   Counters
+	virtual time.Duration
+}
+
+// runSeed runs one plan.
+func runSeed(seed uint64) (o outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			o.panic = fmt.Sprintf("%v\n%s", r, debug.Stack())
+		}
+	}()
+	o.fired = make(map[What]int)
+	w := Draw(seed).Run(logger(), o.fired)
+	o.broken, o.count, o.virtual = w.Violations(), w.Count, span(w.Now())
+	return o
+}
+
+// runSeeds runs plans, as many at once as there are processors: worlds share
+// nothing, so it makes no difference but to the time it takes.
+func runSeeds(first uint64, n int) []outcome {
+	outcomes := make([]outcome, n)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() { // ends with the seeds, before runSeeds returns
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				outcomes[i] = runSeed(first + uint64(i))
+			}
+		})
+	}
+	wg.Wait()
+	return outcomes
+}
+
+// manySeeds is from how many on each kind of fault, and whatever should happen
+// now and then, must have happened floor times; with fewer, but defaultSeeds,
+// once.
+const (
+	defaultSeeds = 60
+	manySeeds    = 1000
+	floor        = 100
+)
+
 // TestSeeds runs drawn plans: a phase with faults, then one without. Whatever
-// does not hold is printed with the command that replays it.
+// does not hold is printed with the command that replays it and the fewest
+// faults that still break it.
 func TestSeeds(t *testing.T) {
 	began := time.Now()
 	fired := make(map[What]int)
 	var total Counters
 	violations := 0
 	var virtual time.Duration
-	for seed := *start; seed < *start+uint64(*seeds); seed++ {
-		w := runSeed(t, seed, fired)
-		if w == nil {
+	for i, o := range runSeeds(*start, *seeds) {
+		if violations += len(o.broken); o.panic != "" {
 			violations++
-			continue
 		}
-		violations += len(w.Violations())
-		virtual += span(w.Now())
-		total.Events += w.Count.Events
-		total.Acked += w.Count.Acked
-		total.Fetched += w.Count.Fetched
-		total.Lost += w.Count.Lost
-		total.Torn += w.Count.Torn
+		report(t, *start+uint64(i), o)
+		for k, n := range o.fired {
+			fired[k] += n
+		}
+		total.add(o.count)
+		virtual += o.virtual
+	}
+	least := 0
+	if *seeds >= manySeeds {
+		least = floor
+	} else if *seeds >= defaultSeeds {
+		least = 1
 	}
 	var counts []string
-	for _, k := range append(slices.Clone(faultKinds), WhatPut, WhatGet, WhatRemove) {
-		counts = append(counts, fmt.Sprintf("%v:%v", k, fired[k]))
-		if *seeds >= 60 && fired[k] == 0 {
-			t.Errorf("no seed drew %v", k)
+	count := func(kind string, n int) {
+		counts = append(counts, fmt.Sprintf("%v:%v", kind, n))
+		if n < least {
+			t.Errorf("%v happened %v times, want at least %v", kind, n, least)
 		}
 	}
-	if *seeds >= 60 && (total.Acked < *seeds || total.Fetched < *seeds || total.Lost == 0 || total.Torn == 0) {
+	for _, k := range slices.Concat(faultKinds, loadKinds) {
+		count(string(k), fired[k])
+	}
+	count("loss", total.Lost)
+	count("duplicate", total.Doubled)
+	count("reorder", total.Overtaken)
+	total.Sometimes.each(count)
+	if *seeds >= defaultSeeds && (total.Acked < *seeds || total.Fetched < *seeds) {
 		t.Errorf("too little happened: %+v", total)
 	}
-	t.Logf("seeds=%v virtual=%v events=%v speed=%.0fx acked=%v fetched=%v faults=%v violations=%v",
+	t.Logf("seeds=%v virtual=%v events=%v speed=%.0fx acked=%v faults=%v violations=%v",
 		*seeds, virtual.Round(time.Second), total.Events, virtual.Seconds()/time.Since(began).Seconds(),
-		total.Acked, total.Fetched, strings.Join(counts, ","), violations)
+		total.Acked, strings.Join(counts, ","), violations)
 }
 
-// runSeed runs one plan; nil if it panicked.
-func runSeed(t *testing.T, seed uint64, fired map[What]int) (w *World) {
-	p := Draw(seed)
-	replay := fmt.Sprintf("go test ./internal/sim -run 'TestSeeds$' -seeds=1 -start=%v -log -v", seed)
-	defer func() {
-		if r := recover(); r != nil {
-			t.Errorf("seed %v: panic: %v\n%s\nreplay with: %s", seed, r, debug.Stack(), replay)
-		}
-	}()
-	w = p.Run(logger(), fired)
-	for i, err := range w.Violations() {
+// report prints what did not hold with a seed.
+func report(t *testing.T, seed uint64, o outcome) {
+	if o.panic == "" && len(o.broken) == 0 {
+		return
+	}
+	for i, err := range o.broken {
 		if i == 5 {
-			t.Errorf("seed %v: and %v more", seed, len(w.Violations())-i)
+			t.Errorf("seed %v: and %v more", seed, len(o.broken)-i)
 			break
 		}
 		t.Errorf("seed %v: %v", seed, err)
 	}
-	if len(w.Violations()) > 0 {
-		t.Errorf("replay with: %s\n%v", replay, p)
+	if o.panic != "" {
+		t.Errorf("seed %v: panic: %v", seed, o.panic)
 	}
-	return w
+	p := Draw(seed)
+	t.Errorf("replay with: go test ./internal/sim -run 'TestSeeds$' -seeds=1 -start=%v -log -v\n%v", seed, p)
+	if reports++; reports > maxShrunk {
+		return
+	}
+	sentence := p.Broken()
+	until := time.Now().Add(shrinkTime)
+	small := p.Shrink(shrinkRuns, func(p Plan) bool { return time.Now().Before(until) && p.Broken() == sentence })
+	t.Errorf("%v of %v faults still break it:\n%v", len(small.Faults), len(p.Faults), small)
 }
+
+// How much is shrunk, and for how long: a run with many failures must end.
+const (
+	maxShrunk  = 5
+	shrinkRuns = 300
+	shrinkTime = 20 * time.Second
+)
+
+var reports int // of failed seeds so far
