@@ -29,7 +29,12 @@ func (r *Ring) Status() Status {
 	for _, i := range v.ring {
 		s.Ring = append(s.Ring, v.members[i].id)
 	}
-	for i := range v.members {
+	s.Members = make([]MemberStatus, 0, len(v.members))
+	for _, at := range v.circle.index { // by id
+		if at == nowhere {
+			continue
+		}
+		i := int(at)
 		m := &v.members[i]
 		w := r.detect.find(m.id)
 		is := MemberStatus{ID: m.id, Pos: v.pos(i), Seen: m.seen(), State: m.state,
@@ -41,8 +46,22 @@ func (r *Ring) Status() Status {
 		}
 		s.Members = append(s.Members, is)
 	}
-	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return int(a.ID) - int(b.ID) })
 	return s
+}
+
+// Summary is what can be said of a Ring without looking at every member.
+type Summary struct {
+	InRing bool // this peer is in its own ring
+	Behind bool
+	State  wire.State // 0: starting
+	View   wire.Digest
+	Size   int // of the computed ring
+}
+
+// Summary returns some of what Status does, at once.
+func (r *Ring) Summary() Summary {
+	v := r.view
+	return Summary{v.inRing(), r.behind(), v.members[v.me].state, v.digest, len(v.ring)}
 }
 
 // load counts what this peer remembers beside its members.
