@@ -154,7 +154,7 @@ func warm(t testing.TB, c Config, ids ...wire.ID) *World {
 // alone steps a peer that hears nobody until it is a ring of one.
 func (p *process) alone() {
 	events := []ring.Event{ring.Tick{}}
-	for p.ring.Status().State != wire.Active {
+	for p.ring.Summary().State != wire.Active {
 		if len(events) == 0 {
 			p.world.now = p.ring.Next()
 			events = append(events, ring.Tick{})
@@ -176,14 +176,11 @@ func (p *process) alone() {
 // alike is Whole for many peers.
 func (w *World) alike() error {
 	running := w.members()
-	first := running[0].Status()
-	if len(first.Ring) != len(running) {
-		return fmt.Errorf("the ring of %v has %v peers of %v", first.Self, len(first.Ring), len(running))
-	}
+	want := running[0].process.ring.Summary()
+	want.InRing, want.Behind, want.State, want.Size = true, false, wire.Active, len(running)
 	for _, h := range running {
-		if s := h.Status(); s.View != first.View || len(s.Ring) != len(running) || s.State != wire.Active || s.Behind {
-			return fmt.Errorf("%v has %v peers of %v in its ring, view %x, not %x, state %v, behind %v",
-				h.ID, len(s.Ring), len(running), s.View, first.View, s.State, s.Behind)
+		if is := h.process.ring.Summary(); is != want {
+			return fmt.Errorf("%v is %+v, not %+v", h.ID, is, want)
 		}
 	}
 	return nil
