@@ -1,0 +1,119 @@
+package ring
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"securepeer/wire"
+)
+
+// What docs/design.md promises of one peer in a sentence, and what is too
+// short-lived, or made up for by too much else, for a whole ring to show.
+
+// has reports whether there is an action of that type among acts.
+func has[A Action](acts []Action) bool {
+	return slices.ContainsFunc(acts, func(a Action) bool { _, ok := a.(A); return ok })
+}
+
+// TestVerdictOnThisPeerIsRefuted: by votes that it is shown, without waiting
+// for a ping to say so.
+func TestVerdictOnThisPeerIsRefuted(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	one := wire.Rows{Votes: []wire.Vote{vote(30, 10, 2, wire.Unreachable, 1)}}
+	if acts := w.step(Received{20, one}); has[Persist](acts) {
+		t.Error("one vote of several observers is answered")
+	}
+	two := wire.Rows{Votes: []wire.Vote{vote(40, 10, 2, wire.Unreachable, 1)}}
+	if p := first[Persist](t, w.step(Received{20, two})); p.Incarnation != 3 {
+		t.Errorf("persists %d, want 3", p.Incarnation)
+	}
+}
+
+// TestOwnRowAtItsIncarnation: another row of this peer at the very incarnation
+// that it speaks is answered by one above; its own, coming back, by nothing.
+func TestOwnRowAtItsIncarnation(t *testing.T) {
+	w := within(t, 20, 30)
+	mine := w.view.member(10).row()
+	if acts := w.step(Received{20, wire.Rows{Rows: []wire.Row{mine}}}); has[Persist](acts) {
+		t.Error("its own row is contested")
+	}
+	other := row(10, mine.Incarnation, wire.Stopped)
+	if p := first[Persist](t, w.step(Received{20, wire.Rows{Rows: []wire.Row{other}}})); p.Incarnation != mine.Incarnation+1 {
+		t.Errorf("persists %d, want %d", p.Incarnation, mine.Incarnation+1)
+	}
+	if got := w.view.member(10).row(); got != mine {
+		t.Errorf("speaks %+v before that is on disk, want %+v", got, mine)
+	}
+}
+
+// TestWhoWasJudgedIsBehindAtOnce: from when it hears of the verdict, not from
+// when its answer to that is on disk.
+func TestWhoWasJudgedIsBehindAtOnce(t *testing.T) {
+	w := within(t, 20, 30)
+	look := Received{20, wire.Look{Req: 1, Name: "0015"}}
+	if a := first[Answer](t, w.step(look)); a.Behind {
+		t.Fatal("behind before any verdict")
+	}
+	w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: 2}})
+	if a := first[Answer](t, w.step(look)); !a.Behind {
+		t.Error("may say no though it may have missed something")
+	}
+}
+
+// TestDigestsOfOtherRostersAreNotCompared: "Digests compare only under equal
+// rosters": else two peers with different ones would exchange all they know
+// for ever.
+func TestDigestsOfOtherRostersAreNotCompared(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ping wire.Ping
+		want bool
+	}{
+		{"under equal rosters", wire.Ping{}, true},
+		{"another serial", wire.Ping{Serial: 1}, false},
+		{"another digest", wire.Ping{Roster: wire.Digest8{1}}, false},
+	} {
+		w := within(t, 20, 30)
+		c.ping.Mine, c.ping.View = 1, wire.Digest{1}
+		_, sums := sends[wire.Buckets](w.step(Pinged{20, c.ping}))
+		if got := len(sums) > 0; got != c.want {
+			t.Errorf("%s: asks for what differs: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestAcceptedJoinerBelievesItsView: of a ring that has been running it need
+// not hear every member itself.
+func TestAcceptedJoinerBelievesItsView(t *testing.T) {
+	c := config(10, append([]wire.ID{10}, 20, 30, 40, 50, 60)...)
+	for _, id := range []wire.ID{20, 30, 40, 50, 60} {
+		c.Saved = append(c.Saved, row(id, 1, wire.Active))
+	}
+	w := &world{Ring: New(c), now: Time(time.Second)}
+	w.step(Tick{})
+	w.step(Persisted{1})
+	_, finds := sends[wire.Find](w.step(LinkUp{60, 1}))
+	if len(finds) != 1 {
+		t.Fatalf("asks %d times to join, want once", len(finds))
+	}
+	if got := len(w.Status().Ring); got > 1 {
+		t.Errorf("%d in its ring before anybody of a ring has answered", got)
+	}
+	w.step(Received{60, wire.Here{Req: finds[0].Req}})
+	if got := w.Status().Ring; len(got) != 6 {
+		t.Errorf("ring %v once accepted, want all six", got)
+	}
+}
+
+// TestMissingPredecessorIsDialled: a predecessor pings this peer and so dials
+// it; if it does not, because it cannot, this peer does.
+func TestMissingPredecessorIsDialled(t *testing.T) {
+	w := among(t, 20, 30, 40, 50, 60, 70, 80)
+	others := []wire.ID{20, 30, 40, 50, 60, 70, 80}
+	w.live(3*time.Second, ms, nil, others...)
+	w.step(LinkDown{80})
+	if acts := w.live(2*time.Second, ms, nil, others...); !slices.Contains(acts, Action(Dial{80})) {
+		t.Error("never dialled")
+	}
+}
