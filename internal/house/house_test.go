@@ -58,6 +58,7 @@ var rooms = map[string][]string{
 	"internal/control": {"node", "keys", "wire"},
 	"internal/sim":     {"ring", "wire"},
 	"internal/lab":     {},
+	"internal/plant":   {},
 	"internal/house":   {},
 }
 

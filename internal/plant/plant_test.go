@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// TestEveryBugApplies: the list does not rot. Each bug has its place in the
+// tree of now, is one line, and what comes of it is Go.
+func TestEveryBugApplies(t *testing.T) {
+	names := make(map[string]bool)
+	in := make(map[string]int)
+	for _, b := range bugs {
+		if b.name == "" || names[b.name] {
+			t.Errorf("%s: name %q is empty or that of another one", b.file, b.name)
+		}
+		names[b.name] = true
+		in[strings.Split(b.file, "/")[0]]++
+		if len(b.suites()) == 0 {
+			t.Errorf("%s: no suite is for %s", b.name, b.file)
+		}
+		before, err := os.ReadFile(filepath.Join(root, b.file))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		after, err := b.apply(root)
+		if err != nil {
+			t.Errorf("%s: %v", b.name, err)
+			continue
+		}
+		if removed, added := changed(before, after); removed > 1 || added > 1 || removed+added == 0 {
+			t.Errorf("%s: stands for %d lines by %d, want one", b.name, removed, added)
+		}
+		if _, err := parser.ParseFile(token.NewFileSet(), b.file, after, 0); err != nil {
+			t.Errorf("%s: %v", b.name, err)
+		}
+	}
+	if len(bugs) < 40 || in["ring"] < 24 || in["node"] < 12 {
+		t.Errorf("there are %d bugs, %v", len(bugs), in)
+	}
+}
+
+// changed counts the lines of a that are not in b, and those of b that are not
+// in a, between what both begin and end with.
+func changed(a, b []byte) (removed, added int) {
+	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for len(x) > 0 && len(y) > 0 && bytes.Equal(x[0], y[0]) {
+		x, y = x[1:], y[1:]
+	}
+	for len(x) > 0 && len(y) > 0 && bytes.Equal(x[len(x)-1], y[len(y)-1]) {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
+	return len(x), len(y)
+}
