@@ -43,6 +43,9 @@ type testCase struct {
 	run  func(t *testing.T, seed uint64)
 }
 
+// minScenarios is how many there are at the least.
+const minScenarios = 14
+
 // TestLab runs the tests of the lab's own network and then the scenarios, one
 // world at a time:
 //
@@ -54,13 +57,29 @@ func TestLab(t *testing.T) {
 		t.Fatal("-lab makes network namespaces: run it as root")
 	}
 	names := make(map[string]bool)
-	for _, c := range networkCases {
-		if names[c.name] || c.seed == 0 || c.run == nil {
-			t.Errorf("%q is not a test of its own, with a seed", c.name)
+	add := func(name string, seed uint64, there bool) {
+		if names[name] || seed == 0 || !there {
+			t.Errorf("%q is not a test of its own, with a seed", name)
 		}
-		names[c.name] = true
+		names[name] = true
+	}
+	for _, c := range networkCases {
+		add(c.name, c.seed, c.run != nil)
 		if *labFlag {
 			t.Run(c.name, func(t *testing.T) { c.run(t, c.seed) })
+		}
+	}
+	if len(scenarios) < minScenarios {
+		t.Errorf("%d scenarios, want %d", len(scenarios), minScenarios)
+	}
+	var program string
+	if *labFlag {
+		program = build(t)
+	}
+	for _, s := range scenarios {
+		add(s.name, s.seed, s.run != nil && s.peers > 0 && s.heal > 0)
+		if *labFlag {
+			t.Run(s.name, func(t *testing.T) { s.play(t, program) })
 		}
 	}
 }

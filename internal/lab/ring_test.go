@@ -1,0 +1,671 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"securepeer/internal/control"
+	"securepeer/keys"
+	"securepeer/wire"
+)
+
+const (
+	// interval is T, in which the scenarios' bounds are counted.
+	interval = 200 * time.Millisecond
+	// peerPort is where each peer listens, in its namespace.
+	peerPort = 7460
+	// stopLimit is how long a peer may take to end after SIGTERM.
+	stopLimit = 5 * time.Second
+	// memoryLimit is what one peer may ever have had in memory.
+	memoryLimit = 64 << 20
+	// lookEvery is how often a condition is looked at.
+	lookEvery = 10 * time.Millisecond
+	// logTail is how many lines of a peer's log are shown when a scenario fails.
+	logTail = 30
+)
+
+// world is a ring of real peers, each a process in a namespace of its own.
+// Their positions are those of their ids, so that neighbours are p1 and p2.
+type world struct {
+	*testing.T
+	lab     *Lab
+	seed    uint64
+	rng     *rand.Rand
+	program string
+	dir     string
+	roster  *keys.Roster
+	most    int     // members that there will be
+	peers   []*peer // the namespace of peers[i] is i+1, as is its id
+	figures []string
+
+	mu     sync.Mutex
+	files  map[string]int // sizes of those that are acked: on as many disks as wanted
+	events []event
+}
+
+// peer is one member, running or not.
+type peer struct {
+	world  *world
+	id     int
+	name   string
+	dir    string
+	client *control.Client
+	cmd    *exec.Cmd     // nil: never started
+	ended  chan struct{} // closed when the process has been waited for
+	open   int           // descriptors when the ring was first whole
+}
+
+// event is what the peer by said of the member on, on this machine's clock.
+type event struct {
+	by, on, kind string
+	at           time.Time
+}
+
+// newWorld makes n members that do not run yet, and spare namespaces without
+// one, numbered from n+1.
+func newWorld(t *testing.T, program string, seed uint64, n, spare int) *world {
+	t.Helper()
+	w := &world{T: t, lab: newLab(t, n+spare, seed), seed: seed, rng: rand.New(rand.NewPCG(seed, 0)),
+		program: program, most: n + spare, files: make(map[string]int)}
+	var err error
+	if w.dir, err = os.MkdirTemp("", "splab-"); err != nil { // short: sockets lie in it
+		t.Fatal(err)
+	}
+	t.Cleanup(w.clean)
+	if w.roster, err = keys.NewRoster("lab"); err != nil {
+		t.Fatal(err)
+	}
+	w.roster.Interval = interval
+	for range n {
+		w.add()
+	}
+	w.publish(w.peers...)
+	return w
+}
+
+// add makes one more member, behind the others on the circle.
+func (w *world) add() *peer {
+	w.Helper()
+	id := len(w.peers) + 1
+	p := &peer{world: w, id: id, name: fmt.Sprint("p", id)}
+	p.dir = filepath.Join(w.dir, p.name)
+	p.client = control.New(p.dir)
+	secret, err := keys.Generate()
+	if err == nil {
+		err = os.Mkdir(p.dir, 0o700)
+	}
+	if err == nil {
+		err = keys.WriteKeyFile(filepath.Join(p.dir, "key"), secret)
+	}
+	if err == nil {
+		err = w.roster.Add(keys.Member{ID: wire.ID(id), Name: p.name, Key: secret.Public(),
+			Addr: netip.AddrPortFrom(Addr(id), peerPort).String(),
+			Pos:  wire.Pos(uint64(id) * (math.MaxUint64 / uint64(w.most))), HasPos: true})
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.peers = append(w.peers, p)
+	return p
+}
+
+// publish gives members the present roster, as a file.
+func (w *world) publish(to ...*peer) {
+	w.Helper()
+	for _, p := range to {
+		if err := keys.WriteRoster(filepath.Join(p.dir, "roster"), w.roster); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// clean kills what runs, shows what failed and removes the folders.
+func (w *world) clean() {
+	for _, p := range w.peers {
+		if p.cmd != nil {
+			p.kill()
+		}
+	}
+	if w.Failed() {
+		for _, p := range w.peers {
+			w.Logf("last words of %s:\n%s", p.name, strings.Join(p.lastWords(), "\n"))
+		}
+	}
+	if err := os.RemoveAll(w.dir); err != nil {
+		w.Error(err)
+	}
+}
+
+// lastWords are the last lines of the peer's log that are not of pings.
+func (p *peer) lastWords() []string {
+	log, _ := os.ReadFile(p.logPath()) // a peer that never ran has none
+	lines := slices.DeleteFunc(strings.Split(string(log), "\n"), func(l string) bool {
+		return l == "" || strings.Contains(l, "msg=ping")
+	})
+	return lines[max(0, len(lines)-logTail):]
+}
+
+func (p *peer) logPath() string { return filepath.Join(p.dir, "log") }
+
+// start runs the peer's process.
+func (p *peer) start() {
+	p.world.Helper()
+	if err := p.launch(); err != nil {
+		p.world.Fatal(err)
+	}
+}
+
+// launch is start for goroutines that are not the test's. Each process begins
+// a new log.
+func (p *peer) launch() error {
+	log, err := os.Create(p.logPath())
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own
+	cmd := exec.Command(p.world.program, "--dir", p.dir, "start", "--debug")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
+	if err := p.world.lab.Start(p.id, cmd); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	p.cmd, p.ended = cmd, ended
+	go func() { // ends with the process, which the world's end kills
+		cmd.Wait() // how it ended is in its ProcessState
+		close(ended)
+	}()
+	return nil
+}
+
+// listen collects the peer's events until it ends. It returns when nothing
+// that happens from then on is missed.
+func (p *peer) listen() {
+	w := p.world
+	var events func(func(control.Event, error) bool)
+	w.await(5*time.Second, p.name+" has a socket", func() bool {
+		e, err := p.client.Watch(context.Background(), false)
+		events = e
+		return err == nil
+	})
+	go func() { // ends with the process
+		for e, err := range events {
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.events = append(w.events, event{p.name, e.Peer, e.Kind, e.Time})
+			w.mu.Unlock()
+		}
+	}()
+}
+
+// running reports whether the process runs.
+func (p *peer) running() bool {
+	if p.cmd == nil {
+		return false
+	}
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the peer as a power cut would, and waits for its end.
+func (p *peer) kill() {
+	p.cmd.Process.Kill() // an error says that it has ended already
+	<-p.ended
+}
+
+func (p *peer) signal(s syscall.Signal) {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.world.Fatalf("sending %v to %s: %v", s, p.name, err)
+	}
+}
+
+// stop asks peers to end, all at once, and returns how long the slowest took.
+func (w *world) stop(peers ...*peer) (slowest time.Duration) {
+	w.Helper()
+	start := time.Now()
+	for _, p := range peers {
+		p.signal(syscall.SIGTERM)
+	}
+	late := time.After(stopLimit)
+	for _, p := range peers {
+		select {
+		case <-p.ended:
+		case <-late:
+			w.Errorf("%s runs %v after SIGTERM", p.name, stopLimit)
+			return stopLimit
+		}
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			w.Errorf("%s ends with %v after SIGTERM", p.name, p.cmd.ProcessState)
+		}
+	}
+	return time.Since(start)
+}
+
+// live returns those that run.
+func (w *world) live() []*peer { return w.without() }
+
+// without returns those that run and are none of these.
+func (w *world) without(these ...*peer) []*peer {
+	return slices.DeleteFunc(slices.Clone(w.peers), func(p *peer) bool {
+		return !p.running() || slices.Contains(these, p)
+	})
+}
+
+// await waits until something is so, and returns how long that took. Not in
+// time, it ends the scenario.
+func (w *world) await(limit time.Duration, what string, so func() bool) time.Duration {
+	w.Helper()
+	start := time.Now()
+	for !so() {
+		if time.Since(start) > limit {
+			w.Fatalf("not so after %v: %s", limit, what)
+		}
+		time.Sleep(lookEvery)
+	}
+	return time.Since(start)
+}
+
+// status asks one peer; it reports false if that does not answer.
+func (p *peer) status() (control.Status, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := p.client.Status(ctx)
+	return s, err == nil
+}
+
+// member returns what p knows of on.
+func (p *peer) member(on *peer) control.Member {
+	s, _ := p.status()
+	i := slices.IndexFunc(s.Members, func(m control.Member) bool { return m.Name == on.name })
+	if i < 0 {
+		return control.Member{}
+	}
+	return s.Members[i]
+}
+
+// names returns those of peers.
+func names(peers []*peer) []string {
+	var all []string
+	for _, p := range peers {
+		all = append(all, p.name)
+	}
+	return all
+}
+
+// whole waits until these peers, by id, are one ring: each sees exactly them,
+// their views are equal, and none is behind. It returns how long that took.
+func (w *world) whole(limit time.Duration, peers ...*peer) time.Duration {
+	w.Helper()
+	want := names(peers)
+	var last []string
+	start := time.Now()
+	for {
+		last = last[:0]
+		views := make(map[string]bool)
+		for _, p := range peers {
+			s, ok := p.status()
+			views[s.View] = true
+			if !ok || !s.Ready || s.Behind || !slices.Equal(s.Circle, want) {
+				last = append(last, fmt.Sprintf("%s is %s (behind: %v) and sees %v", p.name, s.State, s.Behind, s.Circle))
+			}
+		}
+		took := time.Since(start)
+		switch {
+		case len(last) == 0 && len(views) == 1:
+			return took
+		case took > limit:
+			w.Fatalf("after %v there is no one ring of %v, in %d views: %s", limit, want, len(views), strings.Join(last, "; "))
+		}
+		time.Sleep(lookEvery)
+	}
+}
+
+// begin starts these peers, waits until they are a ring, and counts what they
+// have open.
+func (w *world) begin(peers ...*peer) {
+	w.Helper()
+	for _, p := range peers {
+		p.start()
+	}
+	for _, p := range peers {
+		p.listen()
+	}
+	w.figure("formed", w.whole(10*time.Second, peers...))
+	for _, p := range peers {
+		p.open = p.descriptors()
+	}
+}
+
+// figure remembers what a scenario measured; durations are in T, too.
+func (w *world) figure(name string, value any) {
+	if d, ok := value.(time.Duration); ok {
+		value = fmt.Sprintf("%v(%.1fT)", d.Round(time.Millisecond), float64(d)/float64(interval))
+	}
+	w.figures = append(w.figures, fmt.Sprintf("%s=%v", name, value))
+}
+
+// within is figure for what has a bound.
+func (w *world) within(name string, took, bound time.Duration) {
+	w.Helper()
+	w.figure(name, took)
+	if took > bound {
+		w.Errorf("%s took %v, more than %v", name, took, bound)
+	}
+}
+
+// since returns the events since a moment that are so.
+func (w *world) since(at time.Time, so func(event) bool) []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []event
+	for _, e := range w.events {
+		if !e.at.Before(at) && so(e) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// lost waits until each of by has said that on is out of the ring, and returns
+// when the first, and the last, of them said so after at.
+func (w *world) lost(at time.Time, limit time.Duration, on *peer, by ...*peer) (first, last time.Duration) {
+	w.Helper()
+	said := make(map[string]time.Duration)
+	w.await(limit, fmt.Sprintf("%s is out of the ring of %v", on.name, names(by)), func() bool {
+		for _, e := range w.since(at, func(e event) bool { return e.on == on.name && e.kind == "member-gone" }) {
+			if _, ok := said[e.by]; !ok && slices.Contains(names(by), e.by) {
+				said[e.by] = e.at.Sub(at)
+			}
+		}
+		return len(said) == len(by)
+	})
+	first = limit
+	for _, d := range said {
+		first, last = min(first, d), max(last, d)
+	}
+	return first, last
+}
+
+// incarnations are those in which peers speak. A verdict on one that lives is
+// refuted by a higher one, so what has not changed was not judged.
+func (w *world) incarnations(peers ...*peer) map[*peer]uint64 {
+	w.Helper()
+	all := make(map[*peer]uint64)
+	for _, p := range peers {
+		s, ok := p.status()
+		if !ok {
+			w.Fatalf("%s does not say how it is", p.name)
+		}
+		all[p] = s.Incarnation
+	}
+	return all
+}
+
+// unjudged fails if one of those had to refute a verdict since.
+func (w *world) unjudged(before map[*peer]uint64) {
+	w.Helper()
+	for p, was := range before {
+		if s, ok := p.status(); !ok || s.Incarnation != was {
+			w.Errorf("%s was judged: it spoke as incarnation %d, and now as %d", p.name, was, s.Incarnation)
+		}
+	}
+}
+
+// undoubted fails if, since at, anybody routed around one of those.
+func (w *world) undoubted(at time.Time, these ...*peer) {
+	w.Helper()
+	for _, e := range w.since(at, func(e event) bool {
+		return e.kind == "member-gone" && slices.Contains(names(these), e.on)
+	}) {
+		w.Errorf("%s lost %s at +%v", e.by, e.on, e.at.Sub(at))
+	}
+}
+
+// content is what is in a file of that name.
+func (w *world) content(name string, size int) []byte {
+	var seed [32]byte
+	copy(seed[:], fmt.Sprint(w.seed, " ", name))
+	b := make([]byte, size)
+	rand.NewChaCha8(seed).Read(b) // never fails
+	return b
+}
+
+// put stores a file through a peer and reports whether it is acked: from then
+// on it may never be lost.
+func (p *peer) put(name string, size int, limit time.Duration) (acked bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	r, err := p.client.Put(ctx, name, control.PutInfo{Size: int64(size), Mode: 0o644},
+		bytes.NewReader(p.world.content(name, size)))
+	if err != nil || len(r.Copies) < r.Wanted {
+		return false, err
+	}
+	p.world.keep(name, size)
+	return true, nil
+}
+
+// keep has a file count as acked.
+func (w *world) keep(name string, size int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.files[name] = size
+}
+
+// errWrong says that a peer gave something that no fault excuses.
+var errWrong = errors.New("wrong")
+
+// get fetches an acked file. The error wraps errWrong if the peer said that
+// there is no such file, or gave other bytes.
+func (p *peer) get(name string, limit time.Duration) error {
+	w := p.world
+	w.mu.Lock()
+	size := w.files[name]
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var got bytes.Buffer
+	d, err := p.client.Get(ctx, name, "")
+	if err == nil {
+		_, err = d.CopyTo(&got)
+		d.Close()
+	}
+	var remote *control.Error
+	switch {
+	case errors.As(err, &remote) && (remote.Code == control.CodeNotFound || remote.Code == control.CodeIntegrity || remote.Code == control.CodeInternal):
+		return fmt.Errorf("%w: %s of acked %s says %w", errWrong, p.name, name, err)
+	case err != nil:
+		return err
+	case !bytes.Equal(got.Bytes(), w.content(name, size)):
+		return fmt.Errorf("%w: %s gives other bytes of %s", errWrong, p.name, name)
+	}
+	return nil
+}
+
+// acked returns the names of the acked files.
+func (w *world) acked() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for name := range w.files {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// store puts n files through peers by turns; all must be acked.
+func (w *world) store(n int, size int, peers ...*peer) {
+	w.Helper()
+	for i := range n {
+		name := fmt.Sprintf("file-%d-%d", len(w.acked()), size)
+		if acked, err := peers[i%len(peers)].put(name, size, 20*time.Second); err != nil || !acked {
+			w.Fatalf("put of %s at %s: acked %v, %v", name, peers[i%len(peers)].name, acked, err)
+		}
+	}
+}
+
+// fetch gets every acked file from one of peers each, drawn by the seed, and
+// returns how long the slowest took.
+func (w *world) fetch(limit time.Duration, peers ...*peer) (slowest time.Duration) {
+	w.Helper()
+	for _, name := range w.acked() {
+		start := time.Now()
+		if err := peers[w.rng.IntN(len(peers))].get(name, limit); err != nil {
+			w.Errorf("get of acked %s: %v", name, err)
+		}
+		slowest = max(slowest, time.Since(start))
+	}
+	return slowest
+}
+
+// load puts and gets files of some KiB, one after the other, until stop is
+// called: that returns when all has ended. Errors are no failure there, but a
+// get that is wrong is. Each acked file is fetched at least once at the end.
+func (w *world) load(size int, among func() []*peer) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	rng := rand.New(rand.NewPCG(w.seed, 1))
+	var puts, gets, refused int
+	go func() { // ends when stop is called
+		defer close(ended)
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(interval / 8):
+			}
+			peers := among()
+			if len(peers) == 0 {
+				continue
+			}
+			p := peers[rng.IntN(len(peers))]
+			acked, err := p.put(fmt.Sprintf("load-%d", i), size, 5*time.Second)
+			if acked {
+				puts++
+			} else {
+				refused++
+			}
+			if all := w.acked(); err == nil && len(all) > 0 {
+				err = peers[rng.IntN(len(peers))].get(all[rng.IntN(len(all))], 5*time.Second)
+				if err == nil {
+					gets++
+				}
+			}
+			if errors.Is(err, errWrong) {
+				w.Error(err)
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+		w.figure("acked", puts)
+		w.figure("not-acked", refused)
+		w.figure("gets", gets)
+	}
+}
+
+// memory is the most that the process has ever had in memory, in bytes.
+func (p *peer) memory() int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.world.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kib, err := strconv.Atoi(strings.Fields(rest + " -")[0])
+	if err != nil {
+		p.world.Fatalf("the memory of %s: %v", p.name, err)
+	}
+	return kib << 10
+}
+
+// descriptors is how many the process has open, but for the connections of
+// this test to its local API.
+func (p *peer) descriptors() (n int) {
+	proc := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
+	local, err := os.ReadFile(proc + "/net/unix")
+	if err != nil {
+		p.world.Fatal(err)
+	}
+	open, err := os.ReadDir(proc + "/fd")
+	if err != nil {
+		p.world.Fatal(err)
+	}
+	for _, fd := range open {
+		target, err := os.Readlink(proc + "/fd/" + fd.Name())
+		if err != nil {
+			continue // closed meanwhile
+		}
+		inode, socket := strings.CutPrefix(target, "socket:[")
+		if !socket || !bytes.Contains(local, []byte(" "+strings.TrimSuffix(inode, "]")+" ")) {
+			n++
+		}
+	}
+	return n
+}
+
+// end asserts what every scenario does: one ring of all that run, every acked
+// file byte for byte, little memory, few descriptors, and an end in time.
+func (w *world) end(limit time.Duration) {
+	w.Helper()
+	peers := w.live()
+	w.within("one-ring", w.whole(2*limit, peers...), limit)
+	w.fetch(10*time.Second, peers...)
+	w.figure("files", len(w.acked()))
+	most := 0
+	for _, p := range peers {
+		most = max(most, p.memory())
+		// Idle links for transfers are kept for 30 s, at most four a pair.
+		if n := p.descriptors(); p.open > 0 && n > p.open+4*len(peers) {
+			w.Errorf("%s has %d descriptors open; when the ring was new it had %d", p.name, n, p.open)
+		}
+	}
+	w.figure("memory", fmt.Sprintf("%.0fMiB", float64(most)/(1<<20)))
+	if most > memoryLimit {
+		w.Errorf("a peer had %d bytes in memory, more than %d", most, memoryLimit)
+	}
+	w.figure("stopped", w.stop(peers...))
+}
+
+// settled waits until peers have no more descriptors than when the ring was
+// new: transfer links end after 30 s.
+func (w *world) settled(peers ...*peer) {
+	w.Helper()
+	w.await(35*time.Second, "descriptors are back to the start", func() bool {
+		return !slices.ContainsFunc(peers, func(p *peer) bool { return p.descriptors() > p.open })
+	})
+}
+
+// build builds the program as it is shipped.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "securepeer")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/securepeer")
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the program: %v: %s", err, out)
+	}
+	return program
+}
