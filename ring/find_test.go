@@ -64,3 +64,43 @@ func TestNearbyDecides(t *testing.T) {
 		}
 	}
 }
+
+// TestNearbyFitsAMessage: however many have left near the key, or are voted on.
+func TestNearbyFitsAMessage(t *testing.T) {
+	for _, votes := range []bool{false, true} {
+		var ids []wire.ID
+		for id := range wire.ID(1000) {
+			ids = append(ids, id+1)
+		}
+		v := newView(config(1, ids...))
+		for _, id := range ids[1:] {
+			if v.mergeRow(row(id, 1, wire.Left)); votes {
+				v.mergeVote(vote(1, id, 1, wire.Unreachable, 1))
+				v.mergeVote(vote(2, id, 1, wire.Unreachable, 1))
+			}
+		}
+		v.settle()
+		told, cast := nearby(100, v)
+		if len(told) < wire.MaxVotes/2 || len(told) > wire.MaxRows || len(cast) > wire.MaxVotes {
+			t.Errorf("%d rows and %d votes, want as many as a message takes", len(told), len(cast))
+		}
+	}
+}
+
+// TestAskNamesWhoCanBeReached: a home holder that is held unreachable is not
+// who an asker is sent to.
+func TestAskNamesWhoCanBeReached(t *testing.T) {
+	w := within(t, 20, 30, 40, 50, 60)
+	w.step(Received{60, wire.Rows{Votes: []wire.Vote{vote(60, 20, 1, wire.Unreachable, 1), vote(50, 20, 1, wire.Unreachable, 1)}}})
+	for _, a := range w.step(Received{60, wire.Find{Req: 5, For: wire.ForLookup, Name: "0015"}}) {
+		if s, ok := a.(Send); ok {
+			if m, ok := s.Msg.(wire.Ask); ok {
+				if m.Next != 30 {
+					t.Errorf("sent to %v, want 30", m.Next)
+				}
+				return
+			}
+		}
+	}
+	t.Error("sent nowhere")
+}

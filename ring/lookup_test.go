@@ -241,6 +241,23 @@ func TestLiarsCostATry(t *testing.T) {
 	}
 }
 
+// TestWalkIsNotEndedByALiar: whoever says that the asker itself is the owner,
+// when that knows better, ends a walk with an error.
+func TestWalkIsNotEndedByALiar(t *testing.T) {
+	w := newWeb(t, 3, 10, 20, 30, 40)
+	w.conf.Roster.Walk = true
+	w.runs(10, live(10, 20, 30, 40)...)
+	w.lies[20] = func(m wire.Message) wire.Message {
+		if f, ok := m.(wire.Find); ok {
+			return wire.Ask{Req: f.Req, Next: 10}
+		}
+		return nil
+	}
+	if got := w.lookup(10, 35); got.Outcome != OutOfHops {
+		t.Errorf("%+v, want no answer: 40 is the owner", got)
+	}
+}
+
 // TestHereThoughItIsNone: a Here of who is no holder in the asker's view, by
 // then as good as that of those asked, does not count.
 func TestHereThoughItIsNone(t *testing.T) {
@@ -366,19 +383,8 @@ func TestHedge(t *testing.T) {
 // and the other is ignored.
 func TestLateAnswerOfTheHedgedOneCounts(t *testing.T) {
 	w := within(t, 20, 30, 40)
-	find := func(acts []Action) (to wire.ID, req uint32) {
-		for _, a := range acts {
-			if s, ok := a.(Send); ok {
-				if f, ok := s.Msg.(wire.Find); ok {
-					return s.To, f.Req
-				}
-			}
-		}
-		t.Fatal("asked nobody")
-		return 0, 0
-	}
-	_, first := find(w.step(Lookup{1, "0015"}))
-	to, second := find(w.pass(time.Duration(paceUnknown)))
+	_, first := firstFind(t, w.step(Lookup{1, "0015"}))
+	to, second := firstFind(t, w.pass(time.Duration(paceUnknown)))
 	if to != 30 {
 		t.Fatalf("hedged by %v, want 30", to)
 	}
@@ -391,6 +397,76 @@ func TestLateAnswerOfTheHedgedOneCounts(t *testing.T) {
 		if _, ok := a.(Done); ok {
 			t.Error("ended twice")
 		}
+	}
+}
+
+// firstFind returns the first Find sent among acts, and to whom.
+func firstFind(t *testing.T, acts []Action) (to wire.ID, req uint32) {
+	t.Helper()
+	for _, a := range acts {
+		if s, ok := a.(Send); ok {
+			if f, ok := s.Msg.(wire.Find); ok {
+				return s.To, f.Req
+			}
+		}
+	}
+	t.Fatal("asked nobody")
+	return 0, 0
+}
+
+// TestPaceIsOfWhatWasAskedOnce: an answer to what was asked again, over a new
+// link, says nothing about how long answers take; any other does.
+func TestPaceIsOfWhatWasAskedOnce(t *testing.T) {
+	for _, fell := range []bool{false, true} {
+		w := within(t, 20, 30, 40)
+		_, req := firstFind(t, w.step(Lookup{1, "0015"}))
+		w.now += Time(100 * time.Millisecond)
+		if fell {
+			_, req = firstFind(t, w.step(LinkDown{20}))
+		}
+		w.step(Received{20, wire.Here{Req: req}})
+		want := Time(100 * time.Millisecond)
+		if fell {
+			want = 0
+		}
+		if got := w.ops.paces[20].mean; got != want {
+			t.Errorf("the link fell %v: mean %v, want %v", fell, time.Duration(got), time.Duration(want))
+		}
+	}
+}
+
+// TestLate: twice the first answer; settled, the mean of answers that do not
+// vary; never under the floor or over the ceiling.
+func TestLate(t *testing.T) {
+	for _, c := range []struct {
+		took []time.Duration
+		want time.Duration
+	}{
+		{nil, time.Duration(paceUnknown)},
+		{[]time.Duration{100 * time.Millisecond}, 200 * time.Millisecond},
+		{slices.Repeat([]time.Duration{100 * time.Millisecond}, 100), 100 * time.Millisecond},
+		{[]time.Duration{time.Microsecond}, time.Duration(paceFloor)},
+		{[]time.Duration{time.Minute}, time.Duration(paceCeiling)},
+	} {
+		var p pace
+		for _, d := range c.took {
+			p = p.after(Time(d))
+		}
+		if got := time.Duration(p.late()); max(got-c.want, c.want-got) > time.Millisecond {
+			t.Errorf("late after %v answers of %v, want %v", len(c.took), got, c.want)
+		}
+	}
+	// Of answers that vary some 5 % are late.
+	g, p, late := rand.New(rand.NewPCG(1, 1)), pace{}, 0
+	for i := range 20000 {
+		took := Time(max(5, 100+15*g.NormFloat64()) * float64(time.Millisecond))
+		if i > 100 && took > p.late() {
+			late++
+		}
+		p = p.after(took)
+	}
+	if share := float64(late) / 20000; share < 0.02 || share > 0.10 {
+		t.Errorf("%.3f of answers are late, want some 0.05", share)
 	}
 }
 

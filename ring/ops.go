@@ -132,8 +132,9 @@ func (p *operations) onward(now Time, from wire.ID, m wire.Ask, s scene) {
 		if !q.waits(from, m.Req) || q.find.onward(now, m.Next, s.view, lookWait, s.out) {
 			continue
 		}
-		if m.Next == s.view.self {
-			x.led(now, s.view.self, Succeeded, s)
+		owner, _ := s.view.owner(wire.KeyOf(s.view.space, q.name))
+		if m.Next == s.view.self && owner == m.Next { // it has become the owner meanwhile
+			x.led(now, owner, Succeeded, s)
 		} else {
 			x.led(now, from, OutOfHops, s)
 		}
