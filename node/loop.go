@@ -222,6 +222,9 @@ func (l *loop) do(a ring.Action, source net.Addr) {
 	case ring.Done:
 		n.ops.deliver(a.Op, func(p *operation) { offer(p.done, a.Result) })
 	case ring.Notify:
+		if a.Notice.Kind == ring.MemberGone {
+			n.targets.left(a.Notice.Peer, max(awayTime*n.interval(), awayLeast))
+		}
 		e := n.members.book().event(time.Now(), a.Notice)
 		n.log.Debug(e.Kind, "peer", e.Peer, "peers", e.Peers, "file", e.Name)
 		n.watchers.tell(e)

@@ -189,7 +189,7 @@ func TestBadlySignedRowsCostTheirSender(t *testing.T) {
 		if got := counted(); got >= flood {
 			t.Errorf("%d were refused at once", got)
 		}
-		time.Sleep(checkLeast*checkEach + flood*checkEach)
+		time.Sleep(checkLeast*checkEach + flood*checkEach + time.Second)
 		// Each has a bad signature, and each had to wait.
 		if got := counted(); got != 2*flood {
 			t.Errorf("%d were refused, want %d: %+v", got, 2*flood, status(t, n).Refused)

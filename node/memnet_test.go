@@ -13,11 +13,39 @@ import (
 )
 
 // memnet is a network in memory, for tests inside a synctest bubble: TCP-like
-// connections with a buffer and deadlines, and datagrams.
+// connections with a buffer and deadlines, and datagrams. It can be cut.
 type memnet struct {
 	mu        sync.Mutex
 	listeners map[string]*memListener
 	packets   map[string]*memPackets
+	halves    []*half
+	swallows  func(from, to netip.AddrPort) bool // nil: nothing
+}
+
+// cut makes the network swallow what goes from one address to another, until
+// the next call; nil: nothing. What is in a connection comes when it may.
+func (m *memnet) cut(swallows func(from, to netip.AddrPort) bool) {
+	m.mu.Lock()
+	m.swallows = swallows
+	halves := m.halves
+	m.mu.Unlock()
+	for _, h := range halves {
+		h.mu.Lock()
+		h.cond.Broadcast()
+		h.mu.Unlock()
+	}
+}
+
+// off cuts one host from all others.
+func (m *memnet) off(addr string) {
+	at := netip.MustParseAddrPort(addr)
+	m.cut(func(from, to netip.AddrPort) bool { return from == at || to == at })
+}
+
+func (m *memnet) swallowed(from, to netip.AddrPort) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.swallows != nil && m.swallows(from, to)
 }
 
 func newMemnet() *memnet {
@@ -52,7 +80,11 @@ func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (ne
 		if l == nil {
 			return nil, errors.New("connection refused")
 		}
-		a, b := newMemConns(from, l.addr)
+		if m.swallowed(from, l.addr) || m.swallowed(l.addr, from) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		a, b := m.newConns(from, l.addr)
 		select {
 		case l.conns <- b:
 			return a, nil
@@ -106,7 +138,7 @@ func (p *memPackets) WriteTo(b []byte, to net.Addr) (int, error) {
 	p.net.mu.Lock()
 	other := p.net.packets[to.String()]
 	p.net.mu.Unlock()
-	if other != nil {
+	if other != nil && !p.net.swallowed(p.addr, other.addr) {
 		select {
 		case other.queue <- datagram{bytes.Clone(b), net.UDPAddrFromAddrPort(p.addr)}:
 		default: // lost, as a datagram may be
@@ -133,7 +165,8 @@ type half struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
 	buf    []byte
-	closed bool // by either side
+	closed bool        // by either side
+	stands func() bool // the network swallows what is in it
 	read   deadline
 	write  deadline
 }
@@ -144,8 +177,8 @@ type deadline struct {
 	timer  *time.Timer
 }
 
-func newHalf() *half {
-	h := &half{}
+func (m *memnet) newHalf(from, to netip.AddrPort) *half {
+	h := &half{stands: func() bool { return m.swallowed(from, to) }}
 	h.cond = sync.NewCond(&h.mu)
 	return h
 }
@@ -186,8 +219,11 @@ type memConn struct {
 	gone        chan struct{}
 }
 
-func newMemConns(a, b netip.AddrPort) (*memConn, *memConn) {
-	x, y := newHalf(), newHalf()
+func (m *memnet) newConns(a, b netip.AddrPort) (*memConn, *memConn) {
+	x, y := m.newHalf(b, a), m.newHalf(a, b)
+	m.mu.Lock()
+	m.halves = append(m.halves, x, y)
+	m.mu.Unlock()
 	return &memConn{in: x, out: y, local: a, peer: b, gone: make(chan struct{})},
 		&memConn{in: y, out: x, local: b, peer: a, gone: make(chan struct{})}
 }
@@ -211,6 +247,8 @@ func (c *memConn) Read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		case h.read.passed:
 			return 0, os.ErrDeadlineExceeded
+		case h.stands():
+			// not even the end of the other side comes
 		case len(h.buf) > 0:
 			n := copy(p, h.buf)
 			h.buf = h.buf[n:]

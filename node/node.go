@@ -100,6 +100,7 @@ type desk struct {
 	state    *state
 	ops      *operations
 	uploads  *uploads
+	targets  *targets
 	replies  *replies
 	lists    *lists
 	offered  *offers
@@ -180,6 +181,7 @@ func newNode(c Config, b *book) *Node {
 		state:    &state{wake: make(chan struct{}, 1)},
 		ops:      &operations{open: make(map[ring.Op]*operation)},
 		uploads:  newUploads(),
+		targets:  &targets{open: make(map[*target]struct{})},
 		replies:  &replies{waits: make(map[uint64]chan ring.PutReply)},
 		lists:    &lists{waits: make(map[listKey]chan wire.Listed)},
 		offered:  &offers{known: make(map[offerKey]struct{})},

@@ -494,3 +494,34 @@ func TestDialIsTriedAnew(t *testing.T) {
 		}
 	})
 }
+
+// TestTargetThatLeftTheRingIsGivenUp: a put does not wait for the answer of a
+// member that died meanwhile longer than the ring needs to notice.
+func TestTargetThatLeftTheRingIsGivenUp(t *testing.T) {
+	inBubble(t, 4, 4, "copies=3 interval=200ms", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		var to []wire.ID
+		for id := range wire.ID(4) {
+			if id != 0 {
+				to = append(to, id)
+			}
+		}
+		a := uploadTo(to...)
+		u := n.newUpload(t.Context(), a, "f", 3)
+		hash, err := u.stream(t.Context(), strings.NewReader("abc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		b.net.off(b.addr(3))
+		began := time.Now()
+		m, _ := n.sealed(a, "f", hash, PutOptions{})
+		u.finish(&m)
+		if d := time.Since(began); d > 5*200*time.Millisecond+awayLeast {
+			t.Errorf("the put waited %v for a dead target", d)
+		}
+		if lines := b.logged.lines(errAway.Error()); len(lines) != 1 {
+			t.Errorf("log: %q", lines)
+		}
+	})
+}

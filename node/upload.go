@@ -36,6 +36,10 @@ const (
 	// disk.
 	ackTime   = 10 * time.Second
 	maxUnread = 4 << 20
+	// awayTime is for how many intervals, and awayLeast how long at least, a
+	// target that has left the ring may take no byte and answer nothing.
+	awayTime  = 2
+	awayLeast = 500 * time.Millisecond
 	// pauseTime is how long a link waits for bytes of the user before its
 	// segment ends: nobody at the other side waits for a slow keyboard.
 	pauseTime = 10 * time.Second
@@ -74,11 +78,50 @@ type target struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	ended  atomic.Bool   // it takes no more bytes
+	taken  atomic.Int64  // chunks
 	lag    time.Duration // of stream: how long it has kept others waiting
 
 	// Set before in is closed.
 	manifest wire.Manifest
 	whole    bool // manifest is set; else the put was given up
+}
+
+// targets are those of all uploads, so that the ring's word on a peer reaches
+// them: it knows sooner than any deadline of a transfer that a peer is away.
+type targets struct {
+	mu   sync.Mutex
+	open map[*target]struct{}
+}
+
+func (s *targets) add(t *target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[t] = struct{}{}
+}
+
+func (s *targets) remove(t *target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, t)
+}
+
+// errAway says that a target was given up.
+var errAway = errors.New("has left the ring, and takes nothing")
+
+// left gives the targets that are this peer up, unless they go on taking bytes.
+func (s *targets) left(peer wire.ID, patience time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.open {
+		if t.peer == peer {
+			taken := t.taken.Load()
+			time.AfterFunc(patience, func() { // of a target that has ended nothing is left to cancel
+				if t.taken.Load() == taken {
+					t.cancel(errAway)
+				}
+			})
+		}
+	}
 }
 
 // newUpload starts a goroutine for each target of a. They end when finish is
@@ -97,8 +140,10 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 		t := &target{peer: id, in: make(chan *chunk, window)}
 		t.ctx, t.cancel = context.WithCancelCause(ctx)
 		u.targets = append(u.targets, t)
+		n.targets.add(t)
 		u.ends.Go(func() {
 			defer t.cancel(nil)
+			defer n.targets.remove(t)
 			if n.enter() {
 				u.run(ctx, t)
 				n.work.Done()
@@ -250,8 +295,8 @@ func (u *upload) run(ctx context.Context, t *target) {
 	t.ended.Store(true)
 	if err != nil {
 		ack = wire.PutAck{Code: wire.CodeBusy}
-		if context.Cause(t.ctx) == errLags {
-			err = errLags
+		if cause := context.Cause(t.ctx); cause == errLags || cause == errAway {
+			err = cause
 		}
 		if ctx.Err() == nil { // else its user has given the put up
 			u.node.log.Warn("upload", "peer", u.node.members.book().name(t.peer), "error", err)
@@ -398,6 +443,7 @@ func (u *upload) send(ctx context.Context, t *target) (wire.PutAck, error) {
 		if full != nil {
 			err = s.write(full.data)
 			offset += uint64(len(full.data))
+			t.taken.Add(1)
 			u.node.moved.out.Add(uint64(len(full.data)))
 			u.release(full)
 		}
