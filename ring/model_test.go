@@ -1,0 +1,418 @@
+package ring
+
+import (
+	"flag"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"securepeer/wire"
+)
+
+// The exhaustive model: every order of a few events among three and four
+// peers, breadth first, over the Step that ships. This file says what is
+// explored; model_check_test.go what must hold; model_world_test.go is the
+// driver; model_deep_test.go tells states apart.
+
+var deeper = flag.Int("model", 0, "how many events more than usual each scope of the model has")
+
+// A scope is a part of all that can happen: from one beginning, so many events
+// of some kinds in every order, each at any of some moments after the one
+// before, which are also as soon as that has happened.
+type scope struct {
+	name    string
+	peers   int
+	roster  Roster
+	begin   []string // what happens first, as in perform
+	events  []string // kinds
+	moments []string // kinds
+	depth   int      // events
+
+	floor int // of the states found, or the model explores nothing
+}
+
+// quietIn is the bound on how long it takes from any state, once all cuts have
+// healed and nothing more happens, until the ring is quiet: the slow dial with
+// its jitter, and the ways of what follows from it.
+const quietIn = 20 // intervals
+
+var (
+	twice  = Roster{Copies: 2, Observers: 2, Grace: 5 * interval}
+	thrice = Roster{Copies: 3, Observers: 3, Grace: 5 * interval}
+
+	// The rings that scopes begin with: quiet, with an acked file.
+	three = []string{"start 0", "start 1", "start 2", "wait 12", "put 0", "wait 6"}
+	four  = []string{"start 0", "start 1", "start 2", "start 3", "wait 12", "put 0", "wait 6"}
+)
+
+var scopes = []scope{
+	{name: "rings of none to three", peers: 3, roster: twice,
+		events:  []string{"start", "crash", "put", "split", "heal"},
+		moments: []string{"hear", "arrive", "tick", "wait 1", "wait 12"}, depth: 3, floor: 3500},
+	{name: "three come and go", peers: 3, roster: twice, begin: three,
+		events:  []string{"start", "new", "crash", "kill", "stop", "leave", "forget"},
+		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 1000},
+	{name: "three are cut", peers: 3, roster: twice, begin: three,
+		events:  []string{"cut", "mute", "split", "heal", "crash", "start"},
+		moments: []string{"tick", "wait 1", "wait 4", "wait 12"}, depth: 2, floor: 1800},
+	{name: "three hold a file", peers: 3, roster: twice, begin: three,
+		events:  []string{"put", "get", "rm", "crash", "start", "fill", "free", "cut", "heal"},
+		moments: []string{"hear", "arrive", "wait 1", "wait 12"}, depth: 2, floor: 2700},
+	{name: "four come and go", peers: 4, roster: thrice, begin: four,
+		events:  []string{"start", "new", "crash", "kill", "stop", "leave"},
+		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 1800},
+	{name: "four are cut", peers: 4, roster: thrice, begin: four,
+		events:  []string{"cut", "split", "heal", "crash"},
+		moments: []string{"wait 1", "wait 4", "wait 12"}, depth: 2, floor: 1300},
+	{name: "four hold a file", peers: 4, roster: twice, begin: four,
+		events:  []string{"put", "get", "rm", "crash", "start"},
+		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 600},
+}
+
+func TestModel(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	began := time.Now()
+	var all []*search
+	t.Run("scopes", func(t *testing.T) {
+		for _, sc := range scopes {
+			sc.depth += *deeper
+			s := newSearch(sc)
+			all = append(all, s)
+			t.Run(sc.name, func(t *testing.T) {
+				t.Parallel()
+				s.run()
+				t.Logf("events=%d %v", sc.depth, s.counts)
+				t.Logf("slowest: %s", s.path(s.slowest))
+				for _, f := range s.failed {
+					t.Error(f)
+				}
+				s.compared = len(s.twins.pairs)
+				if err := s.twins.differ(); err != nil {
+					t.Error(err)
+				}
+				if s.states < sc.floor {
+					t.Errorf("%d states, want %d or more", s.states, sc.floor)
+				}
+			})
+		}
+	})
+	var sum counts
+	for _, s := range all {
+		sum.add(s.counts)
+	}
+	if sum.compared < 50 {
+		t.Errorf("%d worlds were met twice and compared, want 50 or more", sum.compared)
+	}
+	t.Logf("model: scopes=%d %v bound=%d in %v", len(all), sum, quietIn, time.Since(began).Round(time.Millisecond))
+}
+
+// perform does one thing: an event, or a moment that passes. Paths are made of
+// these words.
+func (g *globe) perform(words string) {
+	verb, rest, _ := strings.Cut(words, " ")
+	var a, b int
+	fmt.Sscan(rest, &a, &b)
+	id, to := wire.ID(a), wire.ID(b)
+	switch verb {
+	case "start":
+		g.start(id)
+	case "new": // start with an empty disk
+		g.wipe(id)
+		g.start(id)
+	case "crash": // the power goes: nobody is told
+		g.crash(id)
+	case "kill": // the process goes: its kernel closes its links
+		g.kill(id)
+	case "stop":
+		g.step(id, Stop{})
+	case "leave":
+		g.step(id, Leave{Op: g.ask(id, verb)})
+	case "put":
+		g.step(id, Put{Op: g.ask(id, verb), Name: theName})
+	case "get":
+		g.step(id, Get{Op: g.ask(id, verb), Name: theName})
+	case "rm":
+		g.step(id, Remove{Op: g.ask(id, verb), Name: theName})
+	case "forget": // one is told that another will not come back
+		g.step(id, Forget{Op: g.ask(id, verb), Member: to})
+	case "fill":
+		g.setDisk(id, wire.Full)
+	case "free":
+		g.setDisk(id, wire.Active)
+	case "cut": // both ways
+		g.cut[id][to], g.cut[to][id] = true, true
+	case "mute": // what one sends another is lost
+		g.cut[id][to] = true
+	case "split": // one from all others
+		for i := range g.hosts {
+			g.cut[id][i], g.cut[i][id] = i != a, i != a
+		}
+	case "heal":
+		g.cut = [most][most]bool{}
+	case "hear": // what is on its way from one to another arrives, and nothing else
+		for k := range kinds {
+			w := way(id, to, k)
+			for n := len(g.ways[w]); n > 0 && g.deliverable(w); n-- {
+				g.deliver(w)
+			}
+		}
+	case "arrive": // everything arrives, and what is said to that
+		g.arrive()
+	case "tick": // that, and the next tick that is due
+		g.tick(never)
+	case "wait": // intervals
+		g.pass(time.Duration(a) * interval)
+	default:
+		panic("the model cannot " + words)
+	}
+}
+
+// can lists what of a kind can happen now.
+func (g *globe) can(verb string) (all []string) {
+	each := func(ok func(h *host) bool) {
+		for _, h := range g.hosts {
+			if ok(h) {
+				all = append(all, fmt.Sprintf("%s %d", verb, h.id))
+			}
+		}
+	}
+	pairs := func(ok func(a, b *host) bool) {
+		for _, a := range g.hosts {
+			for _, b := range g.hosts {
+				if ok(a, b) {
+					all = append(all, fmt.Sprintf("%s %d %d", verb, a.id, b.id))
+				}
+			}
+		}
+	}
+	runs := func(h *host) bool { return h.ring != nil }
+	cut := g.cut != [most][most]bool{}
+	switch verb {
+	case "start":
+		each(func(h *host) bool { return !runs(h) })
+	case "new":
+		each(func(h *host) bool { return !runs(h) && h.used() })
+	case "crash", "kill":
+		each(runs)
+	case "stop", "leave":
+		each(func(h *host) bool { return runs(h) && !h.leaves() })
+	case "put", "get", "rm":
+		each(func(h *host) bool { return runs(h) && h.ring.InRing() })
+	case "forget":
+		pairs(func(a, b *host) bool { return runs(a) && !runs(b) })
+	case "fill":
+		each(func(h *host) bool { return runs(h) && h.state == wire.Active })
+	case "free":
+		each(func(h *host) bool { return runs(h) && h.state == wire.Full })
+	case "cut":
+		pairs(func(a, b *host) bool { return a.id < b.id && !g.cut[a.id][b.id] && !g.cut[b.id][a.id] })
+	case "mute":
+		pairs(func(a, b *host) bool { return a.id != b.id && !g.cut[a.id][b.id] })
+	case "split":
+		each(func(h *host) bool { return !cut })
+	case "heal":
+		if cut {
+			all = []string{verb}
+		}
+	case "hear":
+		pairs(func(a, b *host) bool {
+			return g.deliverable(way(a.id, b.id, linked)) || g.deliverable(way(a.id, b.id, pinging)) ||
+				g.deliverable(way(a.id, b.id, moving))
+		})
+	case "arrive":
+		for w := range g.ways {
+			if g.deliverable(w) {
+				return []string{verb}
+			}
+		}
+	default: // time passes always
+		all = []string{verb}
+	}
+	return all
+}
+
+// search is a breadth-first walk over a scope.
+type search struct {
+	scope
+	counts
+	steps   []step
+	rests   map[uint64]bool // worlds in which the next event may come
+	afters  map[uint64]bool // worlds just after an event
+	quiet   map[uint64]int  // intervals to quiet, of worlds without cuts
+	slowest int             // the step after which quiet takes longest
+	failed  []string
+	twins   twins
+}
+
+// counts say what a search has done.
+type counts struct {
+	states      int // worlds that differ
+	transitions int
+	healed      int // worlds on the way to quiet
+	quiets      int // quiet ones
+	worst       int // intervals to quiet
+	compared    int // pairs of worlds that have one hash
+}
+
+func (c *counts) add(o counts) {
+	c.states += o.states
+	c.transitions += o.transitions
+	c.healed += o.healed
+	c.quiets += o.quiets
+	c.compared += o.compared
+	c.worst = max(c.worst, o.worst)
+}
+
+func (c counts) String() string {
+	return fmt.Sprintf("states=%d transitions=%d healed=%d quiet=%d worst=%d intervals",
+		c.states, c.transitions, c.healed, c.quiets, c.worst)
+}
+
+// step is how the search came to a world: from the world after another step.
+type step struct {
+	from  int
+	words string
+}
+
+// spot is a world that the search has come to.
+type spot struct {
+	*globe
+	step int
+}
+
+func newSearch(sc scope) *search {
+	return &search{scope: sc, rests: map[uint64]bool{}, afters: map[uint64]bool{}, quiet: map[uint64]int{},
+		twins: twins{first: map[uint64]met{}}}
+}
+
+// path is everything that led to the world after a step.
+func (s *search) path(at int) string {
+	var words []string
+	for ; at >= 0; at = s.steps[at].from {
+		words = append(words, s.steps[at].words)
+	}
+	slices.Reverse(words)
+	return strings.Join(words, ", ")
+}
+
+// enough is how many failures end a search.
+const enough = 3
+
+func (s *search) run() {
+	g := newGlobe(s.peers, s.roster)
+	for _, words := range s.begin {
+		g.perform(words)
+	}
+	s.steps = []step{{-1, strings.Join(s.begin, ", ")}}
+	edge := []spot{{g, 0}}
+	for range s.depth {
+		var next []spot
+		for _, p := range edge {
+			for _, event := range s.events {
+				for _, words := range p.can(event) {
+					next = append(next, s.event(p, words)...)
+					if len(s.failed) >= enough {
+						return
+					}
+				}
+			}
+		}
+		edge = next
+	}
+}
+
+// event has one event happen at p, and returns the worlds in which the next
+// one may.
+func (s *search) event(p spot, words string) (rests []spot) {
+	q, ok := s.follow(p, words, s.afters)
+	if !ok {
+		return nil
+	}
+	if sum := q.hash(); !s.rests[sum] {
+		s.rests[sum] = true
+		rests = append(rests, q)
+	}
+	for _, moment := range s.moments {
+		for _, words := range q.can(moment) {
+			if r, ok := s.follow(q, words, s.rests); ok {
+				rests = append(rests, r)
+			}
+		}
+	}
+	return rests
+}
+
+// follow does one thing at p. If nothing like the world that follows is among
+// those met, it holds it to all that must hold, and reports whether it does.
+func (s *search) follow(p spot, words string, met map[uint64]bool) (spot, bool) {
+	s.transitions++
+	g := p.fork()
+	g.perform(words)
+	sum := g.hash()
+	s.twins.take(g, sum, func() string { return s.path(p.step) + ", " + words })
+	if met[sum] {
+		return spot{}, false
+	}
+	known := s.rests[sum] || s.afters[sum]
+	met[sum] = true
+	s.steps = append(s.steps, step{p.step, words})
+	q := spot{g, len(s.steps) - 1}
+	if known {
+		return q, true
+	}
+	s.states++
+	g.check()
+	if len(g.broken) == 0 {
+		s.settle(q)
+	}
+	for _, b := range g.broken {
+		s.failed = append(s.failed, s.path(q.step)+"\n\t"+b)
+	}
+	return q, len(g.broken) == 0
+}
+
+// settle heals all cuts after a step and lets time pass until it is quiet, or
+// a world is met of which it is known when it will be.
+func (s *search) settle(p spot) {
+	g := p.fork()
+	g.perform("heal")
+	g.arrive()
+	var way []uint64
+	for {
+		sum := g.hash()
+		left, known := s.quiet[sum]
+		if !known {
+			way = append(way, sum)
+			s.healed++
+			why := g.unquiet()
+			if why != nil && len(way) <= quietIn {
+				g.pass(interval)
+				if len(g.broken) == 0 {
+					continue
+				}
+			}
+			if why == nil {
+				s.quiets++
+				why = g.readable()
+			}
+			if why != nil || len(g.broken) > 0 {
+				p.violate("heal, arrive, wait %d: %v %v", len(way)-1, why, strings.Join(g.broken, "; "))
+				return
+			}
+		}
+		n := len(way)
+		if known {
+			n++
+		}
+		for i, sum := range way {
+			s.quiet[sum] = left + n - 1 - i
+		}
+		if n += left - 1; n > s.worst {
+			s.worst, s.slowest = n, p.step
+		}
+		return
+	}
+}
