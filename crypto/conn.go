@@ -301,46 +301,6 @@ func (c *Conn) Write(p []byte) (written int, err error) {
 	return written, err
 }
 
-// ReadFrom sends everything that r gives, up to its io.EOF, as [io.Copy]
-// wants it. It reads straight into the buffer that is sealed in place, and
-// sends as soon as r gives less than was asked for.
-func (c *Conn) ReadFrom(r io.Reader) (sent int64, err error) {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	for more := true; more; {
-		var filled int64
-		filled, more, err = c.out.fill(r)
-		if ferr := c.out.flush(); ferr != nil {
-			return sent, ferr
-		}
-		sent += filled
-	}
-	return sent, err
-}
-
-// fill seals up to a batch of records straight from r; more says that r may
-// have more to give.
-func (out *sender) fill(r io.Reader) (filled int64, more bool, err error) {
-	out.reserve(bulkBuffer)
-	for range batch / dataBody {
-		body := out.body(dataBody)
-		n, err := r.Read(body)
-		if n > 0 {
-			out.append(typeData, n)
-			filled += int64(n)
-		}
-		switch {
-		case err == io.EOF:
-			return filled, false, nil
-		case err != nil:
-			return filled, false, err
-		case n < len(body):
-			return filled, true, nil
-		}
-	}
-	return filled, true, nil
-}
-
 // CloseWrite sends the authenticated end, after which the peer reads io.EOF
 // and nothing can be written. Close alone sends none: a program that dies in
 // the middle must not make a short file look whole.

@@ -128,7 +128,7 @@ func TestLinkCarriesRecordsAndStream(t *testing.T) {
 	go func() {
 		sent <- errors.Join(a.WriteRecord(16, []byte("hello")),
 			func() error { _, err := a.Write(big); return err }(),
-			func() error { _, err := a.ReadFrom(bytes.NewReader(big)); return err }(),
+			func() error { _, err := a.Write(big); return err }(),
 			a.WriteRecord(255, nil), a.CloseWrite(), a.CloseWrite())
 	}()
 	typ, body, err := b.ReadRecord()
@@ -374,7 +374,6 @@ func TestWriteErrorIsFinal(t *testing.T) {
 		"WriteRecord": func() error { return c.WriteRecord(FirstMessage, nil) },
 		"Write":       func() error { _, err := c.Write([]byte("x")); return err },
 		"Write of 0":  func() error { _, err := c.Write(nil); return err },
-		"ReadFrom":    func() error { _, err := c.ReadFrom(bytes.NewReader([]byte("x"))); return err },
 		"CloseWrite":  c.CloseWrite,
 	} {
 		if err := write(); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -399,32 +398,6 @@ func TestCloseWakesReadAndWrite(t *testing.T) {
 		if err := <-ended; err == nil || err == io.EOF {
 			t.Errorf("after Close: %v", err)
 		}
-	}
-}
-
-// TestReadFromSendsWhatItHas: a slow source does not wait for a full record,
-// and its error comes back after what it gave.
-func TestReadFromSendsWhatItHas(t *testing.T) {
-	a, b := newLink(t, Transfer)
-	broken := errors.New("broken source")
-	source, feed := io.Pipe()
-	type result struct {
-		n   int64
-		err error
-	}
-	done := make(chan result, 1)
-	go func() { n, err := a.ReadFrom(source); done <- result{n, err} }()
-	for _, part := range []string{"a", "bcd", "ef"} {
-		if _, err := feed.Write([]byte(part)); err != nil {
-			t.Fatal(err)
-		}
-		if typ, body, err := b.ReadRecord(); typ != typeData || string(body) != part || err != nil {
-			t.Fatalf("ReadRecord = %d, %q, %v, want %q", typ, body, err, part)
-		}
-	}
-	feed.CloseWithError(broken)
-	if r := <-done; r.n != 6 || r.err != broken {
-		t.Errorf("ReadFrom = %d, %v, want 6, %v", r.n, r.err, broken)
 	}
 }
 
@@ -560,7 +533,7 @@ func TestRecordsDoNotAllocate(t *testing.T) {
 	}
 }
 
-func benchmarkBulk(b *testing.B, send func(*Conn, []byte) error) {
+func BenchmarkBulkWrite(b *testing.B) {
 	from, to := newLink(b, Transfer)
 	bulk := make([]byte, 8<<20)
 	go func() {
@@ -572,16 +545,8 @@ func benchmarkBulk(b *testing.B, send func(*Conn, []byte) error) {
 	}()
 	b.SetBytes(int64(len(bulk)))
 	for b.Loop() {
-		if err := send(from, bulk); err != nil {
+		if _, err := from.Write(bulk); err != nil {
 			b.Fatal(err)
 		}
 	}
-}
-
-func BenchmarkBulkWrite(b *testing.B) {
-	benchmarkBulk(b, func(c *Conn, bulk []byte) error { _, err := c.Write(bulk); return err })
-}
-
-func BenchmarkBulkReadFrom(b *testing.B) {
-	benchmarkBulk(b, func(c *Conn, bulk []byte) error { _, err := c.ReadFrom(bytes.NewReader(bulk)); return err })
 }
