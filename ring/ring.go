@@ -365,10 +365,6 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 			r.detect.alarm(now, t.Member, r.view, &r.out)
 		}
 	}
-	r.view.settle()
-	if r.view.members[r.view.me].verdict != 0 {
-		r.refute()
-	}
 }
 
 // helped takes what a helper says of a member that does not answer.
@@ -763,6 +759,9 @@ func (r *Ring) follow(now Time, from int) {
 		}
 		if !r.view.inRing() {
 			r.detect.stop()
+		}
+		if r.view.members[r.view.me].verdict != 0 {
+			r.refute()
 		}
 	}
 	if r.view.cut {

@@ -474,9 +474,12 @@ func (v *view) buried(i int) bool {
 	return false
 }
 
-// alone reports whether nobody is in the ring but id and member i. Who leaves
-// a ring of one has left it, and its word still counts.
+// alone reports whether id is in the ring, and nobody else but member i. A
+// peer that leaves a ring of one is out of it, and still goes by its own word.
 func (v *view) alone(id wire.ID, i int) bool {
+	if o := v.member(id); id != v.self && (o == nil || !o.inRing) {
+		return false
+	}
 	for j := range v.members {
 		if m := &v.members[j]; m.inRing && m.id != id && j != i {
 			return false

@@ -310,6 +310,8 @@ func TestGone(t *testing.T) {
 		{"one, alone in the ring", []wire.Row{row(10, 1, wire.Active), row(20, 1, wire.Active)}, []wire.Vote{gone(10, 20)}, true, false, false},
 		{"one, alone but for the other dead", []wire.Row{row(10, 1, wire.Active), row(20, 1, wire.Active), row(30, 1, wire.Active)},
 			[]wire.Vote{gone(10, 20), gone(10, 30)}, false, true, true},
+		{"the last one, by one who has stopped", []wire.Row{row(20, 1, wire.Active), row(30, 1, wire.Stopped)},
+			[]wire.Vote{gone(30, 20)}, false, true, true},
 		{"one who is not in the ring itself", []wire.Row{row(10, 1, wire.Active), row(20, 1, wire.Active), row(30, 1, wire.Left)},
 			[]wire.Vote{gone(30, 20)}, false, true, true},
 	} {
