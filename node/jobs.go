@@ -144,7 +144,8 @@ func (n *Node) answer(a ring.Answer) {
 func (n *Node) sendOffer(a ring.SendOffer) {
 	m, err := readManifest(n.disk.Store, store.Version{Key: uint64(a.Version.Key), Sum: a.Version.Sum})
 	if err != nil {
-		n.post(happened{event: ring.Received{From: a.To, Msg: wire.Confirmed{Req: a.Req, Code: n.disk.code(err)}}})
+		missing := n.disk.code(err) == wire.CodeNotFound
+		n.post(happened{event: ring.OfferFailed{Peer: a.To, Req: a.Req, Missing: missing}})
 		return
 	}
 	n.offered.add(a.To, a.Version.Sum)

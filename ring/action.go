@@ -81,8 +81,8 @@ type Choice struct {
 }
 
 // SendOffer: read the manifest of Version from this peer's store and send
-// [wire.Offer] to To, this peer as its source. If the version is not there,
-// report Received{To, Confirmed{Req, CodeNotFound}}.
+// [wire.Offer] to To, this peer as its source. If it can't be read, report
+// [OfferFailed].
 type SendOffer struct {
 	To      wire.ID
 	Req     uint32

@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -19,6 +20,11 @@ const (
 	// takes longer goes on, and the next pass finds what it brought.
 	offerWait = Time(20 * time.Second)
 
+	// farPass is how many intervals after a change of members that are far away
+	// the next pass is due: in a large ring there is always one, and hardly
+	// anything here is theirs.
+	farPass = 10
+
 	// backoffs is how often the wait for whoever does not take what it is
 	// offered is doubled.
 	backoffs = 6
@@ -35,12 +41,13 @@ const (
 // stamp. While none is due and the view stays, a step costs nothing.
 //
 // All that it remembers is bounded by the members of the roster: a stamp each
-// in at most three lists, an entry each in the maps; and by constants: a batch
-// of scanLimit versions, window offers, and those of fresh and pulls.
+// in at most three lists, one while it is quiet, and an entry each in the maps;
+// and by constants: a batch of scanLimit versions, window offers, and those of
+// fresh and pulls.
 type copier struct {
 	interval time.Duration
 
-	is    []stamp // of the view as of epoch, by member index
+	is    []stamp // of the view as of epoch, by member index; never written to, passes share it
 	epoch uint64
 	last  *pass // complete; nil: the next one gives everything to everybody
 	pass  *pass // under way; nil: none
@@ -53,6 +60,7 @@ type copier struct {
 	gave    map[wire.ID]bool         // brought something here that the others may lack
 
 	progress Time // when an offer was last confirmed
+	gained   Time // when a version that was not here last came
 
 	doubts doubts
 	fresh  fresh
@@ -60,14 +68,15 @@ type copier struct {
 	accord accord
 }
 
-// stamp is what a pass took a member for.
+// stamp is what a pass took a member for, in 12 bytes. Two incarnations, or
+// stores, that end alike are no harm: a member gets what it claims to have.
 type stamp struct {
+	incarnation uint32 // its end
+	store       uint32 // its end
+	state       wire.State
 	home        bool
 	up          bool
 	awaited     bool // not up, but may only be late
-	state       wire.State
-	incarnation wire.Incarnation
-	store       wire.StoreID
 }
 
 // resting is how long a peer that does not take what it is offered is left
@@ -113,7 +122,8 @@ func (s stamp) takes() bool { return s.up && s.state != wire.Full && s.state != 
 // nothing anew as is.
 func (s stamp) continues(was stamp) bool {
 	return was.up && s.up && was.home && s.store == was.store &&
-		(s.incarnation == was.incarnation || goesOn(was.incarnation, was.state, s.incarnation, s.state))
+		(s.incarnation == was.incarnation ||
+			goesOn(wire.Incarnation(was.incarnation), was.state, wire.Incarnation(s.incarnation), s.state))
 }
 
 // goesOn reports whether a row that follows another of the same member says
@@ -138,14 +148,18 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 	if len(c.is) != len(v.members) {
 		c.is = make([]stamp, len(v.members))
 	}
+	shared, near := true, reachOf(v)
 	for i := range v.members {
 		m := &v.members[i]
 		was, is := c.is[i], c.stampOf(now, m, l)
 		if is == was {
 			continue
 		}
+		if shared {
+			c.is, shared = slices.Clone(c.is), false
+		}
 		c.is[i] = is
-		c.want(now + Time(c.interval/20))
+		c.moved(now, near.has(i) || leaving(v))
 		// Who fell may have been about to give others what it gave here, and
 		// was taken at its word that it would.
 		if was.up && !is.up && is.state != wire.Left && c.gave[m.id] {
@@ -155,14 +169,23 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 	c.drop(now, v, o, func(f offered) bool { return !v.member(f.peer).inRing })
 }
 
+// moved wants a pass because a member is not what it was: soon, if it is near.
+func (c *copier) moved(now Time, near bool) {
+	if near {
+		c.want(now + Time(c.interval/20))
+	} else {
+		c.want(now + farPass*Time(c.interval))
+	}
+}
+
 func (c *copier) stampOf(now Time, m *member, l *links) stamp {
 	return stamp{
 		home:        m.home() || m.gone() && m.state < wire.Leaving && !c.doubts.sure(m.id),
 		up:          m.inRing,
 		awaited:     !m.inRing && c.doubts.awaits(now, m.id, l),
 		state:       m.state,
-		incarnation: m.incarnation,
-		store:       m.store,
+		incarnation: uint32(m.incarnation),
+		store:       binary.BigEndian.Uint32(m.store[12:]),
 	}
 }
 
@@ -210,7 +233,7 @@ func (c *copier) step(now Time, v *view, l *links, o *outbox) {
 			clear(c.gave)
 		}
 		c.wanted = false
-		c.pass = &pass{stamps: slices.Clone(c.is), epoch: c.epoch, more: true}
+		c.pass = &pass{stamps: c.is, epoch: c.epoch, more: true}
 		c.advance(now, v, o)
 	}
 	if p := c.pass; p != nil && len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
@@ -335,24 +358,45 @@ func (c *copier) stored(now Time, x Version) {
 
 // confirmed takes the answer to an offer.
 func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o *outbox) {
-	c.fresh.confirmed(from, m)
 	if m.Code == wire.CodeOK {
 		c.progress = now
 	}
-	if c.pass == nil {
-		return
-	}
-	i := slices.IndexFunc(c.pass.offers, func(f offered) bool { return f.req == m.Req && f.peer == from })
-	if i < 0 {
-		return
-	}
-	c.pass.offers = slices.Delete(c.pass.offers, i, i+1)
 	// Forbidden is final: who wrote this version is not in its roster.
-	if m.Code != wire.CodeOK && m.Code != wire.CodeForbidden {
+	took := m.Code == wire.CodeOK || m.Code == wire.CodeForbidden
+	c.fresh.answered(from, m.Req, took)
+	if c.pass == nil || !c.pass.answered(from, m.Req, took) {
+		return
+	}
+	if !took {
 		c.rest(now, from, v)
-		c.pass.fail(from)
 	}
 	c.advance(now, v, o)
+}
+
+// offerFailed notes that an offer was not made. A version that is not here any
+// more is nobody's; one that can't be read may still have to be given.
+func (c *copier) offerFailed(now Time, e OfferFailed, v *view, o *outbox) {
+	c.fresh.answered(e.Peer, e.Req, e.Missing)
+	if c.pass == nil || !c.pass.answered(e.Peer, e.Req, e.Missing) {
+		return
+	}
+	if !e.Missing {
+		c.rest(now, v.self, v)
+	}
+	c.advance(now, v, o)
+}
+
+// answered ends an offer, and reports whether it was one of this pass.
+func (p *pass) answered(from wire.ID, req uint32, took bool) bool {
+	i := slices.IndexFunc(p.offers, func(f offered) bool { return f.req == req && f.peer == from })
+	if i < 0 {
+		return false
+	}
+	p.offers = slices.Delete(p.offers, i, i+1)
+	if !took {
+		p.fail(from)
+	}
+	return true
 }
 
 // fail notes that id did not get all: nothing more is offered to it in this
@@ -431,9 +475,11 @@ func (c *copier) finish(now Time, v *view, o *outbox) {
 			delete(c.resting, id)
 		}
 	}
-	for _, id := range p.failed {
-		if r, ok := c.resting[id]; ok {
-			c.want(max(now, r.until))
+	if len(p.failed) > 0 {
+		for _, id := range append(p.failed, v.self) {
+			if r, ok := c.resting[id]; ok {
+				c.want(max(now, r.until))
+			}
 		}
 	}
 	if p.stranded && leaving(v) {
@@ -454,7 +500,7 @@ func (c *copier) settle(i int, v *view, o *outbox) {
 	}
 	id := v.members[i].id
 	s := wire.Settled{
-		Incarnation: c.is[i].incarnation,
+		Incarnation: v.members[i].incarnation,
 		From:        arc(v, i, func(j int) bool { return c.last.stamps[j].home }),
 	}
 	if c.told[id] != s {
@@ -504,7 +550,7 @@ func (c *copier) pulled(now Time, e Pulled, v *view, o *outbox) {
 	if !ok || e.Code != wire.CodeOK || !e.New {
 		return
 	}
-	c.gave[by] = true
+	c.gave[by], c.gained = true, now
 	if home := func(h holder) bool { return h.home && h.id == v.self }; !slices.ContainsFunc(v.holders(e.Version.Key, nil), home) {
 		// Whoever gave it here could not reach somebody who is home to it, which
 		// this peer may never have missed.

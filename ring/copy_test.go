@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -180,5 +181,264 @@ func TestCovers(t *testing.T) {
 	w.step(Persisted{3})
 	if w.covers(15, []wire.ID{20, 30, 40}) {
 		t.Error("a peer that has stopped acks an upload")
+	}
+}
+
+// walk lets a pass over these versions happen within d, and returns to whom
+// each was offered; everybody answers with the code that codes has for it.
+func (w *world) walk(d time.Duration, codes map[wire.ID]wire.Code, versions ...Version) map[Version][]wire.ID {
+	to := map[Version][]wire.ID{}
+	todo := w.pass(d)
+	for len(todo) > 0 {
+		a := todo[0]
+		todo = todo[1:]
+		switch a := a.(type) {
+		case Scan:
+			todo = append(todo, w.step(Scanned{Scan: a.Scan, Versions: versions})...)
+		case SendOffer:
+			to[a.Version] = append(to[a.Version], a.To)
+			todo = append(todo, w.step(Received{a.To, wire.Confirmed{Req: a.Req, Code: codes[a.To]}})...)
+		case Persist:
+			todo = append(todo, w.step(Persisted(a))...)
+		}
+	}
+	for _, ids := range to {
+		slices.Sort(ids)
+	}
+	return to
+}
+
+// judge has two of the others say of each of ids what verdict says.
+func (w *world) judge(verdict wire.Verdict, seq uint64, ids ...wire.ID) {
+	var n wire.Rows
+	for _, id := range ids {
+		said := 0
+		for i := range w.view.members {
+			if by := w.view.members[i].id; by != id && by != 10 && !slices.Contains(ids, by) && said < 4 {
+				said++
+				n.Votes = append(n.Votes, vote(by, id, w.view.member(id).incarnation, verdict, seq))
+			}
+		}
+	}
+	w.step(Received{n.Votes[0].Observer, n})
+}
+
+var onTen = Version{Key: 5, Sum: wire.Sum{5}} // home to 10, 20 and 30
+
+// TestPlaces is to whom a peer gives a version of key 5: of the ring 10, 20,
+// ... 60 with the home holders 10, 20 and 30, seen from 10; or seen from 50.
+func TestPlaces(t *testing.T) {
+	is := func(ids ...wire.ID) []wire.ID { return ids }
+	for _, c := range []struct {
+		name    string
+		self    wire.ID
+		copies  int
+		away    []wire.ID
+		awaited []wire.ID
+		full    []wire.ID
+		leaving bool
+		want    []wire.ID
+	}{
+		{name: "all there", want: is(20, 30)},
+		{name: "one away: no reason to copy", away: is(20), want: is(30)},
+		{name: "the last one: stand-ins at once", away: is(20, 30), want: is(40, 50)},
+		{name: "a stand-in is away, too", away: is(20, 30, 40), want: is(50, 60)},
+		{name: "only one stand-in is left", away: is(20, 30, 40, 50), want: is(60)},
+		{name: "nobody is left", away: is(20, 30, 40, 50, 60)},
+		{name: "a full one counts as there", away: is(20), full: is(30)},
+		{name: "a full one is no stand-in", away: is(20, 30), full: is(40), want: is(50, 60)},
+		{name: "who may be late counts as there", away: is(20, 30), awaited: is(30)},
+		{name: "with two copies one death is enough", copies: 2, away: is(20), want: is(30)},
+		{name: "one copy is all that is wanted", copies: 1},
+		{name: "a leaver gives to who is home now", leaving: true, want: is(20, 30, 40)},
+		{name: "a leaver does not wait for who is silent", leaving: true, away: is(20, 30, 40), want: is(50, 60)},
+		{name: "a leaver counts no full one", leaving: true, away: is(20, 30), full: is(40), want: is(50, 60)},
+		{name: "a leaver gives away even the only copy wanted", leaving: true, copies: 1, away: is(20), want: is(30)},
+		{name: "a stand-in hands back", self: 50, want: is(10, 20, 30)},
+		{name: "a stand-in beside one home holder", self: 50, away: is(10, 30), want: is(20)},
+		{name: "a stand-in alone is the last one", self: 40, away: is(10, 20, 30), want: is(50, 60)},
+		{name: "of one copy a stand-in is as good", self: 50, copies: 1, away: is(10)},
+	} {
+		w := within(t, 20, 30, 40, 50, 60)
+		v := w.view
+		if c.copies > 0 {
+			v.copies = c.copies
+		}
+		if c.self != 0 {
+			v.self, v.me = c.self, v.place(c.self)
+		}
+		stamps := make([]stamp, len(v.members))
+		for i, m := range v.members {
+			up := !slices.Contains(c.away, m.id)
+			stamps[i] = stamp{home: true, up: up, state: wire.Active, awaited: slices.Contains(c.awaited, m.id)}
+			if slices.Contains(c.full, m.id) {
+				stamps[i].state = wire.Full
+			}
+		}
+		if c.leaving {
+			v.members[v.me].state = wire.Leaving
+			stamps[v.me] = stamp{state: wire.Leaving}
+		}
+		var got []wire.ID
+		for _, i := range places(v, stamps, 5) {
+			got = append(got, v.members[i].id)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestLastCopyAndHandBack: with the other home holders unreachable, not gone,
+// stand-ins are offered what this peer has; when they are back they
+// are offered what they may have missed, and nobody else is.
+func TestLastCopyAndHandBack(t *testing.T) {
+	w := within(t, 20, 30, 40, 50, 60)
+	w.walk(time.Second, nil, onTen)
+	w.judge(wire.Unreachable, 1, 20, 30)
+	if got := w.walk(time.Second, nil, onTen)[onTen]; !slices.Equal(got, []wire.ID{40, 50}) {
+		t.Fatalf("the last copy is offered to %v, want 40 and 50", got)
+	}
+	// With 20 to watch it, 30 is not held unreachable by enough any more.
+	w.step(Received{40, wire.Rows{Rows: []wire.Row{row(20, 3, wire.Active)}}})
+	if got := w.walk(time.Second, nil, onTen)[onTen]; !slices.Equal(got, []wire.ID{20, 30}) {
+		t.Errorf("after the return of both it is offered to %v, want 20 and 30", got)
+	}
+}
+
+// TestWhoTookNothingIsStillHome: a member that did not take what it was
+// offered was home all the same. When it has left, the next one is home in its
+// place, and has been given nothing.
+func TestWhoTookNothingIsStillHome(t *testing.T) {
+	w := within(t, 20, 30, 40, 50, 60)
+	busy := map[wire.ID]wire.Code{20: wire.CodeBusy}
+	if got := w.walk(500*time.Millisecond, busy, onTen)[onTen]; !slices.Equal(got, []wire.ID{20, 30}) {
+		t.Fatalf("offered to %v, want 20 and 30", got)
+	}
+	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 9, wire.Left)}}})
+	if got := w.walk(time.Second, busy, onTen)[onTen]; !slices.Equal(got, []wire.ID{40}) {
+		t.Errorf("offered to %v after 20 has left, want 40", got)
+	}
+}
+
+// TestFallOfAGiver: what came from a peer that is unreachable since may have
+// come to nobody else; the other home holders are offered it, although they
+// had all that this peer had before.
+func TestFallOfAGiver(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		w := within(t, 20, 30, 40, 50, 60)
+		w.walk(2*time.Second, nil)
+		m := wire.Manifest{Name: "0005", Version: 1, Writer: 20, Size: 9}
+		x := Version{5, m.Sum()}
+		w.step(Received{20, wire.Offer{Req: 7, Source: 20, Manifest: m}})
+		w.step(Pulled{Version: x, Code: wire.CodeOK, New: fresh})
+		w.walk(time.Second, nil, x)
+		w.judge(wire.Unreachable, 1, 20)
+		got := w.walk(time.Second, nil, x)[x]
+		if offered := slices.Equal(got, []wire.ID{30}); offered != fresh {
+			t.Errorf("new %v: offered to %v", fresh, got)
+		}
+	}
+}
+
+// TestHearsayOfGoneMovesNothing: a member that two others call gone, and this
+// peer has heard within the grace, is a silent home holder to it: it dials
+// when the grace is over, and copies when that was in vain. A packet begins it
+// all again.
+func TestHearsayOfGoneMovesNothing(t *testing.T) {
+	const grace = 30 * time.Second
+	for _, heard := range []bool{false, true} {
+		w := within(t, 20, 30, 40, 50, 60)
+		w.Ring.roster.Grace = grace
+		w.tune()
+		w.walk(time.Second, nil, onTen)
+		w.step(LinkDown{20})
+		w.judge(wire.Gone, 1, 20)
+		if !w.view.member(20).gone() {
+			t.Fatal("20 is not gone")
+		}
+		var dials, offers []Time
+		last := w.now // of a packet
+		for end := w.now + Time(3*grace); w.now < end && len(offers) == 0; {
+			if heard && w.now >= last+Time(grace/2) {
+				heard, last = false, w.now
+				w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1}})
+				w.judge(wire.Gone, 2, 20)
+			}
+			for _, a := range w.keepAlive(500*time.Millisecond, 30, 40, 50, 60) {
+				switch a := a.(type) {
+				case Dial:
+					if a.Peer == 20 && w.now >= last+Time(grace) {
+						dials = append(dials, w.now)
+					}
+				case Scan:
+					for _, a := range w.step(Scanned{Scan: a.Scan, Versions: []Version{onTen}}) {
+						if o, ok := a.(SendOffer); ok && o.To == 40 {
+							offers = append(offers, w.now)
+						}
+					}
+				case Persist:
+					w.step(Persisted(a))
+				}
+			}
+		}
+		switch {
+		case len(offers) == 0:
+			t.Errorf("nothing was ever copied for 20")
+		case len(dials) == 0 || dials[0] >= offers[0]:
+			t.Errorf("copied %v after the last packet, without a dial", time.Duration(offers[0]-last))
+		case offers[0] < last+Time(grace) || offers[0] > last+Time(grace+10*time.Second):
+			t.Errorf("copied %v after the last packet, want soon after %v", time.Duration(offers[0]-last), grace)
+		}
+	}
+}
+
+// TestOfferThatFails: a version that is not here any more keeps nobody from
+// being settled; one that can't be read does.
+func TestOfferThatFails(t *testing.T) {
+	for _, missing := range []bool{false, true} {
+		w := within(t, 20, 30)
+		by := w.offers(t)
+		w.step(Received{30, wire.Confirmed{Req: by[30].Req}})
+		got := settledOf(w.step(OfferFailed{Peer: 20, Req: by[20].Req, Missing: missing}))
+		if got[20] != missing || !got[30] {
+			t.Errorf("missing %v: settled %v", missing, got)
+		}
+	}
+}
+
+// TestQuietStepIsFree: in a view of a thousand that stays as it is, what the
+// copier and the accord do in a step allocates nothing.
+func TestQuietStepIsFree(t *testing.T) {
+	c := config(0)
+	var rows wire.Rows
+	for id := range wire.ID(1000) {
+		c.Roster.Members = append(c.Roster.Members, Member{ID: id, Pos: wire.Pos(id) << 50})
+		if id > 0 {
+			rows.Rows = append(rows.Rows, row(id, 1, wire.Active))
+		}
+	}
+	c.Roster.Space = wire.Space64
+	w := &world{Ring: New(c), now: Time(time.Second)}
+	w.step(Tick{})
+	w.step(Persisted{1})
+	w.step(LinkUp{1, 1})
+	w.step(Received{1, rows})
+	w.step(Received{1, wire.Here{Req: 1}})
+	for _, a := range w.step(Persisted{2}) {
+		if s, ok := a.(Scan); ok {
+			w.step(Scanned{Scan: s.Scan})
+		}
+	}
+	w.walk(500*time.Millisecond, nil)
+	if !w.InRing() || len(w.copies.is) != 1000 {
+		t.Fatalf("in the ring: %v, stamps of %v members", w.InRing(), len(w.copies.is))
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		w.behind()
+		w.copies.step(w.now, w.view, &w.links, &w.out)
+		w.copies.next(w.view)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

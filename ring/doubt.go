@@ -26,13 +26,13 @@ const doubtWait = 3
 type doubts struct {
 	interval time.Duration
 	grace    time.Duration
-	of       map[wire.ID]doubt // the gone members that concern this peer
+	of       map[wire.ID]doubt // the gone members within reach
 	since    Time              // since when it has run in its ring, without a pause; 0: it does not
 	ticked   Time
 	due      Time // when the next of them may be sure
 }
 
-// doubt is one of them.
+// doubt is what this peer knows of one that is gone.
 type doubt struct {
 	dialled Time // once the grace was over; 0: not yet
 	sure    bool
@@ -64,10 +64,10 @@ func (d *doubts) review(now Time, v *view, l *links, o *outbox) {
 		d.due = over
 	}
 	maps.DeleteFunc(d.of, func(id wire.ID, _ doubt) bool { m := v.member(id); return m == nil || !m.gone() })
+	near := reachOf(v)
 	for _, x := range v.out {
-		i := int(x.index)
-		m := &v.members[i]
-		if !m.gone() || !concerns(v, i) {
+		m := &v.members[x.index]
+		if !m.gone() || !near.has(int(x.index)) {
 			continue
 		}
 		x := d.of[m.id]
@@ -94,18 +94,25 @@ func (d *doubts) review(now Time, v *view, l *links, o *outbox) {
 	}
 }
 
-// concerns reports whether this peer may hold what belongs to member i: it is
-// near it on the circle.
-func concerns(v *view, i int) bool {
-	for _, step := range []int{1, len(v.members) - 1} {
-		for j, homes := (i+step)%len(v.members), crowd*v.copies; j != i && homes > 0; j = (j + step) % len(v.members) {
-			if j == v.me {
-				return true
-			}
-			if v.members[j].home() {
+// reach is the part of the circle that this peer shares keys with: so many
+// members back and ahead of it, with crowd times the copies of a key among them
+// that can be home holders.
+type reach struct{ me, back, ahead, members int }
+
+func reachOf(v *view) reach {
+	walk := func(step int) int {
+		n := 0
+		for i, homes := v.me, crowd*v.copies; homes > 0 && n < len(v.members); n++ {
+			if i = (i + step) % len(v.members); v.members[i].home() {
 				homes--
 			}
 		}
+		return n
 	}
-	return false
+	return reach{v.me, walk(len(v.members) - 1), walk(1), len(v.members)}
+}
+
+func (r reach) has(i int) bool {
+	ahead := (i - r.me + r.members) % r.members
+	return ahead <= r.ahead || r.members-ahead <= r.back
 }

@@ -149,6 +149,14 @@ type Pulled struct {
 	New     bool
 }
 
+// OfferFailed: a [SendOffer] was not sent, as the version is not there
+// (Missing), or can't be read.
+type OfferFailed struct {
+	Peer    wire.ID
+	Req     uint32
+	Missing bool
+}
+
 // Scanned answers a [Scan]: the versions, in order; More if the limit cut it.
 // Failed says that the disk could not be read: there may be others.
 type Scanned struct {
@@ -206,5 +214,6 @@ func (Forget) event()        {}
 func (Cancel) event()        {}
 func (PutStored) event()     {}
 func (Pulled) event()        {}
+func (OfferFailed) event()   {}
 func (Scanned) event()       {}
 func (Moving) event()        {}

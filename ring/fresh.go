@@ -83,17 +83,16 @@ func (f *fresh) step(now Time, v *view, o *outbox) {
 	}
 }
 
-// confirmed takes the answer to an offer. Forbidden is final: who wrote the
-// version is not in the other's roster.
-func (f *fresh) confirmed(from wire.ID, c wire.Confirmed) {
+// answered takes the end of an offer; who took it needs it no more.
+func (f *fresh) answered(from wire.ID, req uint32, took bool) {
 	for i := range f.waiting {
 		y := &f.waiting[i]
-		j := slices.IndexFunc(y.offers, func(a offered) bool { return a.req == c.Req && a.peer == from })
+		j := slices.IndexFunc(y.offers, func(a offered) bool { return a.req == req && a.peer == from })
 		if j < 0 {
 			continue
 		}
 		y.offers = slices.Delete(y.offers, j, j+1)
-		if c.Code == wire.CodeOK || c.Code == wire.CodeForbidden {
+		if took {
 			y.have = append(y.have, from)
 		}
 		return

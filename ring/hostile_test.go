@@ -269,3 +269,75 @@ func TestMisledJoinerStartsARing(t *testing.T) {
 		}
 	}
 }
+
+// TestBusyForEverDelaysNobody: one member that always says busy is left alone
+// for longer and longer; another that said so once is offered the version
+// again two intervals later.
+func TestBusyForEverDelaysNobody(t *testing.T) {
+	w := within(t, 20, 30)
+	offers := map[wire.ID]int{}
+	again := Time(0) // when 30 was busy
+	for range 400 {
+		for _, a := range w.keepAlive(500*time.Millisecond, 20, 30) {
+			s, ok := a.(Scan)
+			if !ok {
+				continue
+			}
+			for _, a := range w.step(Scanned{Scan: s.Scan, Versions: []Version{{Key: 15, Sum: wire.Sum{1}}}}) {
+				o, ok := a.(SendOffer)
+				if !ok {
+					continue
+				}
+				offers[o.To]++
+				code := wire.CodeBusy
+				if o.To == 30 {
+					switch {
+					case again == 0 && offers[20] > 4:
+						again = w.now
+					case again != 0 && offers[30] > 0 && w.now-again > Time(4*time.Second):
+						t.Errorf("30 waits for %v", time.Duration(w.now-again))
+						fallthrough
+					default:
+						code = wire.CodeOK
+					}
+				}
+				w.step(Received{o.To, wire.Confirmed{Req: o.Req, Code: code}})
+			}
+		}
+		if again == 0 && offers[20] > 4 { // 30 comes back and is given everything anew
+			w.step(Received{30, wire.Rows{Rows: []wire.Row{row(30, 7, wire.Active)}}})
+		}
+	}
+	if again == 0 || offers[20] > 10 {
+		t.Errorf("20 was offered %v versions in 200 intervals; 30 busy at %v", offers[20], time.Duration(again))
+	}
+}
+
+// TestOfferOfNobodysBytes: a source outside the roster is refused and counted.
+func TestOfferOfNobodysBytes(t *testing.T) {
+	w := within(t, 20, 30)
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+	acts := w.step(Received{20, wire.Offer{Req: 3, Source: 77, Manifest: m}})
+	if got := first[Send](t, acts); got.Msg != (wire.Confirmed{Req: 3, Code: wire.CodeInvalid}) || w.links.line(20).refused != 1 {
+		t.Errorf("answered %+v, %v refused", got, w.links.line(20).refused)
+	}
+}
+
+// TestCopierRemembersLittle: 10^5 offers, of keys near and far, answers to
+// what was never asked, and words of what nobody spoke leave no more behind
+// than the bounds say.
+func TestCopierRemembersLittle(t *testing.T) {
+	w := within(t, 20, 30, 40, 50)
+	for i := range 100_000 {
+		m := wire.Manifest{Name: fmt.Sprintf("%06d", i), Version: 1, Writer: 20, Size: 9}
+		w.step(Received{20, wire.Offer{Req: uint32(i), Source: 20, Manifest: m}})
+		w.step(Received{20, wire.Confirmed{Req: uint32(i)}})
+		w.step(Received{20, wire.Settled{Incarnation: wire.Incarnation(i), From: wire.Pos(i)}})
+	}
+	members := len(w.view.members)
+	// Each member: three stamps, four entries of maps; a share of the queue and
+	// of the pulls, each with who waits.
+	if n, most := w.copies.load(), 9*members+2*(maxQueued+MaxPulls)/share; n > most {
+		t.Errorf("it remembers %v things, want at most %v", n, most)
+	}
+}

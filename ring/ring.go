@@ -212,6 +212,8 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 				r.copies.stored(now, e.Version)
 			}
 		})
+	case OfferFailed:
+		r.copies.offerFailed(now, e, r.view, &r.out)
 	case Scanned:
 		r.copies.scanned(now, e, r.view, &r.out)
 	case Moving:
@@ -278,7 +280,7 @@ func (r *Ring) received(now Time, e Received) {
 	}
 	if e.From == r.view.self {
 		switch e.Msg.(type) {
-		case wire.Found, wire.Confirmed: // the driver's answers to Answer and SendOffer
+		case wire.Found: // the driver's answer to Answer
 		default:
 			return
 		}
@@ -786,20 +788,23 @@ func (r *Ring) settleState() {
 	}
 }
 
-// stuckBehind is how many intervals a peer waits, with nothing moving, for
-// those that should settle it, before it asks again by a new incarnation.
+// stuckBehind is how many intervals after the last version came here a peer
+// waits for those that should settle it. Then the word of another is enough;
+// if there is none, and nothing is on its way, it asks again by a new
+// incarnation.
 const stuckBehind = 20
 
 // heal asks again when nobody seems to know that this peer is behind.
 func (r *Ring) heal(now Time) {
-	if !r.behind() || r.copies.pending() > 0 || !r.view.inRing() {
+	switch {
+	case !r.view.inRing() || !r.behind():
 		r.agreed = now
-	}
-	if now-r.agreed > stuckBehind*r.interval() {
+	case now-max(r.agreed, r.copies.gained) <= stuckBehind*r.interval():
+	case r.copies.accord.excuse(r.view, r.own.since):
 		r.agreed = now
-		if !r.copies.accord.excuse(r.view, r.own.since) {
-			r.refute()
-		}
+	case r.copies.pending() == 0:
+		r.agreed = now
+		r.refute()
 	}
 }
 

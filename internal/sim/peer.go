@@ -385,8 +385,7 @@ func (p *process) lookUp(a ring.Answer) {
 func (p *process) offer(a ring.SendOffer) {
 	f, ok := p.host.disk.files[a.Version]
 	if !ok {
-		none := wire.Confirmed{Req: a.Req, Code: wire.CodeNotFound}
-		p.step(ring.Received{From: a.To, Msg: none}, nil)
+		p.step(ring.OfferFailed{Peer: a.To, Req: a.Req, Missing: true}, nil)
 		return
 	}
 	p.send(a.To, wire.Offer{Req: a.Req, Source: p.id, Manifest: f.manifest})
