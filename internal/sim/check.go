@@ -521,11 +521,11 @@ func (w *World) checkLeaves() error {
 	return nil
 }
 
-// checkHolders has everybody say who holds some names. A liar may lead a
-// lookup to an explicit error.
+// checkHolders has everybody say who holds some names. Who has gone by time
+// meanwhile makes another view. A liar may lead a lookup to an explicit error.
 func (w *World) checkHolders() error {
 	for _, name := range append(w.names(), "0000", "0100", "elsewhere") {
-		var first *Op
+		first := make(map[wire.Digest]*Op)
 		for _, h := range w.members() {
 			op := w.Lookup(h.ID, name)
 			if !w.Await(ring.Succeeded, op) {
@@ -534,13 +534,14 @@ func (w *World) checkHolders() error {
 				}
 				return fmt.Errorf("a lookup of %q by %v: ended %v, outcome %v", name, h.ID, op.Ended, op.Result.Outcome)
 			}
-			if first == nil {
-				first = op
+			view := h.Status().View
+			if first[view] == nil {
+				first[view] = op
 			}
-			a, b := op.Result, first.Result
+			a, b := op.Result, first[view].Result
 			if a.Owner != b.Owner && !w.lied() || !slices.Equal(a.Holders, b.Holders) {
 				return fmt.Errorf("of %q: %v says %v of %v, %v says %v of %v", name,
-					op.Host, a.Owner, a.Holders, first.Host, b.Owner, b.Holders)
+					op.Host, a.Owner, a.Holders, first[view].Host, b.Owner, b.Holders)
 			}
 		}
 	}
@@ -658,7 +659,8 @@ func (w *World) checkReadable() error {
 			return err
 		}
 		want := highest(slices.Collect(maps.Values(newest)))
-		least := want
+		maps.DeleteFunc(newest, func(by wire.ID, _ wire.Manifest) bool { return w.byID[by].liar })
+		least := highest(slices.Collect(maps.Values(newest)))
 		if slices.ContainsFunc(w.homes(name), func(id wire.ID) bool { return w.byID[id].process == nil || w.byID[id].liar }) {
 			if w.Config.Copies == 1 {
 				continue // the only holder may be away
@@ -695,7 +697,7 @@ func highest(ms []wire.Manifest) (high wire.Manifest) {
 // runs, and are not followed by one of the same writer.
 func (w *World) acked(name string, newest map[wire.ID]wire.Manifest) (ms []wire.Manifest) {
 	for _, op := range w.ops {
-		if op.Name == name && op.Kind == PutOp && op.Ended && op.Result.Outcome == ring.Succeeded &&
+		if op.Name == name && op.Kind == PutOp && op.Ended && op.Result.Outcome == ring.Succeeded && !w.byID[op.Host].liar &&
 			newest[op.Result.Manifest.Writer] == op.Result.Manifest {
 			ms = append(ms, op.Result.Manifest)
 		}
@@ -707,7 +709,7 @@ func (w *World) acked(name string, newest map[wire.ID]wire.Manifest) (ms []wire.
 // whose copies were acked are away.
 func (w *World) checkKept(name string, newest map[wire.ID]wire.Manifest) error {
 	for _, op := range w.ops {
-		if op.Name != name || op.Kind != PutOp && op.Kind != RemoveOp || op.Result.Outcome != ring.Succeeded || !op.Ended {
+		if op.Name != name || op.Kind != PutOp && op.Kind != RemoveOp || op.Result.Outcome != ring.Succeeded || !op.Ended || w.byID[op.Host].liar {
 			continue
 		}
 		m := op.Result.Manifest

@@ -129,8 +129,8 @@ func (w *World) version(m wire.Manifest) ring.Version {
 	return ring.Version{Key: wire.KeyOf(w.Config.Space, m.Name), Sum: m.Sum()}
 }
 
-// diskTime is how long each half of a disk's work may take: to write and sync
-// a file, and to rename it and sync the folder; or to look something up.
+// diskTime is how long a disk may take to look something up, and for each half
+// of a write: to write and sync a file, and to rename it and sync the folder.
 const diskTime = 5 * time.Millisecond
 
 // written calls do when the disk has looked something up, unless the process
@@ -142,9 +142,9 @@ func (p *process) written(do func()) {
 // write has a change made and calls done when it is synced, or why it is not.
 func (p *process) write(change func(durable bool), done func(wire.Code)) {
 	w, d := p.world, &p.host.disk
-	x := &write{renamed: w.now + ring.Time(w.upTo(diskTime)), change: change}
+	x := &write{renamed: w.now + ring.Time(w.upTo(w.Config.Disk)), change: change}
 	d.writes = append(d.writes, x)
-	w.at(x.renamed+ring.Time(w.upTo(diskTime)), p, func() {
+	w.at(x.renamed+ring.Time(w.upTo(w.Config.Disk)), p, func() {
 		d.writes = slices.DeleteFunc(d.writes, func(o *write) bool { return o == x })
 		if !d.fails {
 			change(true)

@@ -39,12 +39,12 @@ func Draw(seed uint64) Plan {
 	for _, id := range ids[:late] {
 		p.add(d, WhatJoin, id, p.First[d.IntN(len(p.First))])
 	}
+	d.load(&p, ids)
 	for _, k := range faultKinds {
 		if on[k] && k != WhatJoin {
 			d.faults(&p, k, ids)
 		}
 	}
-	d.load(&p, ids)
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
@@ -94,6 +94,9 @@ func (d drawer) config(seed uint64) Config {
 	if d.IntN(2) == 0 {
 		c.Net.Jitter = d.between(0, 100*time.Millisecond)
 	}
+	if d.IntN(2) == 0 {
+		c.Disk = d.between(0, 500*time.Millisecond)
+	}
 	return c
 }
 
@@ -138,10 +141,15 @@ func (d drawer) faults(p *Plan, k What, ids []wire.ID) {
 	case WhatHalves, WhatThirds, WhatMajorities, WhatSwizzle, WhatSkew:
 		n = 1 + d.IntN(3)
 	case WhatLie:
-		n = 1
+		if n = 1; len(p.Config.Members) < 4 {
+			n = 0 // beside a liar two cannot tell which of them lies
+		}
 	}
 	for range n {
 		f := p.add(d, k, d.one(ids), d.one(ids))
+		if o := p.Faults[d.IntN(len(p.Faults))]; o.What == WhatPut && d.IntN(2) == 0 {
+			f.At = o.At + d.between(0, 3*time.Second) // while something moves
+		}
 		f.Lasts = d.between(100*time.Millisecond, 30*time.Second)
 		switch k {
 		case WhatHalves, WhatThirds, WhatMajorities, WhatSwizzle:

@@ -294,7 +294,11 @@ func (w *World) strike(f Fault, h *Host) bool {
 func (w *World) ask(f Fault) {
 	switch f.What {
 	case WhatPut:
-		w.Put(f.Who, f.Name, w.rand.Uint64N(4), w.rand.Int64N(300_000))
+		size := int64(300_000)
+		if w.chance(0.2) {
+			size *= 10
+		}
+		w.Put(f.Who, f.Name, w.rand.Uint64N(4), w.rand.Int64N(size))
 	case WhatGet:
 		w.Get(f.Who, f.Name)
 	case WhatRemove:

@@ -19,6 +19,7 @@ type Net struct {
 // Implementation constants: what kernels do.
 const (
 	dialTimeout = 5 * time.Second        // nobody answers a dial
+	dialTry     = time.Second            // nobody answers the first packet of it; doubles
 	linkTimeout = 10 * time.Second       // nobody acknowledges what was sent
 	idleTimeout = time.Minute            // nobody answers a keepalive
 	firstRTO    = 200 * time.Millisecond // of a lost segment; doubles
@@ -181,14 +182,22 @@ func (p *process) dial(to wire.ID) {
 	e := &end{dial: w.links, by: p.id}
 	r.end = e
 	w.at(w.now+ring.Time(dialTimeout), p, func() { p.giveUp(to, e) })
-	host := w.byID[to]
-	if host == nil {
-		return // an address of nobody: silence
+	if w.byID[to] != nil { // else an address of nobody: silence
+		p.knock(to, e, dialTry)
 	}
+}
+
+// knock asks for a connection, and again after a while.
+func (p *process) knock(to wire.ID, e *end, patience time.Duration) {
+	w, host := p.world, p.world.byID[to]
 	w.after(w.segment(), func() {
+		if p.with(to).end != e || e.up {
+			return
+		}
 		q := host.process
 		switch {
 		case w.blocked(p.id, to) || host.dark:
+			w.at(w.now+ring.Time(patience), p, func() { p.knock(to, e, 2*patience) })
 		case q == nil:
 			w.at(w.now+ring.Time(w.flight()), p, func() { p.giveUp(to, e) })
 		default:

@@ -34,6 +34,7 @@ type Config struct {
 	Observers int           // default 3
 	Interval  time.Duration // default 1 s
 	Grace     time.Duration // 0: nobody is gone by time
+	Disk      time.Duration // of each half of a write, at most; default 5 ms
 	Walk      bool
 	Shortcuts bool
 
@@ -42,6 +43,10 @@ type Config struct {
 
 	// Notice gets the notices of all peers; nil: each host keeps its own.
 	Notice func(h *Host, n ring.Notice)
+
+	// Unsaved says that views are not saved on any disk: those of thousands of
+	// peers, each with a row of every other, take gigabytes.
+	Unsaved bool
 }
 
 // Classic is the world of the seed: seven peers of a ring of 256 that ping
@@ -128,6 +133,9 @@ func New(c Config) *World {
 	if c.Interval == 0 {
 		c.Interval = time.Second
 	}
+	if c.Disk == 0 {
+		c.Disk = diskTime
+	}
 	if c.Net.Rate == 0 {
 		c.Net.Rate = 100 << 20
 	}
@@ -169,6 +177,7 @@ func (w *World) roster(members []ring.Member, serial uint64) roster {
 		Ring:      ringName,
 		Space:     w.Config.Space,
 		Members:   slices.Clone(members),
+		Circle:    ring.NewCircle(members),
 		Copies:    w.Config.Copies,
 		Observers: w.Config.Observers,
 		Interval:  w.Config.Interval,
