@@ -27,6 +27,19 @@ func replay(t *testing.T, peers int, r Roster, path string) {
 	}
 }
 
+// TestModelFindings are the paths on which the model has found faults.
+func TestModelFindings(t *testing.T) {
+	for _, f := range []struct {
+		name, path string
+		peers      int
+		roster     Roster
+	}{
+		{"a dead peer's vote buries who is left", "start 0, start 1, start 2, wait 12, put 0, wait 6, cut 0 1, wait 12, crash 0, crash 2, wait 12", 3, twice},
+	} {
+		t.Run(f.name, func(t *testing.T) { replay(t, f.peers, f.roster, f.path) })
+	}
+}
+
 // TestChordCounterexample is the shortest one of the published Chord: a ring
 // of one that two join, one of which crashes and is back at once, and then the
 // first crashes too. There the two that are left are rings of one for ever.

@@ -308,12 +308,14 @@ func (s *search) run() {
 	}
 	s.steps = []step{{-1, strings.Join(s.begin, ", ")}}
 	edge := []spot{{g, 0}}
-	for range s.depth {
+	for left := s.depth; left > 0; left-- {
 		var next []spot
 		for _, p := range edge {
 			for _, event := range s.events {
 				for _, words := range p.can(event) {
-					next = append(next, s.event(p, words)...)
+					if rests := s.event(p, words); left > 1 {
+						next = append(next, rests...)
+					}
 					if len(s.failed) >= enough {
 						return
 					}
