@@ -678,3 +678,20 @@ func TestWhoTheRosterTakesOutIsNotWatched(t *testing.T) {
 		t.Errorf("20 is watched: %v, load %d", w.detect.find(20), w.Status().Load)
 	}
 }
+
+// TestDialThatFailsIsNoPause: that a link could not be had makes a silence
+// count that did not before, which is not this peer's own lateness: no round
+// begins anew.
+func TestDialThatFailsIsNoPause(t *testing.T) {
+	w := among(t, 20, 30, 40, 50)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50)
+	w.step(LinkDown{20})
+	w.links.line(20).fell = 0 // as if it had never been tried
+	w.live(1400*ms, ms, says(false), 30, 40, 50)
+	since := w.detect.find(20).since
+	w.step(LinkDown{20})
+	w.live(20*ms, ms, nil, 30, 40, 50)
+	if got := w.detect.find(20); got == nil || got.since != since || w.votesOn(20) != wire.Unreachable {
+		t.Errorf("watch %+v, vote %v", got, w.votesOn(20))
+	}
+}

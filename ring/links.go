@@ -33,7 +33,8 @@ type line struct {
 	up      bool
 	tried   Time             // last dial; 0: none
 	tries   int              // dials since the link was last up
-	fell    Time             // when the link or a dial of it last failed; 0: never
+	opened  Time             // when the link last came up; 0: never
+	fell    Time             // when it, or a dial of it, last failed; 0: never
 	used    Time             // last message either way
 	heard   Time             // when anything authenticated last came; 0: never
 	pinged  Time             // when this interval's ping came; 0: never
@@ -94,7 +95,7 @@ func (n *neighbours) has(id wire.ID) bool {
 // opened and closed note the ends of a ring link's life.
 func (l *links) opened(now Time, id wire.ID, said wire.Incarnation) {
 	n := l.line(id)
-	n.up, n.used, n.said, n.tries = true, now, said, 0
+	n.up, n.opened, n.used, n.said, n.tries = true, max(now, 1), now, said, 0
 	if !slices.Contains(l.peers, id) {
 		l.peers = append(l.peers, id)
 	}
@@ -108,11 +109,16 @@ func (l *links) closed(now Time, id wire.ID) {
 }
 
 // reachable returns from when the silence of id counts that began at since: at
-// once if there is a link, or none could be had; else a handshake over a slow
-// network, which is several round trips, may still be under way.
+// once if there is a link, or from when one is there or could not be had; else
+// a handshake over a slow network, which is several round trips, may still be
+// under way.
 func (l *links) reachable(id wire.ID, since Time) Time {
-	if n := l.lines[id]; n != nil && (n.up || n.fell >= since) {
-		return since
+	n := l.lines[id]
+	switch {
+	case n != nil && n.up:
+		return max(since, n.opened)
+	case n != nil && n.fell >= since:
+		return n.fell
 	}
 	return since + Time(max(l.interval, 1500*time.Millisecond))
 }
