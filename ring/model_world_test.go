@@ -529,7 +529,7 @@ func (g *globe) disk(h *host, m toDisk) {
 		if f, ok := h.files[a.Version]; ok {
 			g.send(h, a.To, wire.Offer{Req: a.Req, Source: h.id, Manifest: f})
 		} else {
-			g.step(h.id, Received{From: a.To, Msg: wire.Confirmed{Req: a.Req, Code: wire.CodeNotFound}})
+			g.step(h.id, OfferFailed{Peer: a.To, Req: a.Req, Missing: true})
 		}
 	case Scan:
 		g.step(h.id, h.scan(a))
@@ -645,10 +645,11 @@ func (g *globe) move(h *host, from wire.ID, body any) {
 		}
 	case content:
 		if t, ok := h.ended(m.number); ok {
+			_, have := h.files[t.version]
 			if m.code == wire.CodeOK {
 				m.code = g.write(h, m.manifest)
 			}
-			g.step(h.id, Pulled{Version: t.version, Code: m.code})
+			g.step(h.id, Pulled{Version: t.version, Code: m.code, New: !have})
 		}
 	}
 }
