@@ -490,14 +490,21 @@ func (w *World) Whole() error {
 	return nil
 }
 
-// Settled reports whether the ring is whole and nothing moves.
+// Settled reports whether the ring is whole, nothing moves, and nobody is
+// about to be gone by time, which would move something.
 func (w *World) Settled() error {
 	if err := w.Whole(); err != nil {
 		return err
 	}
 	for _, h := range w.members() {
-		if n := h.Status().Moving; n > 0 {
-			return fmt.Errorf("%v moves %v versions", h.ID, n)
+		s := h.Status()
+		if s.Moving > 0 {
+			return fmt.Errorf("%v moves %v versions", h.ID, s.Moving)
+		}
+		for _, m := range s.Members {
+			if w.Config.Grace > 0 && !s.Cut && m.Seen && m.State <= wire.Stopped && !m.Gone && w.byID[m.ID].process == nil {
+				return fmt.Errorf("%v has yet to call %v gone", h.ID, m.ID)
+			}
 		}
 	}
 	return w.checkPlaced()
@@ -576,10 +583,24 @@ func (w *World) homes(name string) []wire.ID {
 }
 
 // holders returns the home holders of a name and the stand-ins, in the ring
-// or not.
+// or not, and where the ring is walked its owner, whatever its disk is like:
+// a walk ends there.
 func (w *World) holders(s ring.Status, name string) []wire.ID {
 	homes, standIns := w.places(s, name)
-	return append(homes, standIns...)
+	holders := append(homes, standIns...)
+	if w.Config.Walk {
+		key := wire.KeyOf(w.Config.Space, name)
+		var owner *ring.MemberStatus
+		for i := range s.Members {
+			if m := &s.Members[i]; m.InRing && (owner == nil || m.Pos-key < owner.Pos-key) { // from the key on
+				owner = m
+			}
+		}
+		if owner != nil {
+			holders = append(holders, owner.ID)
+		}
+	}
+	return holders
 }
 
 // places returns the holders of a name, by the definition: home holders are

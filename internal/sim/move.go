@@ -288,15 +288,34 @@ func (p *process) fetch(op *Op, a ring.Fetch) {
 	p.world.at(p.world.now, p, func() { p.fetchFrom(op, choices) })
 }
 
+// widen asks who else has a version that none of those who first answered
+// gives.
+func (p *process) widen(op *Op) {
+	op.widened = true
+	stat := p.world.Stat(p.id, op.Name)
+	stat.then = func() {
+		c := ring.Choice{Manifest: op.Manifest}
+		for _, f := range stat.Result.Found {
+			if slices.ContainsFunc(f.Manifests, func(m wire.Manifest) bool { return m.Sum() == op.Manifest.Sum() }) {
+				c.Sources = append(c.Sources, f.Peer)
+			}
+		}
+		p.world.at(p.world.now, p, func() { p.fetchFrom(op, []ring.Choice{c}) })
+	}
+}
+
 func (p *process) fetchFrom(op *Op, choices []ring.Choice) {
 	c := choices[0]
 	op.Manifest = c.Manifest
 	if len(c.Sources) == 0 {
-		if len(choices) > 1 {
+		switch {
+		case len(choices) > 1:
 			p.fetchFrom(op, choices[1:])
-			return
+		case op.widened:
+			p.finish(op, ring.Unavailable)
+		default:
+			p.widen(op)
 		}
-		p.finish(op, ring.Unavailable)
 		return
 	}
 	id, name := c.Sources[0], c.Manifest.Name

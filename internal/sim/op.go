@@ -24,6 +24,8 @@ type Op struct {
 
 	content content
 	process *process
+	widened bool   // get: everybody was asked
+	then    func() // is called at its end
 }
 
 // Kind of an operation.
@@ -159,4 +161,7 @@ func (p *process) finish(op *Op, outcome ring.Outcome) {
 	}
 	w.logf("[%v] %v %q ended: outcome %v, copies %v, silent %v", p.id, op.Kind, op.Name, outcome, op.Result.Copies, op.Result.Silent)
 	w.checkEnd(op)
+	if op.then != nil {
+		op.then()
+	}
 }

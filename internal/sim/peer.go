@@ -236,8 +236,11 @@ func (p *process) step(ev ring.Event, body []byte) {
 	w := p.world
 	w.Count.Steps++
 	w.mixAt(p.id)
+	roster, skewed := ev.(ring.RosterChanged)
 	switch _, tick := ev.(ring.Tick); {
 	case tick:
+	case skewed:
+		w.mixBytes(roster.Roster.Digest[:])
 	case body != nil:
 		w.mixBytes(body)
 	default:
@@ -317,6 +320,9 @@ func (p *process) act(a ring.Action) {
 	case ring.Persist:
 		p.persist(a)
 	case ring.SaveView:
+		if w.Config.Unsaved {
+			return
+		}
 		d := &p.host.disk
 		p.write(func(bool) { d.rows = a.Rows }, func(wire.Code) {})
 	case ring.Answer:

@@ -190,7 +190,7 @@ func (s *strict) answered(p *process, from wire.ID, f wire.Find) {
 		}
 		s.heres[here{p.id, from, f.Name}] = true
 		if !slices.Contains(s.world.holders(p.ring.Status(), f.Name), p.id) {
-			s.world.violate("who says here is a holder in its own view: %v to %v of %q", p.id, from, f.Name)
+			s.world.violate("who says here is a holder or the owner in its own view: %v to %v of %q", p.id, from, f.Name)
 		}
 	}
 }
