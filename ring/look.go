@@ -102,7 +102,7 @@ func (k *look) begin(now Time, name string, v *view, o *outbox) {
 	k.name, k.key, k.began = name, wire.KeyOf(v.space, name), now
 	k.follow(now, v, o)
 	for j, i, n := 0, v.at(k.key), 0; j < len(v.members) && n < extraLooks; j, i = j+1, (i+1)%len(v.members) {
-		if m := &v.members[i]; m.seen() && m.state == wire.Leaving && m.id != v.self {
+		if m := &v.members[i]; m.seen() && m.state == wire.Leaving {
 			k.ask(now, k.add(m.id), v, o)
 			n++
 		}
@@ -203,7 +203,7 @@ func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view
 	if l.counts() && k.first == 0 {
 		k.first = now
 	}
-	if l.behind || l.home && !l.agrees {
+	if l.behind {
 		k.instead(now, v, o)
 	}
 	return took, true

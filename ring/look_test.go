@@ -61,6 +61,64 @@ func TestLeavingPeerLooks(t *testing.T) {
 	}
 }
 
+// TestFewOfThoseThatLeaveAreAsked: however many leave at once.
+func TestFewOfThoseThatLeaveAreAsked(t *testing.T) {
+	ids := []wire.ID{10, 20, 30, 40}
+	n := wire.Rows{}
+	for id := wire.ID(50); id < 100; id++ {
+		ids = append(ids, id)
+		n.Rows = append(n.Rows, row(id, 5, wire.Leaving))
+	}
+	w := within(t, ids[1:]...)
+	w.step(Received{20, n})
+	leaving := 0
+	for id := range asked(w.step(Get{Op: 1, Name: "0015"})) {
+		if id >= 50 {
+			leaving++
+		}
+	}
+	if leaving != extraLooks {
+		t.Errorf("asked %d of those that leave, want %d", leaving, extraLooks)
+	}
+}
+
+// TestRefusalLeadsOn: whoever the rows before it name is asked at once.
+func TestRefusalLeadsOn(t *testing.T) {
+	w := newWeb(t, 1, 20, 30, 200)
+	w.runs(200, live(30, 200)...)
+	r := w.rings[200]
+	who := asked(r.Step(w.now, Get{Op: 1, Name: "0015"}, nil))
+	r.Step(w.now, Received{30, wire.Rows{Rows: live(20)}}, nil)
+	if next := asked(r.Step(w.now, Received{30, wire.Refuse{Req: who[30], Code: wire.CodeNotOwner}}, nil)); next[20] == 0 {
+		t.Errorf("asked %v first and then %v, want 20", who, next)
+	}
+}
+
+// TestLookIsBounded: however often the view changes under a look, it asks so
+// many peers and no more, and a holder beyond them is not taken to have said no.
+func TestLookIsBounded(t *testing.T) {
+	var ids []wire.ID
+	for id := range wire.ID(200) {
+		ids = append(ids, id+1)
+	}
+	v := newView(config(200, ids...))
+	news{rows: live(ids...)}.merge(v)
+	var k look
+	o := &outbox{}
+	k.begin(1, "0000", v, o)
+	for _, id := range ids[:150] {
+		v.mergeRow(row(id, 2, wire.Left))
+		v.settle()
+		k.follow(1, v, o)
+	}
+	if n := len(asked(o.acts)); n != maxLooks {
+		t.Errorf("asked %d, want %d", n, maxLooks)
+	}
+	if got := k.silent(); !slices.Equal(got, []wire.ID{151, 152, 153}) {
+		t.Errorf("silent %v, want the holders of now", got)
+	}
+}
+
 // get brings the end of a get of key 15: what is fetched, or how it ended.
 func (w *web) get(at wire.ID, key wire.Pos) (f Fetch, r Result) {
 	w.t.Helper()

@@ -319,6 +319,38 @@ func TestLookupEndsInTime(t *testing.T) {
 	}
 }
 
+// TestWhoIsPassedOverIsNamed: a home holder that is held unreachable is not
+// asked, and when nobody else answers it is named with the silent.
+func TestWhoIsPassedOverIsNamed(t *testing.T) {
+	ids := []wire.ID{10, 20, 30, 40, 50}
+	w := newWeb(t, 1, ids...)
+	w.runs(50, live(ids...)...)
+	r := w.rings[50]
+	r.Step(w.now, Received{10, wire.Rows{Votes: []wire.Vote{vote(10, 20, 1, wire.Unreachable, 1), vote(40, 20, 1, wire.Unreachable, 1)}}}, nil)
+	for _, id := range ids[:4] {
+		w.lies[id] = func(wire.Message) wire.Message { return nil }
+	}
+	got := w.lookup(50, 15)
+	if got.Outcome != Unavailable || !slices.Contains(got.Silent, 20) || slices.Contains(w.finds, 20) {
+		t.Errorf("outcome %v, silent %v, asked %v, want 20 named and not asked", got.Outcome, got.Silent, w.finds)
+	}
+}
+
+// TestHintsOutsideTheRoster: a liar can send nobody to who is no member.
+func TestHintsOutsideTheRoster(t *testing.T) {
+	w := newWeb(t, 1, 10, 20, 30)
+	w.runs(10, live(10, 20, 30)...)
+	w.lies[20] = func(m wire.Message) wire.Message {
+		if f, ok := m.(wire.Find); ok {
+			return wire.Ask{Req: f.Req, Next: 999}
+		}
+		return nil
+	}
+	if w.lookup(10, 15); len(w.finds) == 0 || slices.Contains(w.finds, 999) {
+		t.Errorf("asked %v", w.finds)
+	}
+}
+
 // TestLookupAtSelf: the owner asks nobody; another holder asks the owner, and
 // answers itself when that is silent.
 func TestLookupAtSelf(t *testing.T) {
@@ -396,6 +428,12 @@ func TestLateAnswerOfTheHedgedOneCounts(t *testing.T) {
 	for _, a := range w.step(Received{30, wire.Here{Req: second}}) {
 		if _, ok := a.(Done); ok {
 			t.Error("ended twice")
+		}
+	}
+	_, third := firstFind(t, w.step(Lookup{2, "0015"}))
+	for _, a := range w.step(Received{30, wire.Here{Req: third}}) {
+		if _, ok := a.(Done); ok {
+			t.Error("ended by an answer of who was not asked")
 		}
 	}
 }
