@@ -162,3 +162,17 @@ func TestProbe(t *testing.T) {
 		t.Errorf("%+v, want unreached", d)
 	}
 }
+
+// TestProbesCount: of operations of the user there are so many and no more,
+// probes among them.
+func TestProbesCount(t *testing.T) {
+	w := within(t, 20, 30)
+	for i := range maxOps {
+		w.step(Probe{Op: Op(i + 1), Peer: 20})
+	}
+	for _, e := range []Event{Probe{Op: maxOps + 1, Peer: 20}, Lookup{Op: maxOps + 2, Name: "0015"}} {
+		if got := first[Done](t, w.step(e)).Result.Outcome; got != NotReady {
+			t.Errorf("%T: outcome %v, want %v", e, got, NotReady)
+		}
+	}
+}

@@ -82,15 +82,21 @@ func TestFewOfThoseThatLeaveAreAsked(t *testing.T) {
 	}
 }
 
-// TestRefusalLeadsOn: whoever the rows before it name is asked at once.
-func TestRefusalLeadsOn(t *testing.T) {
-	w := newWeb(t, 1, 20, 30, 200)
-	w.runs(200, live(30, 200)...)
-	r := w.rings[200]
-	who := asked(r.Step(w.now, Get{Op: 1, Name: "0015"}, nil))
-	r.Step(w.now, Received{30, wire.Rows{Rows: live(20)}}, nil)
-	if next := asked(r.Step(w.now, Received{30, wire.Refuse{Req: who[30], Code: wire.CodeNotOwner}}, nil)); next[20] == 0 {
-		t.Errorf("asked %v first and then %v, want 20", who, next)
+// TestRowsLeadOn: whoever the rows before an answer name is asked at once.
+func TestRowsLeadOn(t *testing.T) {
+	for _, m := range []func(req uint32) wire.Message{
+		func(req uint32) wire.Message { return wire.Refuse{Req: req, Code: wire.CodeNotOwner} },
+		func(req uint32) wire.Message { return wire.Found{Req: req} },
+	} {
+		w := newWeb(t, 1, 20, 30, 200)
+		w.runs(200, live(30, 200)...)
+		r := w.rings[200]
+		who := asked(r.Step(w.now, Get{Op: 1, Name: "0015"}, nil))
+		r.Step(w.now, Received{30, wire.Rows{Rows: live(20)}}, nil)
+		answer := m(who[30])
+		if next := asked(r.Step(w.now, Received{30, answer}, nil)); next[20] == 0 {
+			t.Errorf("after %T: asked %v first and then %v, want 20", answer, who, next)
+		}
 	}
 }
 
