@@ -77,7 +77,7 @@ func TestManifestWithoutPossibleBytesIsRefused(t *testing.T) {
 		want   error
 	}{{0, noBlocks, nil}, {1, wire.Sum{1}, nil}, {0, wire.Sum{1}, errBlocks}, {1, noBlocks, errBlocks}} {
 		m := claim(w.secrets[1], wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: c.size, Blocks: c.blocks})
-		if err := v.manifest(b, m, free); err != c.want {
+		if err := v.manifest(b, m, nil); err != c.want {
 			t.Errorf("size %d, blocks %x: %v, want %v", c.size, c.blocks[:2], err, c.want)
 		}
 	}

@@ -486,7 +486,7 @@ func (n *Node) readLink(l *link) error {
 			return errNotHere
 		}
 		unverified := msg
-		if msg, err = n.verify.message(n.members.book(), msg, n.charge(l.peer)); err != nil {
+		if msg, err = n.verify.message(n.members.book(), msg, n.account(l.peer)); err != nil {
 			// The member passes on what it should have refused itself; the
 			// rest of what it says may be true.
 			cause := badSignature

@@ -111,6 +111,8 @@ func (l *loop) run() error {
 		select {
 		case in := <-l.node.inputs:
 			l.take(in)
+		case in := <-l.node.pinged:
+			l.take(in)
 		case <-l.timer.C:
 			l.step(ring.Tick{}, nil)
 		case <-stop:

@@ -165,7 +165,7 @@ func TestBadlySignedRowsCostTheirSender(t *testing.T) {
 		s := b.speaker(2)
 		const flood = 200
 		n.verify.mu.Lock() // the burst is spent: 4,096 true signatures would take a second of this machine
-		n.verify.spent[2] = allowance{time.Now().Add(checkLeast * checkEach)}
+		n.verify.spent[2] = spent{signatures: allowance{time.Now().Add(checkLeast * checkEach)}}
 		n.verify.mu.Unlock()
 		began := time.Now()
 		done := make(chan struct{})

@@ -50,9 +50,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// inputQueue is how many events wait for the loop: a burst of a few hundred
-// messages passes without a link's reader standing still.
-const inputQueue = 256
+// inputQueue is how many events wait for the loop, pings not among them. It is
+// short: a member that fills it with the largest messages, of which each keeps
+// the loop some 100 microseconds, keeps those of others waiting for a few
+// milliseconds only. Links hold what comes meanwhile.
+const inputQueue = 64
 
 // Node is one peer. Make one with [New], run it with [Node.Run]. All methods
 // may be called from several goroutines.
@@ -71,6 +73,7 @@ type Node struct {
 	desk
 
 	inputs chan input    // inputQueue places
+	pinged chan happened // pingQueue places: no ping waits behind messages
 	ready  chan struct{} // closed when the peer is in the ring
 	life   life
 
@@ -164,6 +167,7 @@ func newNode(c Config, b *book) *Node {
 	n.log = slog.New(n.lines)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.inputs = make(chan input, inputQueue)
+	n.pinged = make(chan happened, pingQueue)
 	n.ready = make(chan struct{})
 	n.life.stop, n.life.done = make(chan struct{}), make(chan struct{})
 

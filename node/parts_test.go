@@ -141,17 +141,17 @@ func TestWhoMaySignAManifest(t *testing.T) {
 		m := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Size: 1, Blocks: wire.Sum{1}}
 		m.Sig = secrets[c.key].Sign(m.SignedBytes("r", nil))
 		for range 2 { // the second time from memory
-			if err := v.manifest(b, m, free); err != c.want {
+			if err := v.manifest(b, m, nil); err != c.want {
 				t.Errorf("writer %d, signer %d, key %d: %v, want %v", c.writer, c.signer, c.key, err, c.want)
 			}
 		}
 	}
 	foreign := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: 1, Blocks: wire.Sum{1}}
 	foreign.Sig = secrets[0].Sign(foreign.SignedBytes("another ring", nil))
-	if err := v.manifest(b, foreign, free); err != errSignature {
+	if err := v.manifest(b, foreign, nil); err != errSignature {
 		t.Errorf("a signature of another ring: %v", err)
 	}
-	msg, err := v.message(b, wire.Rows{Rows: []wire.Row{{ID: 9}}, Votes: []wire.Vote{{Observer: 9}}}, free)
+	msg, err := v.message(b, wire.Rows{Rows: []wire.Row{{ID: 9}}, Votes: []wire.Vote{{Observer: 9}}}, nil)
 	if rows := msg.(wire.Rows); err != nil || len(rows.Rows)+len(rows.Votes) != 0 {
 		t.Errorf("rows of nobody: %+v, %v; want them left out", msg, err)
 	}

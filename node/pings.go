@@ -10,8 +10,8 @@ import (
 	"securepeer/wire"
 )
 
-// pingQueue is how many pings wait for the socket; beyond that they are lost,
-// as any datagram may be.
+// pingQueue is how many pings wait for the socket, or for the loop; beyond that
+// they are lost, as any datagram may be.
 const pingQueue = 1024
 
 // ping is one ping or ack on its way out.
@@ -51,7 +51,7 @@ func (n *Node) readPings() {
 			n.refused.add(member.Name, "malformed ping")
 			continue
 		}
-		n.post(happened{event: ring.Pinged{From: member.ID, Ping: p}, source: source})
+		offer(n.pinged, happened{event: ring.Pinged{From: member.ID, Ping: p}, source: source})
 	}
 }
 

@@ -368,7 +368,7 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 	b := n.members.book()
 	code := wire.CodeOK
 	switch {
-	case m.Signer != peer.ID || n.verify.manifest(b, m, n.charge(peer)) != nil:
+	case m.Signer != peer.ID || n.verify.manifest(b, m, n.account(peer)) != nil:
 		code = wire.CodeForbidden
 		n.refused.add(peer.Name, "upload in another's name")
 	case m.Name != in.put.Name || m.Flags != 0 || m.Size != uint64(size) || m.Blocks != root:

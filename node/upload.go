@@ -318,7 +318,7 @@ func (n *Node) told(by wire.ID, said wire.Rows) {
 	if !ok {
 		return // dropped meanwhile
 	}
-	rows, err := n.verify.message(b, said, n.charge(peer))
+	rows, err := n.verify.message(b, said, n.account(peer))
 	if err != nil {
 		n.refused.add(peer.Name, badSignature+wire.TypePutAck.String())
 		return

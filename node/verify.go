@@ -19,14 +19,23 @@ const (
 	// the links that pass it on, costs a hash: a 150th of a signature
 	// (BenchmarkRows).
 	maxVerified = 1 << 15
-	// checkEach is how often a new signature that one member passes on is
-	// verified, in the long run: a twentieth of a core, whatever it sends. At
-	// once are as many as its view may hold that this peer has never seen: a row
-	// and checkVotes votes of each member, and checkLeast at least. Who says more
-	// waits, and nobody else does.
+	// checkEach is what a member pays for a new signature that it passes on: in
+	// the long run one each millisecond is verified, for a twentieth of a core,
+	// whatever it sends. At once there may be as many as its view may hold that
+	// this peer has never seen: a row and checkVotes votes of each member, and
+	// checkLeast at least.
 	checkEach  = 1 * time.Millisecond
 	checkVotes = 3
 	checkLeast = 4096
+	// checkKnown is what a row or vote costs its sender that this peer knows
+	// already, checkMessage what any message does: what they cost this peer, as
+	// parts of a signature. checkAtOnce is what may come at once of those: a
+	// hundred of the largest messages, or 5,000 small ones. So a member on all
+	// its links leaves the loop to the others: with interval=200ms a tick came up to
+	// 2 ms late, and hundreds without this.
+	checkKnown   = checkEach / 100
+	checkMessage = checkEach / 20
+	checkAtOnce  = 256 * checkEach
 )
 
 // What a message is refused for, besides an unknown signer.
@@ -44,74 +53,93 @@ type verifier struct {
 	// fresh and old hold what was found good; when fresh is full it becomes
 	// old, so memory is bounded and what is in use stays.
 	fresh, old map[[32]byte]struct{}
-	spent      map[wire.ID]allowance
+	spent      map[wire.ID]spent
 }
 
 func newVerifier() *verifier {
 	return &verifier{fresh: make(map[[32]byte]struct{}), old: make(map[[32]byte]struct{}),
-		spent: make(map[wire.ID]allowance)}
+		spent: make(map[wire.ID]spent)}
 }
 
-// allowance is what a member may still have verified, as the time up to which
+// spent is what a member has had done.
+type spent struct{ work, signatures allowance }
+
+// allowance is what may still be done for a member, as the time up to which
 // what it has had is paid for (the generic cell rate algorithm).
 type allowance struct{ paid time.Time }
 
-// take adds a signature, of which burst may come at once, and returns how long
-// to wait before it.
-func (a *allowance) take(now time.Time, burst int) time.Duration {
-	a.paid = later(a.paid, now.Add(-time.Duration(burst)*checkEach)).Add(checkEach)
+// take adds a cost, of which burst may come at once, and returns how long to
+// wait before it.
+func (a *allowance) take(now time.Time, cost, burst time.Duration) time.Duration {
+	if least := now.Add(-burst); a.paid.Before(least) {
+		a.paid = least
+	}
+	a.paid = a.paid.Add(cost)
 	return max(0, a.paid.Sub(now))
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+// account is who pays for the work that one message makes: who sends too much
+// waits, and nobody else does. That of nobody, nil, is free.
+type account struct {
+	verifier *verifier
+	member   wire.ID
+	burst    time.Duration       // of signatures
+	wait     func(time.Duration) // before the work is done
 }
 
-// charge returns what is called before a signature that came from a member is
-// verified: it makes the member wait if there were too many.
-func (n *Node) charge(from keys.Member) (pay func()) {
+// account returns that of a member for its next message.
+func (n *Node) account(of keys.Member) *account {
 	told := false
-	return func() {
-		wait := n.verify.charge(from.ID, max(checkLeast, (1+checkVotes)*len(n.members.book().Members)))
-		if wait > 0 && !told {
+	burst := max(checkLeast, (1+checkVotes)*len(n.members.book().Members))
+	return &account{n.verify, of.ID, time.Duration(burst) * checkEach, func(d time.Duration) {
+		if !told {
 			told = true
-			n.refused.add(from.Name, "more new signatures than are checked at once")
+			n.refused.add(of.Name, "more than is checked at once")
 		}
-		if wait > 0 {
-			n.wait(wait) // at the node's end what follows ends by itself
-		}
+		n.wait(d) // at the node's end what follows ends by itself
+	}}
+}
+
+// work pays for anything but signatures.
+func (a *account) work(cost time.Duration) {
+	if a != nil {
+		a.pay(cost, checkAtOnce, func(s *spent) *allowance { return &s.work })
 	}
 }
 
-func (v *verifier) charge(from wire.ID, burst int) time.Duration {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	a := v.spent[from]
-	wait := a.take(time.Now(), burst)
-	v.spent[from] = a
-	return wait
+// signature pays for one that is verified.
+func (a *account) signature() {
+	if a != nil {
+		a.pay(checkEach, a.burst, func(s *spent) *allowance { return &s.signatures })
+	}
 }
 
-// free is the charge of what this peer itself has kept.
-func free() {}
+func (a *account) pay(cost, burst time.Duration, of func(*spent) *allowance) {
+	a.verifier.mu.Lock()
+	s := a.verifier.spent[a.member]
+	wait := of(&s).take(time.Now(), cost, burst)
+	a.verifier.spent[a.member] = s
+	a.verifier.mu.Unlock()
+	if wait > 0 {
+		a.wait(wait)
+	}
+}
 
 // checking is the verification of one message.
 type checking struct {
 	*verifier
 	book *book
-	pay  func() // before each signature that is not known
+	pays *account
 	buf  []byte // key, signature, and what is signed, of one at a time
 }
 
 // message returns msg as the ring may have it. Rows, votes and manifests of
 // members that b does not know cannot be checked and are left out; one with a
-// bad signature is an error, and the whole message is worth nothing. pay is
-// called before each signature that is verified.
-func (v *verifier) message(b *book, msg wire.Message, pay func()) (wire.Message, error) {
-	c := &checking{verifier: v, book: b, pay: pay}
+// bad signature is an error, and the whole message is worth nothing. Its
+// sender pays for it.
+func (v *verifier) message(b *book, msg wire.Message, pays *account) (wire.Message, error) {
+	pays.work(checkMessage)
+	c := &checking{verifier: v, book: b, pays: pays}
 	switch m := msg.(type) {
 	case wire.Rows:
 		var err error
@@ -132,8 +160,8 @@ func (v *verifier) message(b *book, msg wire.Message, pay func()) (wire.Message,
 }
 
 // manifest checks one manifest alone.
-func (v *verifier) manifest(b *book, m wire.Manifest, pay func()) error {
-	c := &checking{verifier: v, book: b, pay: pay}
+func (v *verifier) manifest(b *book, m wire.Manifest, pays *account) error {
+	c := &checking{verifier: v, book: b, pays: pays}
 	return c.manifest(m)
 }
 
@@ -142,6 +170,7 @@ var errUnknownSigner = errors.New("signer is not in the roster")
 
 // said checks rows and votes.
 func (c *checking) said(rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote, error) {
+	c.pays.work(time.Duration(len(rows)+len(votes)) * checkKnown)
 	keptRows := rows[:0]
 	for _, r := range rows {
 		m, ok := c.book.ByID(r.ID)
@@ -226,7 +255,7 @@ func (c *checking) good(key keys.Public, buf []byte, sig wire.Sig) bool {
 	if c.knows(sum) {
 		return true
 	}
-	c.pay()
+	c.pays.signature()
 	if !key.Verify(buf[signedAt:], sig) {
 		return false
 	}

@@ -42,10 +42,10 @@ func crowd(t testing.TB, n int) (*book, []wire.Row) {
 func TestKnownRowsCostNoSignature(t *testing.T) {
 	b, rows := crowd(t, 20)
 	v := newVerifier()
-	paid := 0
-	pay := func() { paid++ }
+	paid := 0 // with no burst each signature waits
+	pays := &account{verifier: v, member: 1, wait: func(time.Duration) { paid++ }}
 	for range 3 {
-		msg, err := v.message(b, wire.Rows{Rows: append([]wire.Row(nil), rows...)}, pay)
+		msg, err := v.message(b, wire.Rows{Rows: append([]wire.Row(nil), rows...)}, pays)
 		if err != nil || len(msg.(wire.Rows).Rows) != len(rows) {
 			t.Fatalf("message: %v, %v", msg, err)
 		}
@@ -56,7 +56,7 @@ func TestKnownRowsCostNoSignature(t *testing.T) {
 	for range 2 {
 		bad := rows[3]
 		bad.Incarnation++
-		if _, err := v.message(b, wire.Rows{Rows: []wire.Row{bad}}, pay); err != errSignature {
+		if _, err := v.message(b, wire.Rows{Rows: []wire.Row{bad}}, pays); err != errSignature {
 			t.Errorf("a row with another's signature: %v, want errSignature", err)
 		}
 	}
@@ -72,11 +72,11 @@ func TestAllowance(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for round := range 2 {
 		for i := range 100 {
-			if wait := a.take(now, 100); wait != 0 {
+			if wait := a.take(now, checkEach, 100*checkEach); wait != 0 {
 				t.Fatalf("round %d: signature %d of the burst waits %v", round, i, wait)
 			}
 		}
-		if wait := a.take(now, 100); wait != checkEach {
+		if wait := a.take(now, checkEach, 100*checkEach); wait != checkEach {
 			t.Errorf("round %d: the next one waits %v, want %v", round, wait, checkEach)
 		}
 		now = now.Add(time.Hour)
@@ -94,7 +94,7 @@ func BenchmarkRows(b *testing.B) {
 				if !known {
 					v = newVerifier()
 				}
-				if _, err := v.message(book, wire.Rows{Rows: rows}, free); err != nil {
+				if _, err := v.message(book, wire.Rows{Rows: rows}, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
