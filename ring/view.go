@@ -86,7 +86,7 @@ type view struct {
 
 	// Scratch of compute.
 	was     []derived
-	accused []int
+	accused []accusation
 }
 
 // outsider is a member that is not in the computed ring.
@@ -360,20 +360,20 @@ func (v *view) compute() {
 	accused := v.accused[:0]
 	for id, votes := range v.votes {
 		if slices.ContainsFunc(votes, against) {
-			accused = append(accused, v.place(id))
+			accused = append(accused, accusation{v.place(id), votes})
 		}
 	}
-	slices.Sort(accused)
+	slices.SortFunc(accused, func(a, b accusation) int { return a.index - b.index })
 	for again := true; again; {
 		again = false
-		for _, i := range accused {
-			m := &v.members[i]
+		for _, a := range accused {
+			m := &v.members[a.index]
 			verdict := m.verdict
 			switch {
 			case m.gone():
-			case v.buried(i):
+			case v.buried(a):
 				verdict = wire.Gone
-			case v.convicted(i):
+			case verdict == 0 && v.convicted(a):
 				verdict = wire.Unreachable
 			}
 			if verdict != m.verdict {
@@ -384,6 +384,12 @@ func (v *view) compute() {
 	}
 	v.accused = accused
 	v.close()
+}
+
+// accusation is the votes on a member, of which some are against it.
+type accusation struct {
+	index int
+	votes []wire.Vote
 }
 
 func against(t wire.Vote) bool { return t.Verdict >= wire.Unreachable }
@@ -439,35 +445,34 @@ func (v *view) belongs(m *member) bool {
 	return m.seen() && m.state < wire.Stopped && (m.id == v.self || !m.unreachable())
 }
 
-// convicted reports whether two of the observers of member i say that it is
+// convicted reports whether two of the observers of a member say that it is
 // unreachable, or the only one there is: its K nearest predecessors that are
 // in the ring themselves.
-func (v *view) convicted(i int) bool {
-	id := v.members[i].id
+func (v *view) convicted(a accusation) bool {
 	observers, agree := 0, 0
-	for j, n := v.before(i), 0; n < len(v.members)-1 && observers < v.k; j, n = v.before(j), n+1 {
+	for j, n := v.before(a.index), 0; n < len(v.members)-1 && observers < v.k; j, n = v.before(j), n+1 {
 		o := &v.members[j]
 		if !o.inRing {
 			continue
 		}
 		observers++
-		if t := v.voteOf(o.id, id); t != nil && against(*t) {
+		if slices.ContainsFunc(a.votes, func(t wire.Vote) bool { return t.Observer == o.id && against(t) }) {
 			agree++
 		}
 	}
 	return agree >= 2 || observers == 1 && agree == 1
 }
 
-// buried reports whether two members say that member i is gone, or the only
+// buried reports whether two members say that one is gone, or the only
 // one in the ring. Any two: who watched it for the whole grace may be gone
 // itself when the next one comes.
-func (v *view) buried(i int) bool {
+func (v *view) buried(a accusation) bool {
 	agree := 0
-	for _, t := range v.votes[v.members[i].id] {
+	for _, t := range a.votes {
 		if t.Verdict != wire.Gone {
 			continue
 		}
-		if agree++; agree == 2 || v.alone(t.Observer, i) {
+		if agree++; agree == 2 || v.alone(t.Observer, a.index) {
 			return true
 		}
 	}
