@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,6 +55,7 @@ type world struct {
 	most    int     // members that there will be
 	peers   []*peer // the namespace of peers[i] is i+1, as is its id
 	figures []string
+	late    *lateness
 
 	mu     sync.Mutex
 	files  map[string]int // sizes of those that are acked: on as many disks as wanted
@@ -89,6 +91,7 @@ func newWorld(t *testing.T, program string, seed uint64, n, spare int) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.clean)
+	w.late = watchLateness(t)
 	if w.roster, err = keys.NewRoster("lab"); err != nil {
 		t.Fatal(err)
 	}
@@ -646,6 +649,7 @@ func (w *world) end(limit time.Duration) {
 		w.Errorf("a peer had %d bytes in memory, more than %d", most, memoryLimit)
 	}
 	w.figure("stopped", w.stop(peers...))
+	w.figure("late", time.Duration(w.late.most.Load()))
 }
 
 // settled waits until peers have no more descriptors than when the ring was
@@ -655,6 +659,32 @@ func (w *world) settled(peers ...*peer) {
 	w.await(35*time.Second, "descriptors are back to the start", func() bool {
 		return !slices.ContainsFunc(peers, func(p *peer) bool { return p.descriptors() > p.open })
 	})
+}
+
+// lateness is how long this machine has kept a process waiting that wanted to
+// run: bounds in T are those of a machine that keeps nobody waiting for half
+// of one.
+type lateness struct{ most atomic.Int64 }
+
+// watchLateness measures it until the test ends.
+func watchLateness(t *testing.T) *lateness {
+	l := new(lateness)
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	t.Cleanup(func() { close(done); <-ended })
+	go func() { // ends with the test
+		defer close(ended)
+		for {
+			wanted := time.Now().Add(lookEvery)
+			select {
+			case <-time.After(lookEvery):
+				l.most.Store(max(l.most.Load(), int64(time.Since(wanted))))
+			case <-done:
+				return
+			}
+		}
+	}()
+	return l
 }
 
 // build builds the program as it is shipped.

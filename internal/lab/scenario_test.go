@@ -18,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"securepeer/internal/control"
+	"securepeer/node"
 )
 
 // T is the interval, in which bounds are given.
@@ -50,6 +53,8 @@ var scenarios = []scenario{
 	{"kill down to one", 104, 3, 0, 5 * T, killDownToOne},
 	{"kill all", 105, 7, 0, 5 * T, killAll},
 	{"stop one", 106, 5, 0, 5 * T, stopOne},
+	{"gone", 122, 5, 0, 5 * T, gone},
+	{"forget", 123, 5, 0, 5 * T, forget},
 	{"split and heal", 107, 7, 0, 15 * T, splitTheRing},
 	{"one-way cuts", 108, 5, 0, 5 * T, oneWayCuts},
 	{"majorities ring", 109, 5, 0, 15 * T, majoritiesRing},
@@ -88,9 +93,9 @@ func (w *world) observers(of *peer) []*peer {
 	return all
 }
 
-// killAndReturn kills peers at once, sees that the others notice in time, that
-// every file is still there, and that they come back.
-func (w *world) killAndReturn(round string, victims ...*peer) {
+// killAndReturn kills peers at once, sees that the others notice in time and
+// say why, that every file is still there, and that they come back.
+func (w *world) killAndReturn(round string, why node.Why, victims ...*peer) {
 	w.Helper()
 	others := w.without(victims...)
 	before := w.incarnations(others...)
@@ -107,6 +112,7 @@ func (w *world) killAndReturn(round string, victims ...*peer) {
 		w.within("all"+round, last, known)
 	}
 	w.within("get"+round, w.fetch(5*time.Second, others...), time.Second)
+	w.because(why, others, victims)
 	w.undoubted(at, others...)
 	w.unjudged(before)
 	w.within("back"+round, w.restart(victims...), rejoined)
@@ -132,7 +138,7 @@ func killOne(w *world) {
 	w.begin(w.peers...)
 	w.store(7, 20<<10, w.peers...)
 	for round, i := range w.rng.Perm(7)[:3] {
-		w.killAndReturn(fmt.Sprint(round), w.peers[i])
+		w.killAndReturn(fmt.Sprint(round), node.WhySilent, w.peers[i])
 	}
 }
 
@@ -142,18 +148,18 @@ func killTwo(w *world) {
 	w.begin(w.peers...)
 	w.store(7, 20<<10, w.peers...)
 	for round, i := range w.rng.Perm(7)[:3] {
-		w.killAndReturn(fmt.Sprint(round), w.peers[i], w.peers[(i+1)%7])
+		w.killAndReturn(fmt.Sprint(round), node.WhySilent, w.peers[i], w.peers[(i+1)%7])
 	}
 }
 
-// killThree: three of seven die at once, three times others. Each file has
-// three copies, so those that had all of one are not among them: a file is
-// only asked for while one of its holders lives.
+// killThree: three of seven die at once, three times others. That is more than
+// two and a quarter of all, so it may be a cut. There are no files yet: all
+// three copies of one could be gone.
 func killThree(w *world) {
 	w.begin(w.peers...)
 	for round := range 3 {
 		i := w.rng.Perm(7)
-		w.killAndReturn(fmt.Sprint(round), w.peers[i[0]], w.peers[i[1]], w.peers[i[2]])
+		w.killAndReturn(fmt.Sprint(round), node.WhyCut, w.peers[i[0]], w.peers[i[1]], w.peers[i[2]])
 	}
 	w.store(7, 20<<10, w.peers...)
 }
@@ -168,6 +174,7 @@ func killDownToOne(w *world) {
 		w.peers[i].kill()
 		_, last := w.lost(at, 2*known, w.peers[i], w.live()...)
 		w.within(fmt.Sprint("all", round), last, known)
+		w.because(node.WhySilent, w.live(), []*peer{w.peers[i]})
 		w.within(fmt.Sprint("get", round), w.fetch(5*time.Second, w.live()...), time.Second)
 	}
 	w.restart(w.without(w.live()...)...)
@@ -201,6 +208,8 @@ func splitTheRing(w *world) {
 	w.whole(4*known, w.peers[:3]...)
 	w.whole(4*known, w.peers[3:]...)
 	w.within("two-rings", time.Since(at), 2*known)
+	w.because(node.WhyCut, w.peers[:3], w.peers[3:])
+	w.because(node.WhyCut, w.peers[3:], w.peers[:3])
 	fewer := 0
 	for _, p := range w.peers {
 		name := "split-" + p.name
@@ -219,11 +228,12 @@ func splitTheRing(w *world) {
 }
 
 // oneWayCuts: each of the twenty directed links of a ring of five is cut in
-// turn. One observer does not hear a member that all others hear: nobody is
-// judged, and both ends store and fetch.
+// turn. One observer does not hear a member that all others hear: it says so,
+// nobody is judged, and both ends store.
 func oneWayCuts(w *world) {
 	w.begin(w.peers...)
 	w.store(5, 20<<10, w.peers...)
+	var slowest time.Duration
 	for _, from := range w.peers {
 		for _, to := range w.peers {
 			if from == to {
@@ -231,7 +241,12 @@ func oneWayCuts(w *world) {
 			}
 			before := w.incarnations(w.peers...)
 			w.lab.Set(from.id, to.id, Rule{Cut: true})
-			time.Sleep(5 * T)
+			at := time.Now()
+			said := w.await(2*known, fmt.Sprintf("%s or %s says that the way from the first is cut", from.name, to.name), func() bool {
+				return from.member(to).Why == string(node.WhyOneWay) || to.member(from).Why == string(node.WhyOneWay)
+			})
+			slowest = max(slowest, said)
+			time.Sleep(time.Until(at.Add(5 * T)))
 			for _, p := range []*peer{from, to} {
 				name := fmt.Sprintf("cut-%d-%d-%d", from.id, to.id, p.id)
 				if _, err := p.put(name, 5<<10, 3*time.Second); err != nil {
@@ -243,6 +258,7 @@ func oneWayCuts(w *world) {
 			w.whole(10*T, w.peers...)
 		}
 	}
+	w.within("said", slowest, known)
 }
 
 // stopOne: one of five is stopped by SIGTERM, says so, and returns; three
@@ -258,15 +274,101 @@ func stopOne(w *world) {
 		w.within(fmt.Sprint("stop", round), w.stop(p), 5*T)
 		_, last := w.lost(at, known, p, others...)
 		w.within(fmt.Sprint("all", round), last, detected)
-		for _, by := range others {
-			if m := by.member(p); m.State != "stopped" {
-				w.Errorf("%s calls %s %s, want stopped", by.name, p.name, m.State)
-			}
-		}
+		w.because(node.WhyStopped, others, []*peer{p})
 		w.within(fmt.Sprint("get", round), w.fetch(5*time.Second, others...), time.Second)
 		w.unjudged(before)
 		w.within(fmt.Sprint("back", round), w.restart(p), rejoined)
 	}
+}
+
+// gone: one of five stays away for the grace of twenty intervals. Then, and
+// not before, its files are copied to others; and when it comes back after
+// all, it is a member like any other.
+func gone(w *world) {
+	const grace = 20 * T
+	w.roster.Grace = grace
+	w.publish(w.peers...)
+	w.begin(w.peers...)
+	w.store(8, 20<<10, w.peers...)
+	victim := w.peers[w.rng.IntN(5)]
+	at := time.Now()
+	victim.kill()
+	others := w.live()
+	w.lost(at, 2*known, victim, others...)
+	time.Sleep(time.Until(at.Add(grace - 2*T)))
+	w.because(node.WhySilent, others, []*peer{victim})
+	w.await(2*grace, "the silent member is gone", func() bool { return all(others, victim, node.WhyGone) })
+	w.within("gone-after-grace", time.Since(at)-grace, 2*known)
+	w.within("copied", w.copied(3, others), 2*known)
+	w.within("back", w.restart(victim), rejoined)
+}
+
+// forget: an operator says at two of five that a dead one will not come back.
+// One peer's word is not enough; with the second's, its files are copied.
+func forget(w *world) {
+	w.begin(w.peers...)
+	w.store(8, 20<<10, w.peers...)
+	i := w.rng.Perm(5)
+	victim, first, second := w.peers[i[0]], w.peers[i[1]], w.peers[i[2]]
+	if _, err := first.forget(victim); err == nil {
+		w.Errorf("%s forgets %s, which is there", first.name, victim.name)
+	}
+	at := time.Now()
+	victim.kill()
+	others := w.live()
+	w.lost(at, 2*known, victim, others...)
+	if f, err := first.forget(victim); err != nil || f.Gone || len(f.Said) != 1 {
+		w.Errorf("after one peer's word: %+v, %v", f, err)
+	}
+	time.Sleep(T) // the second operator has been told of it
+	at = time.Now()
+	if f, err := second.forget(victim); err != nil || !f.Gone {
+		w.Errorf("after two peers' word: %+v, %v", f, err)
+	}
+	w.await(2*known, "the forgotten member is gone", func() bool { return all(others, victim, node.WhyGone) })
+	w.within("gone", time.Since(at), detected)
+	w.within("copied", w.copied(3, others), 2*known)
+	w.within("back", w.restart(victim), rejoined)
+}
+
+func (p *peer) forget(member *peer) (control.Forget, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return p.client.Forget(ctx, member.name)
+}
+
+// all reports whether each of by says that reason of on.
+func all(by []*peer, on *peer, why node.Why) bool {
+	return !slices.ContainsFunc(by, func(p *peer) bool { return p.member(on).Why != string(why) })
+}
+
+// because waits until each of by says that reason of each of on.
+func (w *world) because(why node.Why, by, on []*peer) {
+	w.Helper()
+	for _, m := range on {
+		w.await(known, fmt.Sprintf("%v say that %s is %s; one says %q", names(by), m.name, why, by[0].member(m).Why),
+			func() bool { return all(by, m, why) })
+	}
+}
+
+// copied waits until each acked file is on so many of the disks of those, and
+// returns how long it took.
+func (w *world) copied(copies int, among []*peer) time.Duration {
+	w.Helper()
+	return w.await(4*known, fmt.Sprintf("each file is on %d disks", copies), func() bool {
+		return !slices.ContainsFunc(w.acked(), func(name string) bool {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			stat, err := among[0].client.Stat(ctx, name)
+			n := 0
+			for _, h := range stat.Holders {
+				if len(h.Versions) > 0 && slices.Contains(names(among), h.Peer) {
+					n++
+				}
+			}
+			return err != nil || n < copies
+		})
+	})
 }
 
 // majoritiesRing: each of five hears its two neighbours and nobody else, so
@@ -371,6 +473,7 @@ func pause(w *world) {
 		_, last := w.lost(at, 2*known, p, others...)
 		w.within(fmt.Sprint("all", round), last, known)
 		w.within(fmt.Sprint("get", round), w.fetch(5*time.Second, others...), time.Second)
+		w.because(node.WhySilent, others, []*peer{p})
 		time.Sleep(time.Until(at.Add(10 * T)))
 		woken := time.Now()
 		p.signal(syscall.SIGCONT)
@@ -634,7 +737,7 @@ func killDuringJoin(w *world) {
 	w.figure("killed", all.killed)
 	w.figure("too-late-to", all.late)
 	w.within("slowest", all.slowest, 2*time.Second)
-	w.restart(joiners...)
+	w.within("together", w.restart(joiners...), rejoined)
 }
 
 // joins is what came of one member's tries to join.
