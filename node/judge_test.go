@@ -140,7 +140,7 @@ func TestTwoHalvesOfNodesMerge(t *testing.T) {
 		t := b.t
 		left := func(a netip.AddrPort) bool { return a.Addr().Less(netip.MustParseAddr("10.0.0.4")) }
 		b.net.cut(func(from, to netip.AddrPort) bool { return left(from) != left(to) })
-		b.within(16*time.Second, "two rings of three", func() bool {
+		b.within(5*time.Second, "two rings of three", func() bool {
 			return b.sees(0, 1, 2) && b.sees(3, 4, 5)
 		})
 		put(t, b.nodes[0], "left", []byte("of the left"))
