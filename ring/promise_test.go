@@ -117,3 +117,94 @@ func TestMissingPredecessorIsDialled(t *testing.T) {
 		t.Error("never dialled")
 	}
 }
+
+// TestContestsFarApartAreRestarts: of a key that runs twice rows come as fast
+// as links are made; one now and then, however often, is no reason to end.
+func TestContestsFarApartAreRestarts(t *testing.T) {
+	w := within(t, 20, 30)
+	for n := range 5 * contestLimit {
+		i := w.own.spoken + 1
+		acts := w.step(Received{20, wire.Rows{Rows: []wire.Row{row(10, i, wire.Active)}}})
+		if err := exits(acts); err != nil {
+			t.Fatalf("contest %d: %v", n+1, err)
+		}
+		w.step(Persisted{i + 1})
+		w.now += contestSpan / 4 * w.interval()
+	}
+}
+
+// TestOneHelperThatHearsIsEnough: whatever the others say before or after it.
+func TestOneHelperThatHearsIsEnough(t *testing.T) {
+	for _, alive := range []int{0, 1} {
+		n := 0
+		w := among(t, 20, 30, 40, 50, 60)
+		w.live(3*time.Second, ms, nil, 20, 30, 40, 50, 60)
+		w.live(1500*ms, ms, func(wire.PingReq) *bool {
+			says := n%helpers == alive
+			n++
+			return &says
+		}, 30, 40, 50, 60)
+		if n < helpers || w.votesOn(20) == wire.Unreachable {
+			t.Errorf("of %d helpers that answer number %d hears it: voted %v", n, alive, w.votesOn(20))
+		}
+	}
+}
+
+// TestAnswersOfOthersCountForNothing: what comes from somebody else than the
+// one that was asked, or names another request, neither ends an operation nor
+// changes it.
+func TestAnswersOfOthersCountForNothing(t *testing.T) {
+	answers := func(req uint32, name string) []wire.Message {
+		return []wire.Message{
+			wire.Ask{Req: req, Next: 40}, wire.Here{Req: req}, wire.Refuse{Req: req, Code: wire.CodeNotOwner},
+			wire.Found{Req: req, Home: true, Manifests: []wire.Manifest{{Name: name, Version: 9, Writer: 40}}},
+			wire.Confirmed{Req: req}, wire.PingReqAck{Req: req, Alive: true},
+		}
+	}
+	for _, walk := range []bool{false, true} {
+		for _, ev := range []Event{Get{Op: 1, Name: "0015"}, Stat{Op: 1, Name: "0015"}, Lookup{Op: 1, Name: "0015"},
+			Put{Op: 1, Name: "0015"}, Remove{Op: 1, Name: "0015"}} {
+			w := within(t, 20, 30, 40, 50)
+			w.route.walk = walk
+			asked := w.step(ev)
+			for _, a := range asked {
+				s, ok := a.(Send)
+				if !ok {
+					continue
+				}
+				var req uint32
+				switch m := s.Msg.(type) {
+				case wire.Look:
+					req = m.Req
+				case wire.Find:
+					req = m.Req
+				default:
+					continue
+				}
+				for _, other := range []struct {
+					from wire.ID
+					req  uint32
+				}{{50, req}, {s.To, req + 1000}} {
+					for _, m := range answers(other.req, "0015") {
+						for _, a := range w.step(Received{other.from, m}) {
+							switch a := a.(type) {
+							case Done, Fetch, Upload:
+								t.Errorf("walk %v, %T: %T from %d for request %d of %d brings %+v", walk, ev, m, other.from, other.req, s.To, a)
+							case Send:
+								if _, ok := a.Msg.(wire.Rows); !ok {
+									t.Errorf("walk %v, %T: %T from %d for request %d of %d brings %+v", walk, ev, m, other.from, other.req, s.To, a)
+								}
+							}
+						}
+					}
+				}
+			}
+			if walk {
+				continue
+			}
+			if done := w.answerLooks(asked, nil); len(done) == 0 && ev != (Event(Lookup{Op: 1, Name: "0015"})) {
+				t.Errorf("%T does not go on with the answers of those that were asked", ev)
+			}
+		}
+	}
+}
