@@ -219,6 +219,20 @@ func (g *globe) checkSpoken(h *host, m wire.Message) {
 	}
 }
 
+// checkAnswer looks at what a peer says to a question.
+func (g *globe) checkAnswer(h *host, ev Event, actions []Action) {
+	r, _ := ev.(Received)
+	f, ok := r.Msg.(wire.Find)
+	if !ok || f.For == wire.ForJoin {
+		return
+	}
+	for _, a := range actions {
+		if s, ok := a.(Send); ok && s.Msg == (wire.Here{Req: f.Req}) && !holds(h.id, wire.KeyOf(wire.Space8, f.Name), h.ring.view) {
+			g.violate("a lookup ends at a holder: %v says Here to %v, and is none in its own view", h.id, r.From)
+		}
+	}
+}
+
 // ask notes an operation that a peer is about to get.
 func (g *globe) ask(id wire.ID, kind string) Op {
 	op := Op(1)

@@ -559,6 +559,7 @@ func (h *hasher) host(p *host, newest [8]wire.Incarnation) {
 	}
 	h.add(p.hashed.sum)
 	hash(h, &p.dark)
+	hash(h, &p.dozes)
 	hash(h, &p.store)
 	hash(h, &p.incarnation)
 	hash(h, &p.rows)

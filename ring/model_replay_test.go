@@ -34,7 +34,7 @@ func TestModelFindings(t *testing.T) {
 		peers      int
 		roster     Roster
 	}{
-		{"a dead peer's vote buries who is left", "start 0, start 1, start 2, wait 12, put 0, wait 6, cut 0 1, wait 12, crash 0, crash 2, wait 12", 3, twice},
+		{"a dead peer's vote buries who is left", "start 0, start 1, start 2, wait 12, put 0, wait 6, cut 0 1, wait 12, crash 0, crash 2, wait 12", 3, two},
 	} {
 		t.Run(f.name, func(t *testing.T) { replay(t, f.peers, f.roster, f.path) })
 	}
@@ -50,7 +50,7 @@ func TestChordCounterexample(t *testing.T) {
 	for _, joined := range moments {
 		for _, crashed := range moments {
 			for _, back := range moments {
-				replay(t, 3, twice, "start 0, wait 4, start 2, wait 4, start 1, "+joined+
+				replay(t, 3, two, "start 0, wait 4, start 2, wait 4, start 1, "+joined+
 					"crash 2, "+crashed+"start 2, "+back+"crash 0, wait 1")
 				paths++
 			}
@@ -63,7 +63,7 @@ func TestChordCounterexample(t *testing.T) {
 // it begins as the same.
 func TestClonesAreIndependent(t *testing.T) {
 	for _, begin := range [][]string{three, append(three, "put 1"), append(three, "cut 0 1", "wait 3", "get 2"), {"start 0", "tick", "tick"}} {
-		g := newGlobe(3, twice)
+		g := newGlobe(3, two)
 		for _, words := range begin {
 			g.perform(words)
 		}

@@ -28,6 +28,7 @@ type scope struct {
 	roster  Roster
 	begin   []string // what happens first, as in perform
 	events  []string // kinds
+	hears   int      // up to so many parcels, or rows of them, arrive one by one before the next event
 	moments []string // kinds
 	depth   int      // events
 
@@ -36,12 +37,13 @@ type scope struct {
 
 // quietIn is the bound on how long it takes from any state, once all cuts have
 // healed and nothing more happens, until the ring is quiet: the slow dial with
-// its jitter, and the ways of what follows from it.
+// its jitter, and what follows from it.
 const quietIn = 20 // intervals
 
 var (
-	twice  = Roster{Copies: 2, Observers: 2, Grace: 5 * interval}
-	thrice = Roster{Copies: 3, Observers: 3, Grace: 5 * interval}
+	two    = Roster{Copies: 2, Observers: 2, Grace: 5 * interval}
+	all    = Roster{Copies: 3, Observers: 3, Grace: 5 * interval}
+	walked = Roster{Copies: 2, Observers: 2, Grace: 5 * interval, Walk: true}
 
 	// The rings that scopes begin with: quiet, with an acked file.
 	three = []string{"start 0", "start 1", "start 2", "wait 12", "put 0", "wait 6"}
@@ -49,38 +51,50 @@ var (
 )
 
 var scopes = []scope{
-	{name: "rings of none to three", peers: 3, roster: twice,
-		events:  []string{"start", "crash", "put", "split", "heal"},
-		moments: []string{"hear", "arrive", "tick", "wait 1", "wait 12"}, depth: 3, floor: 3500},
-	{name: "three come and go", peers: 3, roster: twice, begin: three,
+	{name: "rings of none to three", peers: 3, roster: two,
+		events: []string{"start", "crash", "put", "split", "heal"}, hears: 1,
+		moments: []string{"arrive", "tick", "wait 1", "wait 12"}, depth: 3, floor: 3500},
+	{name: "three come and go", peers: 3, roster: two, begin: three,
 		events:  []string{"start", "new", "crash", "kill", "stop", "leave", "forget"},
 		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 1000},
-	{name: "three are cut", peers: 3, roster: twice, begin: three,
+	{name: "three word by word", peers: 3, roster: two, begin: three,
+		events: []string{"start", "kill", "leave", "put"}, hears: 3,
+		moments: []string{"wait 1"}, depth: 2, floor: 1000},
+	{name: "three are cut", peers: 3, roster: two, begin: three,
 		events:  []string{"cut", "mute", "split", "heal", "crash", "start"},
 		moments: []string{"tick", "wait 1", "wait 4", "wait 12"}, depth: 2, floor: 1800},
-	{name: "three hold a file", peers: 3, roster: twice, begin: three,
-		events:  []string{"put", "get", "rm", "crash", "start", "fill", "free", "cut", "heal"},
-		moments: []string{"hear", "arrive", "wait 1", "wait 12"}, depth: 2, floor: 2700},
-	{name: "four come and go", peers: 4, roster: thrice, begin: four,
+	{name: "three doze", peers: 3, roster: two, begin: three,
+		events:  []string{"doze", "wake", "crash", "put"},
+		moments: []string{"tick", "wait 1", "wait 4", "wait 12"}, depth: 2, floor: 500},
+	{name: "three hold a file", peers: 3, roster: two, begin: three,
+		events: []string{"put", "get", "rm", "look", "crash", "start", "fill", "free", "cut", "heal"}, hears: 1,
+		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 2700},
+	{name: "three all hold a file", peers: 3, roster: all, begin: three,
+		events:  []string{"put", "rm", "start", "new", "crash", "stop", "leave"},
+		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 700},
+	{name: "three that walk", peers: 3, roster: walked, begin: three,
+		events: []string{"put", "get", "look", "crash", "start", "new"}, hears: 1,
+		moments: []string{"arrive", "wait 1"}, depth: 2, floor: 500},
+	{name: "four come and go", peers: 4, roster: all, begin: four,
 		events:  []string{"start", "new", "crash", "kill", "stop", "leave"},
 		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 1800},
-	{name: "four are cut", peers: 4, roster: thrice, begin: four,
+	{name: "four are cut", peers: 4, roster: all, begin: four,
 		events:  []string{"cut", "split", "heal", "crash"},
 		moments: []string{"wait 1", "wait 4", "wait 12"}, depth: 2, floor: 1300},
-	{name: "four hold a file", peers: 4, roster: twice, begin: four,
-		events:  []string{"put", "get", "rm", "crash", "start"},
+	{name: "four hold a file", peers: 4, roster: two, begin: four,
+		events:  []string{"put", "get", "rm", "look", "crash", "start"},
 		moments: []string{"arrive", "wait 1", "wait 12"}, depth: 2, floor: 600},
 }
 
 func TestModel(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	began := time.Now()
-	var all []*search
+	var searches []*search
 	t.Run("scopes", func(t *testing.T) {
 		for _, sc := range scopes {
 			sc.depth += *deeper
 			s := newSearch(sc)
-			all = append(all, s)
+			searches = append(searches, s)
 			t.Run(sc.name, func(t *testing.T) {
 				t.Parallel()
 				s.run()
@@ -100,13 +114,13 @@ func TestModel(t *testing.T) {
 		}
 	})
 	var sum counts
-	for _, s := range all {
+	for _, s := range searches {
 		sum.add(s.counts)
 	}
 	if sum.compared < 50 {
 		t.Errorf("%d worlds were met twice and compared, want 50 or more", sum.compared)
 	}
-	t.Logf("model: scopes=%d %v bound=%d in %v", len(all), sum, quietIn, time.Since(began).Round(time.Millisecond))
+	t.Logf("model: scopes=%d %v bound=%d in %v", len(searches), sum, quietIn, time.Since(began).Round(time.Millisecond))
 }
 
 // perform does one thing: an event, or a moment that passes. Paths are made of
@@ -132,6 +146,8 @@ func (g *globe) perform(words string) {
 		g.step(id, Leave{Op: g.ask(id, verb)})
 	case "put":
 		g.step(id, Put{Op: g.ask(id, verb), Name: theName})
+	case "look":
+		g.step(id, Lookup{Op: g.ask(id, verb), Name: theName})
 	case "get":
 		g.step(id, Get{Op: g.ask(id, verb), Name: theName})
 	case "rm":
@@ -142,6 +158,10 @@ func (g *globe) perform(words string) {
 		g.setDisk(id, wire.Full)
 	case "free":
 		g.setDisk(id, wire.Active)
+	case "doze": // the process is stopped and hears nothing, its kernel goes on
+		g.host(id).dozes = true
+	case "wake":
+		g.host(id).dozes = false
 	case "cut": // both ways
 		g.cut[id][to], g.cut[to][id] = true, true
 	case "mute": // what one sends another is lost
@@ -199,7 +219,11 @@ func (g *globe) can(verb string) (all []string) {
 		each(runs)
 	case "stop", "leave":
 		each(func(h *host) bool { return runs(h) && !h.leaves() })
-	case "put", "get", "rm":
+	case "doze":
+		each(func(h *host) bool { return runs(h) && !h.dozes })
+	case "wake":
+		each(func(h *host) bool { return h.dozes })
+	case "put", "get", "rm", "look":
 		each(func(h *host) bool { return runs(h) && h.ring.InRing() })
 	case "forget":
 		pairs(func(a, b *host) bool { return runs(a) && !runs(b) })
@@ -337,12 +361,25 @@ func (s *search) event(p spot, words string) (rests []spot) {
 		s.rests[sum] = true
 		rests = append(rests, q)
 	}
-	for _, moment := range s.moments {
-		for _, words := range q.can(moment) {
-			if r, ok := s.follow(q, words, s.rests); ok {
-				rests = append(rests, r)
+	later := func(p spot, moment string) (spots []spot) {
+		for _, words := range p.can(moment) {
+			if r, ok := s.follow(p, words, s.rests); ok {
+				spots = append(spots, r)
 			}
 		}
+		rests = append(rests, spots...)
+		return spots
+	}
+	edge := []spot{q}
+	for range s.hears {
+		var next []spot
+		for _, p := range edge {
+			next = append(next, later(p, "hear")...)
+		}
+		edge = next
+	}
+	for _, moment := range s.moments {
+		later(q, moment)
 	}
 	return rests
 }
@@ -381,6 +418,9 @@ func (s *search) follow(p spot, words string, met map[uint64]bool) (spot, bool) 
 func (s *search) settle(p spot) {
 	g := p.fork()
 	g.perform("heal")
+	for _, h := range g.hosts {
+		g.host(h.id).dozes = false
+	}
 	g.arrive()
 	var way []uint64
 	for {

@@ -45,6 +45,7 @@ type host struct {
 	owner *globe
 	id    wire.ID
 	dark  bool // without power: not even its kernel answers
+	dozes bool // its process does not go on, its kernel does
 
 	// On disk: synced, and there after a crash.
 	store       wire.StoreID
@@ -250,7 +251,9 @@ func (g *globe) step(id wire.ID, ev Event) {
 		return
 	}
 	h.hashed = hashed{}
-	for _, a := range h.ring.Step(g.now, ev, nil) {
+	actions := h.ring.Step(g.now, ev, nil)
+	g.checkAnswer(h, ev, actions)
+	for _, a := range actions {
 		g.act(h, a)
 		if h.ring == nil {
 			return
@@ -409,7 +412,7 @@ func (g *globe) crash(id wire.ID) {
 }
 
 func (g *globe) end(h *host) {
-	h.ring, h.links, h.sessions, h.transfers, h.synced = nil, nil, nil, nil, nil
+	h.ring, h.links, h.sessions, h.transfers, h.synced, h.dozes = nil, nil, nil, nil, nil, false
 	h.hashed = hashed{}
 	g.ways[way(h.id, h.id, linked)] = nil
 	for from := range g.hosts {
@@ -447,7 +450,7 @@ func (g *globe) blocked(from, to wire.ID) bool {
 // deliverable reports whether the oldest parcel of a way can arrive.
 func (g *globe) deliverable(way int) bool {
 	from, to, k := ends(way)
-	return len(g.ways[way]) > 0 && (k == pinging || !g.blocked(from, to))
+	return len(g.ways[way]) > 0 && !g.hosts[to].dozes && (k == pinging || !g.blocked(from, to))
 }
 
 // deliver lets the oldest parcel of a way arrive.
@@ -670,7 +673,7 @@ func (h *host) ended(n number) (transfer, bool) {
 func (g *globe) expire() bool {
 	for w := range g.ways {
 		from, to, k := ends(w)
-		if k != linked || len(g.ways[w]) == 0 || g.now-g.ways[w][0].since < linkTimeout {
+		if k != linked || len(g.ways[w]) == 0 || g.hosts[to].dozes || g.now-g.ways[w][0].since < linkTimeout {
 			continue
 		}
 		g.ways[w] = nil
@@ -680,6 +683,9 @@ func (g *globe) expire() bool {
 		}
 	}
 	for _, h := range g.hosts {
+		if h.dozes {
+			continue
+		}
 		for peer := range h.links {
 			if l := h.links[peer]; l.number != 0 && !l.up && g.now-l.since >= dialTimeout {
 				g.drop(g.host(h.id), wire.ID(peer))
@@ -704,7 +710,7 @@ func (g *globe) expire() bool {
 // failed reports whether a transfer of id can't end well any more.
 func (g *globe) failed(id wire.ID, t transfer) bool {
 	p := g.hosts[t.peer]
-	if p.dark || g.blocked(id, t.peer) || g.blocked(t.peer, id) {
+	if p.dark || p.dozes || g.blocked(id, t.peer) || g.blocked(t.peer, id) {
 		return g.now-t.since >= linkTimeout
 	}
 	return p.ring == nil || p.run != t.run
@@ -737,7 +743,7 @@ func (g *globe) arrive() {
 // next is the instant of the next tick, at most until.
 func (g *globe) next(until Time) Time {
 	for _, h := range g.hosts {
-		if h.ring != nil {
+		if h.ring != nil && !h.dozes {
 			until = min(until, max(g.now, h.ring.Next()))
 		}
 	}
@@ -750,7 +756,7 @@ func (g *globe) tick(until Time) {
 	g.arrive()
 	g.now = g.next(until)
 	for _, h := range g.hosts {
-		if h.ring != nil && h.ring.Next() <= g.now {
+		if h.ring != nil && !h.dozes && h.ring.Next() <= g.now {
 			g.step(h.id, Tick{})
 		}
 	}
