@@ -179,11 +179,10 @@ func (l *lookup) goOn(now Time, after int, s scene) {
 		l.hops = append(l.hops, hop{peer: id, after: after, taught: taught, sent: now})
 		l.put(len(l.hops)-1, s)
 		l.hedge = now + s.paces[id].late()
+	case l.waiting():
+		l.hedge = now + paceUnknown // the view may name others by then
 	default:
-		l.hedge = never
-		if !l.waiting() {
-			l.fail(s)
-		}
+		l.fail(s)
 	}
 }
 

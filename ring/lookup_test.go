@@ -411,6 +411,28 @@ func TestHedge(t *testing.T) {
 	}
 }
 
+// TestNewsEndsAWait: while all holders are silent, whoever the news makes one
+// is asked, long before they are given up.
+func TestNewsEndsAWait(t *testing.T) {
+	ids := []wire.ID{10, 20, 30, 40, 50, 60}
+	w := newWeb(t, 3, ids...)
+	w.runs(10, live(ids...)...)
+	r := w.rings[10]
+	r.Step(w.now, Lookup{1, "0015"}, nil)
+	tick := func(d time.Duration) (acts []Action) {
+		for end := w.now + Time(d); w.now < end; {
+			w.now = min(end, max(r.Next(), w.now+1))
+			acts = append(acts, r.Step(w.now, Tick{}, nil)...)
+		}
+		return acts
+	}
+	tick(time.Second)
+	r.Step(w.now, Received{60, wire.Rows{Rows: left(20, 30, 40)}}, nil)
+	if to, _ := firstFind(t, tick(time.Duration(paceUnknown))); to != 50 {
+		t.Errorf("asked %v, want 50", to)
+	}
+}
+
 // TestLateAnswerOfTheHedgedOneCounts: first good answer wins, whose ever it is,
 // and the other is ignored.
 func TestLateAnswerOfTheHedgedOneCounts(t *testing.T) {
