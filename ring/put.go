@@ -65,12 +65,20 @@ func (p *put) step(now Time, s scene) {
 	switch {
 	case p.over:
 	case p.asked && !p.uploading && !p.sealed:
-		if n, _ := p.look.good(); p.look.complete(now) || n > 0 && now >= p.look.deadline() {
+		if p.look.complete(now) || p.known() && now >= p.look.deadline() {
 			p.place(now, s)
 		}
 	case p.sealed && len(p.waiting) == 0 && len(p.offers) == 0:
 		p.complete(now, s)
 	}
+}
+
+// known reports whether those who have answered can say which version is the
+// newest: a home holder, if any can be had. What a stand-in knows may be less,
+// and a put under the number of an older version would be lost.
+func (p *put) known() bool {
+	n, home := p.look.good()
+	return n > 0 && home
 }
 
 // place decides version and holders.
@@ -274,8 +282,10 @@ func (p *put) pulled(e Pulled, v *view) bool {
 
 func (p *put) next() Time {
 	switch {
-	case p.asked && !p.uploading && !p.sealed:
+	case p.asked && !p.uploading && !p.sealed && p.known():
 		return p.look.deadline()
+	case p.asked && !p.uploading && !p.sealed:
+		return p.look.began + lookWait
 	case len(p.offers) > 0:
 		return p.offers[0].at + offerWait
 	}

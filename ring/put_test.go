@@ -3,6 +3,7 @@ package ring
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"securepeer/wire"
 )
@@ -179,5 +180,31 @@ func TestRemove(t *testing.T) {
 	w := within(t, 20, 30, 40)
 	if got := first[Done](t, w.answerLooks(w.step(Remove{Op: 1, Name: "0015"}), nil)).Result; got.Outcome != NotFound {
 		t.Errorf("%+v, want not found", got)
+	}
+}
+
+// TestVersionIsThatOfAHomeHolder: a stand-in that answers first may lack the
+// newest version; the number is decided when a home holder has answered.
+func TestVersionIsThatOfAHomeHolder(t *testing.T) {
+	w := within(t, 20, 30, 40, 50)
+	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 9, wire.Full)}}}) // 50 stands in
+	looks := map[wire.ID]uint32{}
+	for _, a := range w.step(Put{Op: 1, Name: "0015"}) {
+		if s, ok := a.(Send); ok {
+			if m, ok := s.Msg.(wire.Look); ok {
+				looks[s.To] = m.Req
+			}
+		}
+	}
+	w.step(Received{50, wire.Found{Req: looks[50]}})
+	for _, a := range w.keepAlive(time.Second, 20, 30, 40, 50) {
+		if _, ok := a.(Upload); ok {
+			t.Fatal("the version is decided by what a stand-in knows")
+		}
+	}
+	mine := wire.Manifest{Name: "0015", Version: 5, Writer: 10, Signer: 10}
+	up := first[Upload](t, w.step(Received{30, wire.Found{Req: looks[30], Home: true, Manifests: []wire.Manifest{mine}}}))
+	if up.Version != 6 {
+		t.Errorf("version %v, want 6", up.Version)
 	}
 }
