@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"runtime"
+	"runtime/debug"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +50,31 @@ func TestScaleSpeed(t *testing.T) {
 		float64(took.Microseconds())/float64(w.Count.Events-was.Events))
 	bound(t, "speed: seconds for 1,000 peers x 1 h", took.Seconds()*(time.Hour.Seconds()/virtual.Seconds())*1000/float64(n), 180)
 	bound(t, "speed: verdicts", float64(len(v.gone)), 0)
+	if err := w.alike(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a peer knows of a member takes at most 160 bytes, so that 10,000 peers
+// fit in 16 GiB; with -huge they are there, for ten quiet minutes.
+func TestScaleTenThousand(t *testing.T) {
+	n, virtual := many(1000, 200), 10*time.Second
+	if *huge {
+		n, virtual = 10_000, 10*time.Minute
+		defer debug.SetGCPercent(debug.SetGCPercent(15))
+	}
+	c := lan(1, scattered(4, n))
+	c.Unsaved = true
+	v := listen(&c)
+	w := warm(t, c)
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	bound(t, "size: bytes a peer and member, all included", float64(m.HeapAlloc)/float64(n)/float64(n), 160+50_000/float64(n))
+	was, began := w.Count, cpu(t)
+	w.Run(virtual)
+	t.Logf("%v peers x %v: %v of a core, %v events", n, virtual, (cpu(t) - began).Round(time.Millisecond), w.Count.Events-was.Events)
+	bound(t, "size: verdicts", float64(len(v.gone)), 0)
 	if err := w.alike(); err != nil {
 		t.Error(err)
 	}

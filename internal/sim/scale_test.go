@@ -17,7 +17,7 @@ import (
 // same scenarios with few peers.
 var (
 	scale = flag.Bool("scale", false, "run the scale tests with as many peers as docs/proof.md says: minutes")
-	huge  = flag.Bool("huge", false, "and for as long, with 10,000 peers: an hour, 16 GiB")
+	huge  = flag.Bool("huge", false, "and as often and as long, and some with 10,000 peers: an hour and 16 GiB")
 )
 
 // few is how many peers a scale test has without -scale.
@@ -37,6 +37,15 @@ func many(n, small int) int {
 		return n
 	}
 	return small
+}
+
+// long returns how often to repeat what is slow: n times with -huge, some
+// times with -scale, else few times.
+func long(n, some, few int) int {
+	if *huge {
+		return n
+	}
+	return many(some, few)
 }
 
 // scattered returns n members whose positions are as good as hashes.
@@ -134,8 +143,7 @@ func warm(t testing.TB, c Config, ids ...wire.ID) *World {
 	w.now = base + 3*interval
 	for i, id := range ids {
 		p := w.byID[id].process
-		others := slices.Concat(rows[:i], rows[i+1:])
-		p.actions = p.ring.Step(w.now, ring.Received{From: ids[(i+1)%len(ids)], Msg: wire.Rows{Rows: others}}, p.actions[:0])
+		p.actions = p.ring.Step(w.now, ring.Received{From: ids[(i+1)%len(ids)], Msg: wire.Rows{Rows: rows}}, p.actions[:0])
 		p.arm()
 	}
 	w.Config.Notice = listener
