@@ -211,8 +211,22 @@ func (w *World) checkGone(p *process, s ring.Status) error {
 	return nil
 }
 
-// loadCap is how many things a peer may remember.
-func (w *World) loadCap() int { return 1 << 30 }
+// loadCap is how many things a peer may remember beside its members: of each
+// what is known of it as a neighbour (a line, a watch, what it was told, asked
+// and passed on), and the votes on it; and what has limits of its own, which
+// are those of copies.
+func (w *World) loadCap() int {
+	return len(w.hosts)*(loadPerMember+w.votesEach()) + loadOfCopies
+}
+
+const (
+	loadPerMember = 14
+	loadOfCopies  = 400 // 256 offers taken, 32 made, 64 versions scanned, 8 pulls, and their waiters
+)
+
+// votesEach is how many votes on one member there may be: of its K observers,
+// and while others come and go of those that were before, in its incarnation.
+func (w *World) votesEach() int { return 4 * w.Config.Observers }
 
 func (w *World) checkLoad(p *process, s ring.Status) error {
 	if w.strict != nil {
@@ -224,8 +238,35 @@ func (w *World) checkLoad(p *process, s ring.Status) error {
 	return nil
 }
 
+// What a peer sends in an interval, at most, whatever happens: when half of
+// the ring dies, two rings merge, or a liar does what it can.
+const (
+	newsEach     = 20                    // batches of news to a peer with a link: one in T/20
+	compareEach  = 4                     // with a peer whose view differs: sums and what differs, asked and answered
+	probesEach   = 10                    // pings to one that is silent: one an RTO, which is T/10 at least
+	copiesEach   = 128                   // offers and their answers (32 open ones), and what users ask
+	manifestSize = 400                   // of an offer, with a name as these worlds have them
+	sumsSize     = recordSize + 1 + 64*8 // of the sums of a view
+)
+
+// rateCap is the most that a peer may send in an interval. It may have links
+// with all others; pings go to K successors, K past the silent, and helpers,
+// and as many acks to who pings it; each link may carry all rows and votes
+// once, and what has changed since in its batches.
+func (w *World) rateCap() traffic {
+	n, k := len(w.hosts), w.Config.Observers
+	pings := (4*k + 4) * probesEach
+	c := traffic{messages: (n-1)*(newsEach+compareEach) + pings + copiesEach}
+	all := n * (rowSize + w.votesEach()*voteSize)
+	c.bytes = (n-1)*(2*all+compareEach*sumsSize+newsEach*recordSize) + pings*datagramSize + copiesEach*manifestSize
+	return c
+}
+
 // checkRate looks at what a peer sent in an interval.
 func (w *World) checkRate(p *process, sent traffic) {
+	if c := w.rateCap(); sent.messages > c.messages || sent.bytes > c.bytes {
+		w.violate("no peer sends more in an interval than it may: %v sent %+v, at most %+v", p.id, sent, c)
+	}
 }
 
 // checkBack finds live peers that others do not have in their rings though

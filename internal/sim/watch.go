@@ -66,6 +66,8 @@ type traffic struct{ messages, bytes int }
 const (
 	recordSize   = 2 + 1 + 16
 	datagramSize = 96
+	rowSize      = 91
+	voteSize     = 85
 )
 
 // watch begins to watch a world.
