@@ -148,7 +148,7 @@ func (d *detector) tick(now Time, v *view, l *links, o *outbox) {
 	if d.due += Time(d.interval); d.due <= now {
 		d.due = now + Time(d.interval)
 	}
-	succ, watched := l.near(v).succ, d.watched(v, l)
+	near, watched := l.near(v), d.watched(now, v, l)
 	d.watches = slices.DeleteFunc(d.watches, func(w watch) bool { return !slices.Contains(watched, w.peer) })
 	for _, id := range watched {
 		w := d.watch(id)
@@ -157,21 +157,34 @@ func (d *detector) tick(now Time, v *view, l *links, o *outbox) {
 			w.sought, w.asked, w.alive = 0, nil, false
 		}
 		d.probe(now, w, v, o)
-		w.tick = d.echo
+		if slices.Contains(near.succ, id) {
+			w.tick = d.echo
+		}
 	}
-	if fingers := l.near(v).fingers; len(fingers) > 0 {
+	if len(near.fingers) > 0 {
 		d.turn++
-		d.ask(fingers[d.turn%len(fingers)], v, o)
+		d.ask(near.fingers[d.turn%len(near.fingers)], v, o)
 	}
-	if len(succ) > 0 {
-		o.do(Notify{Notice{Kind: PingsSent, Peers: succ}})
+	if len(near.succ) > 0 {
+		o.do(Notify{Notice{Kind: PingsSent, Peers: near.succ}})
 	}
 }
 
 // watched returns whom to ping: the successors as far as it takes to have K
 // that answer. If a whole row of them has died at once, their observers find
-// out in one go and not one after the other.
-func (d *detector) watched(v *view, l *links) []wire.ID {
+// out in one go and not one after the other. And the predecessors with which
+// something is wrong one way: nobody but this peer can find out for itself.
+func (d *detector) watched(now Time, v *view, l *links) []wire.ID {
+	ids := d.ahead(v, l)
+	for _, id := range l.near(v).pred {
+		if l.strained(now, id) && !slices.Contains(ids, id) {
+			ids = append(slices.Clip(ids), id)
+		}
+	}
+	return ids
+}
+
+func (d *detector) ahead(v *view, l *links) []wire.ID {
 	ids := l.near(v).succ
 	for most := len(ids) * widest; ; {
 		silent := 0
@@ -199,7 +212,7 @@ func (d *detector) watch(id wire.ID) *watch {
 
 // widen watches those who follow a peer that has just become suspect.
 func (d *detector) widen(now Time, v *view, l *links, o *outbox) {
-	for _, id := range d.watched(v, l) {
+	for _, id := range d.watched(now, v, l) {
 		if d.find(id) == nil {
 			l.dial(now, id, o)
 			d.probe(now, d.watch(id), v, o)
@@ -224,7 +237,8 @@ func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) boo
 	}
 	if now >= max(counts, d.verdict(w)) {
 		w.judged = true
-		return !w.alive && w.heard < w.since && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable
+		return !w.alive && w.heard < w.since && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable &&
+			slices.Contains(d.ahead(v, l), w.peer)
 	}
 	return false
 }

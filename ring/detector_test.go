@@ -695,3 +695,27 @@ func TestDialThatFailsIsNoPause(t *testing.T) {
 		t.Errorf("watch %+v, vote %v", got, w.votesOn(20))
 	}
 }
+
+// TestStrainedPredecessorIsWatched: a predecessor that this peer does not ping
+// is watched when its pings cease, or say that it gets no acks: through a cut
+// of one way nobody else can find out.
+func TestStrainedPredecessorIsWatched(t *testing.T) {
+	var others []wire.ID
+	for id := wire.ID(20); id <= 90; id += 10 {
+		others = append(others, id)
+	}
+	for _, said := range []bool{true, false} {
+		w := among(t, others...)
+		w.live(3*time.Second, ms, nil, others...)
+		w.step(Pinged{90, wire.Ping{Mine: 1}})
+		for range 16 {
+			if said {
+				w.step(Pinged{90, wire.Ping{Mine: 1, Said: wire.SaidSuspect}})
+			}
+			w.live(500*ms, ms, nil, others[:len(others)-1]...)
+		}
+		if w.view.member(90).inRing || w.votesOn(90) != 0 {
+			t.Errorf("it says so: %v: in the ring %v, vote %v", said, w.view.member(90).inRing, w.votesOn(90))
+		}
+	}
+}

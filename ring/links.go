@@ -39,6 +39,7 @@ type line struct {
 	heard   Time             // when anything authenticated last came; 0: never
 	pinged  Time             // when this interval's ping came; 0: never
 	said    wire.Incarnation // at the handshake of the link
+	doubted Time             // when it last said that it doubts this peer; 0: never
 	asked   Time             // when it was last pinged though it is not in the ring; 0: never
 	blank   Time             // when it first pinged or acked without a row of its own; 0: it has one
 	oneWay  Time             // when somebody last said that it lives, and we did not hear it; 0: never
@@ -145,6 +146,14 @@ func (l *links) pinged(now Time, id wire.ID) bool {
 	}
 	n.pinged = max(now, 1)
 	return true
+}
+
+// strained reports whether a predecessor has ceased to ping this peer, or says
+// that it gets no acks.
+func (l *links) strained(now Time, id wire.ID) bool {
+	n := l.lines[id]
+	return n != nil && (n.pinged != 0 && now-n.pinged > Time(2*l.interval) ||
+		n.doubted != 0 && now-n.doubted < Time(aloneAfter*l.interval))
 }
 
 func (l *links) line(id wire.ID) *line {

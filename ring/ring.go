@@ -448,6 +448,9 @@ func (r *Ring) pinged(now Time, e Pinged) {
 			r.out.notify(PingReceived, e.From, "")
 		}
 	}
+	if p.Said != wire.SaidNothing {
+		r.links.line(e.From).doubted = now
+	}
 	if p.Said == wire.SaidUnreachable && p.Yours == r.own.spoken && (r.hearsay == 0 || now-r.hearsay >= hearsayWait*r.interval()) {
 		r.hearsay = now
 		r.refute()
