@@ -476,8 +476,9 @@ func (n *Node) Leave(ctx context.Context) error {
 const forgetters = 2
 
 // Forget says, with the operator's word, that a member will not come back. When
-// enough peers have said so it is gone, whatever the grace: the others make the
-// copies that it had. It undoes nothing for good: the member may come back. The
+// enough peers have said so it is gone, whatever the grace and in a cut, too: the
+// others make the copies that it had, each when it has itself not reached it for
+// the grace. It undoes nothing for good: the member may come back. The
 // error is a *PeerError with ErrNoSuchMember, ErrNeverSeen or ErrStillThere if
 // nothing was said.
 func (n *Node) Forget(ctx context.Context, member string) (ForgetResult, error) {

@@ -7,9 +7,11 @@ func forgetCommand(a *app) *cobra.Command {
 		Use:   "forget PEER",
 		Short: "Say that a lost peer will not come back, so that its copies are made anew",
 		Long: `Forget says what no peer can know: that a member which does not answer is lost.
-The others then make the copies that it had, at once and even while too many are
-silent for that to happen by itself. It takes two peers' word: run it on another
-machine, too, unless this peer is the only one left.
+Without it a silent member is gone after the roster's grace, and never while too
+many are silent at once (a cut). It takes two peers' word: run it on another
+machine, too, unless this peer is the only one left. Then the others make the
+copies that it had, each as soon as it has itself not reached the member for the
+grace: so nothing moves for a member that two liars forget.
 
 Nothing is deleted, and no key is refused. If the machine comes back it is let
 in again and given what it missed; to keep it out: securepeer roster rm.
@@ -37,7 +39,7 @@ Exit code 0 says that the member is gone, 3 that another peer must say so, too.`
 				return err
 			}
 			if f.Gone {
-				a.notef("copies of what %s held are made on other peers; if its machine comes back it is let in, and given what it missed", name(f.Peer))
+				a.notef("other peers make the copies that %s had, when they have not reached it for the grace; if its machine comes back it is let in, and given what it missed", name(f.Peer))
 				return nil
 			}
 			a.notef("another peer must say so, too, before copies are made elsewhere")
