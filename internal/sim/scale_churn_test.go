@@ -126,7 +126,7 @@ func TestScaleHopsQuiet(t *testing.T) {
 // same, and no wrong answer.
 func TestScaleHopsUnderChurn(t *testing.T) {
 	n, each := many(1000, few), many(12, 2)
-	rounds := long(20, 4, 10)
+	rounds := often(20, 4, 10)
 	c := lan(2, scattered(2, n+each*rounds))
 	listen(&c)
 	ids := make([]wire.ID, n)
@@ -176,7 +176,7 @@ func TestScaleHalfKilled(t *testing.T) {
 	n := many(1000, few)
 	var equal figures
 	var total answers
-	for seed := range uint64(long(5, 1, 5)) {
+	for seed := range uint64(often(5, 1, 5)) {
 		c := lan(seed, scattered(seed, n))
 		v := listen(&c)
 		w := warm(t, c)

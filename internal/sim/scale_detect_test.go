@@ -25,7 +25,7 @@ func TestScaleDetection(t *testing.T) {
 				v := listen(&c)
 				w := warm(t, c)
 				var observers, all figures
-				for deaths := long(400, 80, 40); len(all) < deaths; {
+				for deaths := often(400, 80, 40); len(all) < deaths; {
 					o, a := w.deaths(t, v, how.end)
 					observers, all = append(observers, o...), append(all, a...)
 				}

@@ -39,9 +39,9 @@ func many(n, small int) int {
 	return small
 }
 
-// long returns how often to repeat what is slow: n times with -huge, some
+// often returns how often to repeat what is slow: n times with -huge, some
 // times with -scale, else few times.
-func long(n, some, few int) int {
+func often(n, some, few int) int {
 	if *huge {
 		return n
 	}
