@@ -208,3 +208,74 @@ func TestAnswersOfOthersCountForNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestRuleBreakersAreCounted: what a member sends against the rules changes
+// nothing that the others see, is counted for it alone, and costs nobody else
+// an answer.
+func TestRuleBreakersAreCounted(t *testing.T) {
+	manifest := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+	for name, c := range map[string]struct {
+		msg     wire.Message
+		refused uint64
+	}{
+		"a vote on itself":                         {wire.Rows{Votes: []wire.Vote{vote(20, 20, 1, wire.Reachable, 1)}}, 1},
+		"two of others on themselves":              {wire.Rows{Votes: []wire.Vote{vote(30, 30, 1, wire.Gone, 1), vote(40, 40, 1, wire.Gone, 1)}}, 2},
+		"sums that nobody has asked for":           {wire.Buckets{Reply: true}, 1},
+		"a question about nobody":                  {wire.PingReq{Req: 1, Member: 99}, 1},
+		"a question about who is asked":            {wire.PingReq{Req: 1, Member: 10}, 1},
+		"a question about who asks":                {wire.PingReq{Req: 1, Member: 20}, 1},
+		"an offer of what nobody has":              {wire.Offer{Req: 1, Source: 99, Manifest: manifest}, 1},
+		"settled in an incarnation not spoken":     {wire.Settled{Incarnation: 3, From: 10}, 1},
+		"settled in that of now":                   {wire.Settled{Incarnation: 2, From: 10}, 0},
+		"an offer":                                 {wire.Offer{Req: 1, Source: 30, Manifest: manifest}, 0},
+		"a question about another":                 {wire.PingReq{Req: 1, Member: 30}, 0},
+		"a row of nobody and a vote of nobody":     {wire.Rows{Rows: []wire.Row{row(99, 1, wire.Active)}, Votes: []wire.Vote{vote(99, 30, 1, wire.Gone, 1)}}, 0},
+		"a vote on nobody":                         {wire.Rows{Votes: []wire.Vote{vote(20, 99, 1, wire.Gone, 1)}}, 0},
+		"a vote on an incarnation that is not":     {wire.Rows{Votes: []wire.Vote{vote(20, 30, 9, wire.Gone, 1)}}, 0},
+		"an answer to a question that is not":      {wire.PingReqAck{Req: 7, Alive: true}, 0},
+		"an answer to an offer that is not":        {wire.Confirmed{Req: 7}, 0},
+		"the place of a key, when nobody asks":     {wire.Here{Req: 7}, 0},
+		"somebody else to ask, when nobody asks":   {wire.Ask{Req: 7, Next: 30}, 0},
+		"a list of names, which is not the ring's": {wire.Listed{Req: 7}, 0},
+	} {
+		w := within(t, 20, 30, 40)
+		was := w.view.digest
+		w.step(Received{20, c.msg})
+		if w.view.digest != was {
+			t.Errorf("%s: is in the view now", name)
+		}
+		for _, m := range w.Status().Members {
+			want := c.refused
+			if m.ID != 20 {
+				want = 0
+			}
+			if m.Refused != want || !m.InRing || m.Unreachable {
+				t.Errorf("%s: of %d %d refused, in the ring %v, unreachable %v, want %d", name, m.ID, m.Refused, m.InRing, m.Unreachable, want)
+			}
+		}
+	}
+	w := within(t, 20, 30, 40)
+	to, answers := sends[wire.Confirmed](w.step(Received{20, wire.Offer{Req: 5, Source: 99, Manifest: manifest}}))
+	if len(answers) != 1 || to[0] != 20 || answers[0] != (wire.Confirmed{Req: 5, Code: wire.CodeInvalid}) {
+		t.Errorf("an offer of what nobody has is answered %v", answers)
+	}
+}
+
+// TestStrangersAreNobody: events of ids that no roster has change nothing and
+// bring nothing.
+func TestStrangersAreNobody(t *testing.T) {
+	w := within(t, 20, 30)
+	was := w.Status()
+	for _, id := range []wire.ID{10, 99} { // nor does this peer speak with itself
+		for _, e := range []Event{LinkUp{id, 1}, Pinged{id, wire.Ping{Mine: 1, Echo: 3}}, Pinged{id, wire.Ping{Ack: true, Mine: 1}},
+			Received{id, wire.Rows{Rows: []wire.Row{row(20, 9, wire.Left)}}}, Received{id, wire.Find{Req: 1, For: wire.ForGet, Name: "0015"}},
+			Received{id, wire.Look{Req: 1, Name: "0015"}}, Received{id, wire.Settled{Incarnation: 2, From: 10}}} {
+			if acts := w.step(e); len(acts) > 0 {
+				t.Errorf("%+v brings %+v", e, acts)
+			}
+		}
+	}
+	if is := w.Status(); is.View != was.View || is.Load != was.Load || len(is.Ring) != len(was.Ring) {
+		t.Errorf("status %+v, want %+v", is, was)
+	}
+}
