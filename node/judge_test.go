@@ -47,6 +47,18 @@ func (b *bubble) sees(nodes ...int) bool {
 	return true
 }
 
+// blameless fails if an honest member was refused anything.
+func (b *bubble) blameless() {
+	b.t.Helper()
+	for _, n := range b.nodes {
+		for _, r := range status(b.t, n).Refused {
+			if r.Peer != "" {
+				b.t.Errorf("%s refused %d of %s: %s", status(b.t, n).Name, r.Count, r.Peer, r.Cause)
+			}
+		}
+	}
+}
+
 // TestDeadPeerIsJudged: everybody has a dead peer out of its ring within 3
 // intervals, says why, and takes it back when it is heard again.
 func TestDeadPeerIsJudged(t *testing.T) {
@@ -76,6 +88,7 @@ func TestDeadPeerIsJudged(t *testing.T) {
 		if p := status(t, b.nodes[0]).Peers[4]; p.Why != WhyNone || p.Out != 0 {
 			t.Errorf("n4 is %+v; want it in the ring", p)
 		}
+		b.blameless()
 	})
 }
 
@@ -130,6 +143,7 @@ func TestForget(t *testing.T) {
 		})
 		b.net.cut(nil)
 		b.within(20*time.Second, "n3 is back", func() bool { return b.sees(0, 1, 2, 3) })
+		b.blameless()
 	})
 }
 
@@ -161,5 +175,6 @@ func TestTwoHalvesOfNodesMerge(t *testing.T) {
 				}
 			}
 		}
+		b.blameless()
 	})
 }
