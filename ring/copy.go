@@ -76,7 +76,7 @@ type stamp struct {
 	state       wire.State
 	home        bool
 	up          bool
-	awaited     bool // not up, but may only be late
+	awaited     bool // not up, but its disk is not taken for lost
 }
 
 // resting is how long a peer that does not take what it is offered is left
@@ -182,7 +182,7 @@ func (c *copier) stampOf(now Time, m *member, l *links) stamp {
 	return stamp{
 		home:        m.home() || m.gone() && m.state < wire.Leaving && !c.doubts.sure(m.id),
 		up:          m.inRing,
-		awaited:     !m.inRing && c.doubts.awaits(now, m.id, l),
+		awaited:     !m.inRing && c.doubts.awaits(now, m, l),
 		state:       m.state,
 		incarnation: uint32(m.incarnation),
 		store:       binary.BigEndian.Uint32(m.store[12:]),

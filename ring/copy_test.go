@@ -247,7 +247,7 @@ func TestPlaces(t *testing.T) {
 		{name: "nobody is left", away: is(20, 30, 40, 50, 60)},
 		{name: "a full one counts as there", away: is(20), full: is(30)},
 		{name: "a full one is no stand-in", away: is(20, 30), full: is(40), want: is(50, 60)},
-		{name: "who may be late counts as there", away: is(20, 30), awaited: is(30)},
+		{name: "who is awaited counts as there", away: is(20, 30), awaited: is(30)},
 		{name: "with two copies one death is enough", copies: 2, away: is(20), want: is(30)},
 		{name: "one copy is all that is wanted", copies: 1},
 		{name: "a leaver gives to who is home now", leaving: true, want: is(20, 30, 40)},

@@ -19,10 +19,11 @@ const doubtWait = 3
 // member for the whole grace." In doubt, such a member counts as a home holder
 // that is silent.
 //
-// Some have not been heard of since this peer began to run. When all machines
-// start again after a loss of power, each in its own time, that is no reason
-// for the first ones to take themselves for the last that are left: for the
-// grace, the others are awaited.
+// Others are awaited: those that said that they stop, as their disks are whole
+// and a restart must not have everything copied; and, for the grace, those that
+// have not been heard of since this peer began to run. When all machines start
+// again after a loss of power, each in its own time, the first ones must not
+// take themselves for the last that are left.
 type doubts struct {
 	interval time.Duration
 	grace    time.Duration
@@ -40,9 +41,10 @@ type doubt struct {
 
 func (d *doubts) sure(id wire.ID) bool { return d.of[id].sure }
 
-// awaits reports whether a member that is not in the ring may only be late.
-func (d *doubts) awaits(now Time, id wire.ID, l *links) bool {
-	return l.heard(id) < d.since && now < d.since+Time(d.grace)
+// awaits reports whether the copies of a member that is not in the ring still
+// count.
+func (d *doubts) awaits(now Time, m *member, l *links) bool {
+	return m.state == wire.Stopped || l.heard(m.id) < d.since && now < d.since+Time(d.grace)
 }
 
 // tick counts the time in which this peer could have heard something.

@@ -221,6 +221,30 @@ func TestLastCopyOfTwoAndOfOne(t *testing.T) {
 	}
 }
 
+// A peer that was stopped has its disk, and says so: nothing is copied until
+// it is gone, though there are two copies of each file only. Then everything
+// is that it held.
+func TestStopIsNoLoss(t *testing.T) {
+	c := mortal(1)
+	c.Copies = 2
+	w := world(t, c)
+	putAll(t, w, someNames...)
+	w.Run(10 * time.Second) // the puts themselves are through
+	moved := w.Count.Streams
+	w.Stop(14)
+	w.Run(graceTime - time.Second)
+	if n := w.Count.Streams - moved; n > 0 {
+		t.Errorf("%v copies moved because of a stop", n)
+	}
+	goneEverywhere(t, w, 10*time.Second, 14)
+	settled(t, w)
+	for _, name := range someNames {
+		if on := copies(w, name); len(on) < 2 {
+			t.Errorf("%q is on %v", name, on)
+		}
+	}
+}
+
 // Three of seven silent are a cut: nobody is gone by time. The operators of
 // two peers say of one that it will not come back; then the others are no cut
 // any more.
