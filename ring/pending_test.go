@@ -1,0 +1,174 @@
+package ring
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"securepeer/wire"
+)
+
+// What waits for a peer whose link falls, or that the roster drops.
+
+// TestOfferOfAPutDoesNotOutliveItsLink: the next one is offered the version at
+// once, not when the offer would have been too old.
+func TestOfferOfAPutDoesNotOutliveItsLink(t *testing.T) {
+	w := uploading(t)
+	to, _ := firstOffer(t, w.step(Uploaded{Op: 1, Peer: 40, Code: wire.CodeBusy}))
+	acts := w.step(LinkDown{to})
+	if pull := first[Pull](t, acts); to != 50 || pull.From != 20 {
+		t.Errorf("offered to %v, then pulled from %v, want 50, and this peer from 20", to, pull.From)
+	}
+}
+
+// TestOfferOfAPutThatIsNotAnswered: nor does it wait for ever.
+func TestOfferOfAPutThatIsNotAnswered(t *testing.T) {
+	w := uploading(t)
+	w.step(Uploaded{Op: 1, Peer: 40, Code: wire.CodeBusy})
+	began := w.now
+	for w.now < began+2*offerWait {
+		if has[Pull](w.keepAlive(500*ms, 20, 30, 40, 50)) {
+			if w.now < began+offerWait {
+				t.Errorf("given up after %v, want %v", time.Duration(w.now-began), time.Duration(offerWait))
+			}
+			return
+		}
+	}
+	t.Error("waits for ever")
+}
+
+// TestOffersOfAPassDoNotOutliveTheirLink: who lost its link did not get all;
+// the others are told that they did without waiting for it.
+func TestOffersOfAPassDoNotOutliveTheirLink(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	by := w.offers(t)
+	w.step(Received{30, wire.Confirmed{Req: by[30].Req}})
+	w.step(Received{40, wire.Confirmed{Req: by[40].Req}})
+	if got := settledOf(w.step(LinkDown{20})); !got[30] || !got[40] || got[20] {
+		t.Errorf("settled %v, want 30 and 40 and not 20", got)
+	}
+	// It is offered everything again, if not at once.
+	w.step(LinkUp{20, 1})
+	again := false
+	for range 20 {
+		for _, a := range w.keepAlive(500*ms, 20, 30, 40) {
+			if s, ok := a.(Scan); ok {
+				for _, a := range w.step(Scanned{Scan: s.Scan, Versions: []Version{{Key: 15, Sum: wire.Sum{1}}}}) {
+					if o, ok := a.(SendOffer); ok {
+						again = again || o.To == 20
+					}
+				}
+			}
+		}
+	}
+	if !again {
+		t.Error("20 is never offered what it lost")
+	}
+}
+
+// TestAskedTwiceSaysNothingOfThePace (Karn): the answer may be to either.
+func TestAskedTwiceSaysNothingOfThePace(t *testing.T) {
+	for _, falls := range []bool{false, true} {
+		w := within(t, 20, 30, 40)
+		acts := w.step(Get{Op: 1, Name: "0015"})
+		if falls {
+			acts = w.step(LinkDown{20})
+			w.step(LinkUp{20, 1})
+		}
+		w.now += Time(70 * ms)
+		for _, a := range acts {
+			if s, ok := a.(Send); ok && s.To == 20 {
+				if m, ok := s.Msg.(wire.Look); ok {
+					w.step(Received{20, wire.Found{Req: m.Req, Home: true}})
+				}
+			}
+		}
+		want := pace{Time(70 * ms), Time(35 * ms)}
+		if falls {
+			want = pace{}
+		}
+		if got := w.ops.paces[20]; got != want {
+			t.Errorf("asked twice %v: pace %v, want %v", falls, got, want)
+		}
+	}
+}
+
+// TestDroppedMemberLeavesNothing: what was known of an id is no business of the
+// member that has it next.
+func TestDroppedMemberLeavesNothing(t *testing.T) {
+	w := among(t, 20, 30, 40)
+	w.live(3*time.Second, ms, nil, 20, 30, 40)
+	w.step(Received{30, wire.Settled{Incarnation: 99, From: 10}}) // against the rules
+	w.step(Received{30, wire.Buckets{}})
+	w.step(Received{20, wire.PingReq{Req: 1, Member: 30}})
+	w.step(Received{30, wire.PingReq{Req: 1, Member: 20}})
+	w.step(Received{30, wire.Offer{Req: 1, Source: 30, Manifest: wire.Manifest{Name: "0015", Version: 1, Writer: 30}}})
+	to := w.roster
+	to.Circle = nil
+	to.Members = slices.Clone(to.Members)
+	for i := range to.Members {
+		if to.Members[i].ID == 30 {
+			to.Members[i].Key = wire.Digest8{9}
+		}
+	}
+	w.step(RosterChanged{to})
+	for _, m := range w.Status().Members {
+		if m.ID == 30 && (m.Seen || m.Linked || m.Refused != 0 || m.Heard != 0 || m.RTT != 0 || m.Suspect || len(m.Votes) > 0) {
+			t.Errorf("of the new 30: %+v", m)
+		}
+	}
+	if n := len(w.detect.helps); n > 0 {
+		t.Errorf("%d pings for or about the old 30 go on", n)
+	}
+	for _, a := range w.step(Pulled{Version: Version{15, wire.Manifest{Name: "0015", Version: 1, Writer: 30}.Sum()}}) {
+		if s, ok := a.(Send); ok && s.To == 30 {
+			t.Errorf("the new 30 is sent %+v", s.Msg)
+		}
+	}
+	if settled := w.copies.accord.settled[30]; settled != (wire.Settled{}) {
+		t.Errorf("the new 30 has settled %+v", settled)
+	}
+}
+
+// TestVerdictIsSaidBeforeSuspicion: a member that is held unreachable is told
+// so by every ping, and not that it is only suspected.
+func TestVerdictIsSaidBeforeSuspicion(t *testing.T) {
+	w := among(t, 20, 30, 40, 50, 60)
+	others := []wire.ID{20, 30, 40, 50, 60}
+	w.live(3*time.Second, ms, nil, others...)
+	said := func(acts []Action) (all []wire.Said) {
+		for _, p := range pings(acts)[20] {
+			all = append(all, p.Said)
+		}
+		return all
+	}
+	acts := w.live(1500*ms, ms, says(false), others[1:]...)
+	if all := said(acts); all[0] != wire.SaidNothing || !slices.Contains(all, wire.SaidSuspect) || slices.Contains(all, wire.SaidUnreachable) {
+		t.Errorf("it is told %v before there is a verdict", all)
+	}
+	w.step(Received{60, wire.Rows{Votes: []wire.Vote{vote(60, 20, 1, wire.Unreachable, 1)}}})
+	if m := w.view.member(20); m.inRing {
+		t.Fatal("two observers have voted, and it is in the ring")
+	}
+	all := said(w.live(20*time.Second, ms, says(false), others[1:]...))
+	if len(all) == 0 || slices.ContainsFunc(all, func(s wire.Said) bool { return s != wire.SaidUnreachable }) {
+		t.Errorf("it is told %v after, want unreachable alone", all)
+	}
+}
+
+// TestAnotherStandInIsAsGood: whoever puts may know of another stand-in; the
+// home holders that take writes must be named, and enough of them all.
+func TestAnotherStandInIsAsGood(t *testing.T) {
+	w := within(t, 20, 30, 40, 50, 60)
+	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 9, wire.Full)}}})
+	for _, c := range []struct {
+		holders []wire.ID
+		want    bool
+	}{
+		{[]wire.ID{30, 40, 50}, true}, {[]wire.ID{30, 40, 60}, true}, {[]wire.ID{30, 50, 60}, false}, {[]wire.ID{30, 40}, false},
+	} {
+		if got := w.covers(15, c.holders); got != c.want {
+			t.Errorf("covers(15, %v) = %v, want %v", c.holders, got, c.want)
+		}
+	}
+}
