@@ -61,63 +61,6 @@ type Config struct {
 	Sign func(msg []byte) wire.Sig
 }
 
-// Status is a snapshot of a Ring; it shares nothing with it.
-type Status struct {
-	Self         wire.ID
-	InRing       bool // its own row is in its view
-	Behind       bool // may not say no yet
-	Stopping     bool
-	State        wire.State // 0: starting
-	Incarnation  wire.Incarnation
-	View         wire.Digest
-	Successors   []wire.ID // the first K in the computed ring
-	Predecessors []wire.ID // the first K in the computed ring
-	Ring         []wire.ID // everybody in the computed ring, by position
-	Members      []MemberStatus
-	Moving       int  // offers and pulls that are not confirmed yet
-	Cut          bool // too many are silent to call anybody gone by time
-	Load         int  // entries of all tables, lists and queues but the user's operations: O(members)
-}
-
-// MemberStatus is what this peer knows of one member of the roster.
-type MemberStatus struct {
-	ID          wire.ID
-	Pos         wire.Pos
-	Seen        bool // there is a row
-	State       wire.State
-	Incarnation wire.Incarnation
-	InRing      bool
-	Unreachable bool // to this peer: by votes, or by its own belief
-	Verdict     bool // by votes
-	Believed    bool // by its own belief, whatever the votes
-	Suspect     bool
-	Linked      bool
-	Heard       Time          // when anything authenticated last came; 0: never
-	RTT         time.Duration // smoothed; 0: not measured
-	Gone        bool
-	Since       Time // since when it is not in the ring; 0: it is
-	Why         Why
-	Votes       []wire.Vote // on it
-	Refused     uint64      // what of its messages broke a rule
-}
-
-// Why says why a member is not in the ring, or not well in it.
-type Why uint8
-
-// The reasons.
-const (
-	WhyNone     Why = iota // it is in the ring
-	WhyUnseen              // it has never been heard of
-	WhyStarting            // it runs, and has not joined yet
-	WhySilent              // nothing comes from it
-	WhyOneWay              // its packets come and our acks do not, or others still hear it
-	WhyCut                 // silent, and so are too many
-	WhyStopped             // it said so; its files stay there
-	WhyLeaving             // it gives its files away
-	WhyLeft                // and has
-	WhyGone                // silent or stopped for the whole grace, or forgotten
-)
-
 // Ring is one peer's part of the ring. It is not safe for concurrent use.
 type Ring struct {
 	roster Roster
@@ -601,34 +544,6 @@ func (r *Ring) rosterChanged(now Time, to Roster) {
 	}
 }
 
-// forget votes on a member by the word of the operator.
-func (r *Ring) forget(e Forget) {
-	m := r.view.member(e.Member)
-	switch {
-	case m == nil || !m.seen():
-		r.out.done(e.Op, Result{Outcome: NotFound})
-		return
-	case !r.view.inRing():
-		r.out.done(e.Op, Result{Outcome: NotReady})
-		return
-	case m.inRing || m.id == r.view.self:
-		r.out.done(e.Op, Result{Outcome: StillThere})
-		return
-	case m.home():
-		r.cast(e.Member, wire.Gone)
-	}
-	result := Result{Outcome: NeedsAnother}
-	if !m.home() {
-		result.Outcome = Succeeded
-	}
-	for _, t := range r.view.votes[m.id] {
-		if t.Verdict == wire.Gone {
-			result.Copies = append(result.Copies, t.Observer)
-		}
-	}
-	r.out.done(e.Op, result)
-}
-
 // erase drops what was known of a member that another roster has taken out,
 // or whose id it has given to another key.
 func (r *Ring) erase(id wire.ID) {
@@ -638,68 +553,6 @@ func (r *Ring) erase(id wire.ID) {
 	delete(r.join.refused, id)
 	r.copies.forget(id)
 	r.ops.forget(id)
-}
-
-// stop leaves the ring and keeps the data here.
-func (r *Ring) stop(now Time) {
-	if r.exit != 0 {
-		return
-	}
-	r.exit = now + r.interval()/4 // what is said last needs a moment to be heard
-	if r.own.state == 0 {
-		r.exit = now
-		return
-	}
-	r.own.become(wire.Stopped, &r.out)
-}
-
-// leave gives every version away, then leaves for good.
-func (r *Ring) leave(now Time, op Op) {
-	if r.own.state == 0 {
-		r.out.done(op, Result{Outcome: NotReady})
-		return
-	}
-	r.leaving = append(r.leaving, op)
-	r.leaveAt = now + stillHolding*r.interval()
-	if r.own.state < wire.Stopped {
-		r.own.become(wire.Leaving, &r.out)
-		r.copies.reset(now)
-	}
-}
-
-// left goes on with a leave: once every home holder that can be reached has
-// every version, this peer has left.
-func (r *Ring) left(now Time) {
-	me := r.view.members[r.view.me]
-	switch {
-	case r.own.state == wire.Leaving && me.state == wire.Leaving:
-		if r.copies.done(r.view) {
-			r.own.become(wire.Left, &r.out)
-		}
-	case me.state == wire.Left && r.exit == 0:
-		r.exit = now + r.interval()/4
-		r.endLeave(Result{})
-	}
-	if len(r.leaving) > 0 && now >= max(r.leaveAt, r.copies.progress+stillHolding*r.interval()) {
-		silent := r.view.away()
-		for _, id := range r.copies.refusing() {
-			if !slices.Contains(silent, id) {
-				silent = append(silent, id)
-			}
-		}
-		r.endLeave(Result{Outcome: StillHolding, Silent: silent})
-	}
-}
-
-// stillHolding is how many intervals a leave may take before its user is told
-// whom it waits for. It goes on all the same.
-const stillHolding = 10
-
-func (r *Ring) endLeave(result Result) {
-	for _, op := range r.leaving {
-		r.out.done(op, result)
-	}
-	r.leaving = nil
 }
 
 // tick does what time alone brings.

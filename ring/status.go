@@ -2,8 +2,66 @@ package ring
 
 import (
 	"slices"
+	"time"
 
 	"securepeer/wire"
+)
+
+// Status is a snapshot of a Ring; it shares nothing with it.
+type Status struct {
+	Self         wire.ID
+	InRing       bool // its own row is in its view
+	Behind       bool // may not say no yet
+	Stopping     bool
+	State        wire.State // 0: starting
+	Incarnation  wire.Incarnation
+	View         wire.Digest
+	Successors   []wire.ID // the first K in the computed ring
+	Predecessors []wire.ID // the first K in the computed ring
+	Ring         []wire.ID // everybody in the computed ring, by position
+	Members      []MemberStatus
+	Moving       int  // offers and pulls that are not confirmed yet
+	Cut          bool // too many are silent to call anybody gone by time
+	Load         int  // entries of all tables, lists and queues but the user's operations: O(members)
+}
+
+// MemberStatus is what this peer knows of one member of the roster.
+type MemberStatus struct {
+	ID          wire.ID
+	Pos         wire.Pos
+	Seen        bool // there is a row
+	State       wire.State
+	Incarnation wire.Incarnation
+	InRing      bool
+	Unreachable bool // to this peer: by votes, or by its own belief
+	Verdict     bool // by votes
+	Believed    bool // by its own belief, whatever the votes
+	Suspect     bool
+	Linked      bool
+	Heard       Time          // when anything authenticated last came; 0: never
+	RTT         time.Duration // smoothed; 0: not measured
+	Gone        bool
+	Since       Time // since when it is not in the ring; 0: it is
+	Why         Why
+	Votes       []wire.Vote // on it
+	Refused     uint64      // what of its messages broke a rule
+}
+
+// Why says why a member is not in the ring, or not well in it.
+type Why uint8
+
+// The reasons.
+const (
+	WhyNone     Why = iota // it is in the ring
+	WhyUnseen              // it has never been heard of
+	WhyStarting            // it runs, and has not joined yet
+	WhySilent              // nothing comes from it
+	WhyOneWay              // its packets come and our acks do not, or others still hear it
+	WhyCut                 // silent, and so are too many
+	WhyStopped             // it said so; its files stay there
+	WhyLeaving             // it gives its files away
+	WhyLeft                // and has
+	WhyGone                // silent or stopped for the whole grace, or forgotten
 )
 
 // InRing reports whether this peer is in its own ring.
