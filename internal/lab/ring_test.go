@@ -317,7 +317,7 @@ func names(peers []*peer) []string {
 	return all
 }
 
-// whole waits until these peers, by id, are one ring: each sees exactly them,
+// whole waits until these peers, by id, are one ring: each is active and sees exactly them,
 // their views are equal, and none is behind. It returns how long that took.
 func (w *world) whole(limit time.Duration, peers ...*peer) time.Duration {
 	w.Helper()
@@ -330,7 +330,7 @@ func (w *world) whole(limit time.Duration, peers ...*peer) time.Duration {
 		for _, p := range peers {
 			s, ok := p.status()
 			views[s.View] = true
-			if !ok || !s.Ready || s.Behind || !slices.Equal(s.Circle, want) {
+			if !ok || s.State != "active" || s.Behind || !slices.Equal(s.Circle, want) {
 				last = append(last, fmt.Sprintf("%s is %s (behind: %v) and sees %v", p.name, s.State, s.Behind, s.Circle))
 			}
 		}
