@@ -60,7 +60,6 @@ type process struct {
 	paused  bool
 	resumed ring.Time // from the last pause
 	inbox   []event   // what came while it was paused
-	actions []ring.Action
 
 	pairs map[wire.ID]*pair // links and sessions with others
 
@@ -250,8 +249,8 @@ func (p *process) step(ev ring.Event, body []byte) {
 		w.logf("[%v] <- %s", p.id, brief(ev))
 	}
 	p.busy = true
-	p.actions = p.ring.Step(w.now+p.host.ahead, ev, p.actions[:0])
-	for _, a := range p.actions {
+	w.actions = p.ring.Step(w.now+p.host.ahead, ev, w.actions[:0])
+	for _, a := range w.actions {
 		if w.Config.Log != nil {
 			w.logf("[%v]    -> %s", p.id, brief(a))
 		}
@@ -262,6 +261,7 @@ func (p *process) step(ev ring.Event, body []byte) {
 	if w.strict != nil {
 		w.strict.stepped(p, ev)
 	}
+	clear(w.actions) // what they point to is let go
 }
 
 // brief is an event or action for the log, without hashes and signatures.

@@ -143,7 +143,7 @@ func warm(t testing.TB, c Config, ids ...wire.ID) *World {
 	w.now = base + 3*interval
 	for i, id := range ids {
 		p := w.byID[id].process
-		p.actions = p.ring.Step(w.now, ring.Received{From: ids[(i+1)%len(ids)], Msg: wire.Rows{Rows: rows}}, p.actions[:0])
+		p.ring.Step(w.now, ring.Received{From: ids[(i+1)%len(ids)], Msg: wire.Rows{Rows: rows}}, nil)
 		p.arm()
 	}
 	w.Config.Notice = listener
@@ -167,9 +167,9 @@ func (p *process) alone() {
 			p.world.now = p.ring.Next()
 			events = append(events, ring.Tick{})
 		}
-		p.actions = p.ring.Step(p.world.now, events[0], p.actions[:0])
+		actions := p.ring.Step(p.world.now, events[0], nil)
 		events = events[1:]
-		for _, a := range p.actions {
+		for _, a := range actions {
 			switch a := a.(type) {
 			case ring.Persist:
 				p.host.disk.incarnation = a.Incarnation

@@ -78,24 +78,25 @@ type World struct {
 	Config Config
 	Count  Counters
 
-	now    ring.Time
-	queue  queue
-	event  event  // the one that happens
-	links  uint64 // numbers given to dials
-	serves uint64 // numbers given to uploads at their targets
-	rand   *rand.Rand
-	hosts  []*Host // by id
-	byID   map[wire.ID]*Host
-	cuts   map[[2]wire.ID]bool // from, to: those that stand
-	trace  uint64
-	ops    []*Op
-	open   []*Op    // those that may not have ended
-	broken []error  // invariants that did not hold, oldest first
-	buf    []byte   // scratch of signatures
-	body   []byte   // scratch of messages on their way
-	law    law      // the newest roster
-	ends   []func() // of what must end with the faults; each works once
-	strict *strict  // what Plan.Run watches; nil: nothing
+	now     ring.Time
+	queue   queue
+	event   event  // the one that happens
+	links   uint64 // numbers given to dials
+	serves  uint64 // numbers given to uploads at their targets
+	rand    *rand.Rand
+	hosts   []*Host // by id
+	byID    map[wire.ID]*Host
+	cuts    map[[2]wire.ID]bool // from, to: those that stand
+	trace   uint64
+	ops     []*Op
+	open    []*Op         // those that may not have ended
+	broken  []error       // invariants that did not hold, oldest first
+	buf     []byte        // scratch of signatures
+	actions []ring.Action // scratch of steps
+	body    []byte        // scratch of messages on their way
+	law     law           // the newest roster
+	ends    []func()      // of what must end with the faults; each works once
+	strict  *strict       // what Plan.Run watches; nil: nothing
 }
 
 // Counters say what happened in a world, so that a test can prove that it

@@ -159,7 +159,7 @@ func (s *strict) stepped(p *process, ev ring.Event) {
 	case ring.RosterChanged:
 		w.disturbed(p.id)
 	}
-	for _, a := range p.actions {
+	for _, a := range w.actions {
 		if _, ok := a.(ring.Persist); ok && accused {
 			w.Count.Refuted++
 		}
@@ -185,7 +185,7 @@ func (s *strict) answered(p *process, from wire.ID, f wire.Find) {
 	if f.For == wire.ForJoin {
 		return
 	}
-	for _, a := range p.actions {
+	for _, a := range p.world.actions {
 		m, ok := a.(ring.Send)
 		if !ok || m.To != from || m.Msg != (wire.Here{Req: f.Req}) {
 			continue
