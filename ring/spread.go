@@ -55,6 +55,9 @@ func (s *spread) add(now Time, from int, v *view) {
 
 // step passes on what is due to all of peers.
 func (s *spread) step(now Time, peers []wire.ID, v *view, o *outbox) {
+	if len(s.passed) > 0 && now-s.last >= Time(s.interval/authored) {
+		s.passed = make(map[wire.ID]Time) // a new one: the old may have had room for all
+	}
 	if s.due == 0 || now < s.due {
 		return
 	}
@@ -76,7 +79,7 @@ func (s *spread) step(now Time, peers []wire.ID, v *view, o *outbox) {
 		s.passed[x.by] = now
 	}
 	s.pending, s.due, s.last = held, next, now
-	clear(s.index)
+	s.index = make(map[item]int, len(held))
 	for i, x := range held {
 		s.index[x.item] = i
 	}
