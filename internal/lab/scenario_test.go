@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"securepeer/internal/control"
+	"securepeer/keys"
 	"securepeer/node"
 )
 
@@ -47,6 +49,7 @@ func (s scenario) play(t *testing.T, program string) {
 }
 
 var scenarios = []scenario{
+	{"quiet wire", 124, 7, 0, 5 * T, quietWire},
 	{"kill one", 101, 7, 0, 5 * T, killOne},
 	{"kill two adjacent", 102, 7, 0, 5 * T, killTwo},
 	{"kill three of seven", 103, 7, 0, 5 * T, killThree},
@@ -80,6 +83,62 @@ const (
 	known    = 5 * T
 	rejoined = 10 * T
 )
+
+// quietWire: a ring of seven at rest sends at most 2 K + 2 datagrams a peer
+// and interval, each of 96 bytes. Then a file is stored and fetched: neither
+// its name nor its bytes are in any frame.
+func quietWire(w *world) {
+	const (
+		observers = keys.DefaultObservers
+		intervals = 25
+		datagram  = etherHeader + ipHeader + 8 + 96
+		udp       = 17
+	)
+	w.begin(w.peers...)
+	var sent [8]atomic.Int64 // datagrams of each peer
+	var others atomic.Int64  // that have another size
+	w.lab.Sniff(func(from, _ int, frame []byte) {
+		if len(frame) > etherHeader+9 && frame[etherHeader+9] == udp {
+			sent[from].Add(1)
+			if len(frame) != datagram {
+				others.Add(1)
+			}
+		}
+	})
+	time.Sleep(intervals * T)
+	w.lab.Sniff(nil)
+	var least, most int64 = math.MaxInt64, 0
+	for i := range w.peers {
+		least, most = min(least, sent[i+1].Load()), max(most, sent[i+1].Load())
+	}
+	w.figure("datagrams", fmt.Sprintf("%.1f/T", float64(most)/intervals))
+	if least == 0 || most > (2*observers+2)*(intervals+1) || others.Load() != 0 {
+		w.Errorf("%d to %d datagrams a peer in %d intervals, %d not of 96 bytes", least, most, intervals, others.Load())
+	}
+
+	const name, size = "plaintext-canary", 64 << 10
+	needles := [][]byte{[]byte(name), w.content(name, size)[:16], w.content(name, size)[size-16:]}
+	var frames, found atomic.Int64
+	w.lab.Sniff(func(_, _ int, frame []byte) {
+		frames.Add(1)
+		if slices.ContainsFunc(needles, func(n []byte) bool { return bytes.Contains(frame, n) }) {
+			found.Add(1)
+		}
+	})
+	if acked, err := w.peers[0].put(name, size, 5*time.Second); err != nil || !acked {
+		w.Errorf("put: acked %v, %v", acked, err)
+	}
+	for _, p := range w.peers {
+		if err := p.get(name, 5*time.Second); err != nil {
+			w.Error(err)
+		}
+	}
+	w.lab.Sniff(nil)
+	w.figure("frames", frames.Load())
+	if frames.Load() < 3*size/1500 || found.Load() != 0 {
+		w.Errorf("%d of %d frames show the file", found.Load(), frames.Load())
+	}
+}
 
 // observers returns the three nearest predecessors of a peer that run: they
 // are the members of the roster's default that watch it.
