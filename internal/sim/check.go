@@ -24,6 +24,10 @@ const opLimit = 2 * time.Minute
 // another to which links lead.
 const backWithin = 5
 
+// foundWithin is the same for one whom only that other peer holds silent, and
+// has no link with: they have to find each other first, by slow dials.
+const foundWithin = 15
+
 // invariant is a sentence that must hold, and how to find out.
 type invariant struct {
 	sentence string
@@ -276,9 +280,9 @@ func (w *World) checkBack() error {
 		return nil
 	}
 	var errs []error
-	limit := backWithin*w.Config.Interval + time.Second + 4*(w.Config.Net.Delay+w.Config.Net.Jitter)
+	slack := time.Second + 4*(w.Config.Net.Delay+w.Config.Net.Jitter)
 	if w.Config.Net.Loss > 0 {
-		limit += linkTimeout // a segment that is lost again and again
+		slack += linkTimeout // a segment that is lost again and again
 	}
 	for _, h := range w.hosts {
 		if !w.well(h) {
@@ -302,7 +306,11 @@ func (w *World) checkBack() error {
 			if k.out[h.ID] == 0 {
 				k.out[h.ID] = w.now
 			}
-			if span(w.now-k.out[h.ID]) > limit {
+			limit := backWithin * w.Config.Interval
+			if i := slices.IndexFunc(s.Members, func(m ring.MemberStatus) bool { return m.ID == h.ID }); !s.Members[i].Verdict && !s.Members[i].Linked {
+				limit = foundWithin * w.Config.Interval
+			}
+			if span(w.now-k.out[h.ID]) > limit+slack {
 				errs = append(errs, fmt.Errorf("%v is not in the ring of %v since %v", h.ID, o.ID, span(k.out[h.ID])))
 				delete(k.out, h.ID)
 			}
@@ -479,12 +487,16 @@ func (w *World) checkAck(op *Op) {
 	}
 }
 
-// reaches says whether a peer has in its ring one of those who acked a put:
-// itself only if it still has its disk. While all of them are away, and others
-// have become home holders, nobody can know of the file.
+// reaches says whether a peer has in its ring, or takes for a home holder of
+// the name, one of those who acked a put and have not lost their disks since.
+// While all of them are away, and others have become home holders, nobody can
+// know of the file; nor can a ring of peers that never saw any of them.
 func (p *process) reaches(acked *Op) bool {
-	return slices.ContainsFunc(p.ring.Status().Ring, func(id wire.ID) bool {
-		return slices.Contains(acked.Result.Copies, id) && !p.world.byID[id].liar && (id != p.id || p.host.wiped < acked.Begun)
+	s := p.ring.Status()
+	homes, _ := p.world.places(s, acked.Name)
+	return slices.ContainsFunc(append(homes, s.Ring...), func(id wire.ID) bool {
+		h := p.world.byID[id]
+		return slices.Contains(acked.Result.Copies, id) && !h.liar && h.wiped < acked.Begun
 	})
 }
 

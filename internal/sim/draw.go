@@ -95,7 +95,7 @@ func (d drawer) config(seed uint64) Config {
 		c.Net.Jitter = d.between(0, 100*time.Millisecond)
 	}
 	if d.IntN(2) == 0 {
-		c.Disk = d.between(0, 500*time.Millisecond)
+		c.Disk = d.between(0, time.Second)
 	}
 	return c
 }
@@ -136,6 +136,8 @@ func (d drawer) faults(p *Plan, k What, ids []wire.ID) {
 	case WhatWipe:
 		// With one copy a lost disk loses files, whatever we do.
 		n = min(1+d.IntN(3), 3*(p.Config.Copies-1))
+	case WhatForget:
+		n *= 3 // most meet somebody who runs
 	case WhatLeave:
 		n = d.IntN(1 + len(ids)/2)
 	case WhatHalves, WhatThirds, WhatMajorities, WhatSwizzle, WhatSkew:
@@ -147,8 +149,8 @@ func (d drawer) faults(p *Plan, k What, ids []wire.ID) {
 	}
 	for range n {
 		f := p.add(d, k, d.one(ids), d.one(ids))
-		if o := p.Faults[d.IntN(len(p.Faults))]; o.What == WhatPut && d.IntN(2) == 0 {
-			f.At = o.At + d.between(0, 3*time.Second) // while something moves
+		if o := p.Faults[d.IntN(len(p.Faults))]; o.What == WhatPut {
+			f.At = o.At + d.between(0, 2*time.Second) // while something moves
 		}
 		f.Lasts = d.between(100*time.Millisecond, 30*time.Second)
 		switch k {
