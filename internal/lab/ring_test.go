@@ -3,9 +3,6 @@
 package lab
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,18 +56,6 @@ type world struct {
 	mu     sync.Mutex
 	files  map[string]int // sizes of those that are acked: on as many disks as wanted
 	events []event
-}
-
-// peer is one member, running or not.
-type peer struct {
-	world  *world
-	id     int
-	name   string
-	dir    string
-	client *control.Client
-	cmd    *exec.Cmd     // nil: never started
-	ended  chan struct{} // closed when the process has been waited for
-	open   int           // descriptors when the ring was first whole
 }
 
 // event is what the peer by said of the member on, on this machine's clock.
@@ -156,94 +140,6 @@ func (w *world) clean() {
 	}
 }
 
-// lastWords are the last lines of the peer's log that are not of pings.
-func (p *peer) lastWords() []string {
-	log, _ := os.ReadFile(p.logPath()) // a peer that never ran has none
-	lines := slices.DeleteFunc(strings.Split(string(log), "\n"), func(l string) bool {
-		return l == "" || strings.Contains(l, "msg=ping")
-	})
-	return lines[max(0, len(lines)-logTail):]
-}
-
-func (p *peer) logPath() string { return filepath.Join(p.dir, "log") }
-
-// start runs the peer's process.
-func (p *peer) start() {
-	p.world.Helper()
-	if err := p.launch(); err != nil {
-		p.world.Fatal(err)
-	}
-}
-
-// launch is start for goroutines that are not the test's. Each process begins
-// a new log.
-func (p *peer) launch() error {
-	log, err := os.Create(p.logPath())
-	if err != nil {
-		return err
-	}
-	defer log.Close() // the process has its own
-	cmd := exec.Command(p.world.program, "--dir", p.dir, "start", "--debug")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
-	if err := p.world.lab.Start(p.id, cmd); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	p.cmd, p.ended = cmd, ended
-	go func() { // ends with the process, which the world's end kills
-		cmd.Wait() // how it ended is in its ProcessState
-		close(ended)
-	}()
-	return nil
-}
-
-// listen collects the peer's events until it ends. It returns when nothing
-// that happens from then on is missed.
-func (p *peer) listen() {
-	w := p.world
-	var events func(func(control.Event, error) bool)
-	w.await(5*time.Second, p.name+" has a socket", func() bool {
-		e, err := p.client.Watch(context.Background(), false)
-		events = e
-		return err == nil
-	})
-	go func() { // ends with the process
-		for e, err := range events {
-			if err != nil {
-				return
-			}
-			w.mu.Lock()
-			w.events = append(w.events, event{p.name, e.Peer, e.Kind, e.Time})
-			w.mu.Unlock()
-		}
-	}()
-}
-
-// running reports whether the process runs.
-func (p *peer) running() bool {
-	if p.cmd == nil {
-		return false
-	}
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
-}
-
-// kill ends the peer as a power cut would, and waits for its end.
-func (p *peer) kill() {
-	p.cmd.Process.Kill() // an error says that it has ended already
-	<-p.ended
-}
-
-func (p *peer) signal(s syscall.Signal) {
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.world.Fatalf("sending %v to %s: %v", s, p.name, err)
-	}
-}
-
 // stop asks peers to end, all at once, and returns how long the slowest took.
 func (w *world) stop(peers ...*peer) (slowest time.Duration) {
 	w.Helper()
@@ -288,33 +184,6 @@ func (w *world) await(limit time.Duration, what string, so func() bool) time.Dur
 		time.Sleep(lookEvery)
 	}
 	return time.Since(start)
-}
-
-// status asks one peer; it reports false if that does not answer.
-func (p *peer) status() (control.Status, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	s, err := p.client.Status(ctx)
-	return s, err == nil
-}
-
-// member returns what p knows of on.
-func (p *peer) member(on *peer) control.Member {
-	s, _ := p.status()
-	i := slices.IndexFunc(s.Members, func(m control.Member) bool { return m.Name == on.name })
-	if i < 0 {
-		return control.Member{}
-	}
-	return s.Members[i]
-}
-
-// names returns those of peers.
-func names(peers []*peer) []string {
-	var all []string
-	for _, p := range peers {
-		all = append(all, p.name)
-	}
-	return all
 }
 
 // whole waits until these peers, by id, are one ring: each is active and sees exactly them,
@@ -444,188 +313,6 @@ func (w *world) undoubted(at time.Time, these ...*peer) {
 	}) {
 		w.Errorf("%s lost %s at +%v", e.by, e.on, e.at.Sub(at))
 	}
-}
-
-// content is what is in a file of that name.
-func (w *world) content(name string, size int) []byte {
-	var seed [32]byte
-	copy(seed[:], fmt.Sprint(w.seed, " ", name))
-	b := make([]byte, size)
-	rand.NewChaCha8(seed).Read(b) // never fails
-	return b
-}
-
-// put stores a file through a peer and reports whether it is acked: from then
-// on it may never be lost.
-func (p *peer) put(name string, size int, limit time.Duration) (acked bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	r, err := p.client.Put(ctx, name, control.PutInfo{Size: int64(size), Mode: 0o644},
-		bytes.NewReader(p.world.content(name, size)))
-	if err != nil || len(r.Copies) < r.Wanted {
-		return false, err
-	}
-	p.world.keep(name, size)
-	return true, nil
-}
-
-// keep has a file count as acked.
-func (w *world) keep(name string, size int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.files[name] = size
-}
-
-// errWrong says that a peer gave something that no fault excuses.
-var errWrong = errors.New("wrong")
-
-// get fetches an acked file. The error wraps errWrong if the peer said that
-// there is no such file, or gave other bytes.
-func (p *peer) get(name string, limit time.Duration) error {
-	w := p.world
-	w.mu.Lock()
-	size := w.files[name]
-	w.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	var got bytes.Buffer
-	d, err := p.client.Get(ctx, name, "")
-	if err == nil {
-		_, err = d.CopyTo(&got)
-		d.Close()
-	}
-	var remote *control.Error
-	switch {
-	case errors.As(err, &remote) && (remote.Code == control.CodeNotFound || remote.Code == control.CodeIntegrity || remote.Code == control.CodeInternal):
-		return fmt.Errorf("%w: %s of acked %s says %w", errWrong, p.name, name, err)
-	case err != nil:
-		return err
-	case !bytes.Equal(got.Bytes(), w.content(name, size)):
-		return fmt.Errorf("%w: %s gives other bytes of %s", errWrong, p.name, name)
-	}
-	return nil
-}
-
-// acked returns the names of the acked files.
-func (w *world) acked() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var all []string
-	for name := range w.files {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// store puts n files through peers by turns; all must be acked.
-func (w *world) store(n int, size int, peers ...*peer) {
-	w.Helper()
-	for i := range n {
-		name := fmt.Sprintf("file-%d-%d", len(w.acked()), size)
-		if acked, err := peers[i%len(peers)].put(name, size, 20*time.Second); err != nil || !acked {
-			w.Fatalf("put of %s at %s: acked %v, %v", name, peers[i%len(peers)].name, acked, err)
-		}
-	}
-}
-
-// fetch gets every acked file from one of peers each, drawn by the seed, and
-// returns how long the slowest took.
-func (w *world) fetch(limit time.Duration, peers ...*peer) (slowest time.Duration) {
-	w.Helper()
-	for _, name := range w.acked() {
-		start := time.Now()
-		if err := peers[w.rng.IntN(len(peers))].get(name, limit); err != nil {
-			w.Errorf("get of acked %s: %v", name, err)
-		}
-		slowest = max(slowest, time.Since(start))
-	}
-	return slowest
-}
-
-// load puts and gets files of some KiB, one after the other, until stop is
-// called: that returns when all has ended. Errors are no failure there, but a
-// get that is wrong is. Each acked file is fetched at least once at the end.
-func (w *world) load(size int, among func() []*peer) (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	rng := rand.New(rand.NewPCG(w.seed, 1))
-	var puts, gets, refused int
-	go func() { // ends when stop is called
-		defer close(ended)
-		for i := 0; ; i++ {
-			select {
-			case <-done:
-				return
-			case <-time.After(interval / 8):
-			}
-			peers := among()
-			if len(peers) == 0 {
-				continue
-			}
-			p := peers[rng.IntN(len(peers))]
-			acked, err := p.put(fmt.Sprintf("load-%d", i), size, 5*time.Second)
-			if acked {
-				puts++
-			} else {
-				refused++
-			}
-			if all := w.acked(); err == nil && len(all) > 0 {
-				err = peers[rng.IntN(len(peers))].get(all[rng.IntN(len(all))], 5*time.Second)
-				if err == nil {
-					gets++
-				}
-			}
-			if errors.Is(err, errWrong) {
-				w.Error(err)
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-ended
-		w.figure("acked", puts)
-		w.figure("not-acked", refused)
-		w.figure("gets", gets)
-	}
-}
-
-// memory is the most that the process has ever had in memory, in bytes.
-func (p *peer) memory() int {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.world.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	kib, err := strconv.Atoi(strings.Fields(rest + " -")[0])
-	if err != nil {
-		p.world.Fatalf("the memory of %s: %v", p.name, err)
-	}
-	return kib << 10
-}
-
-// descriptors is how many the process has open, but for the connections of
-// this test to its local API.
-func (p *peer) descriptors() (n int) {
-	proc := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
-	local, err := os.ReadFile(proc + "/net/unix")
-	if err != nil {
-		p.world.Fatal(err)
-	}
-	open, err := os.ReadDir(proc + "/fd")
-	if err != nil {
-		p.world.Fatal(err)
-	}
-	for _, fd := range open {
-		target, err := os.Readlink(proc + "/fd/" + fd.Name())
-		if err != nil {
-			continue // closed meanwhile
-		}
-		inode, socket := strings.CutPrefix(target, "socket:[")
-		if !socket || !bytes.Contains(local, []byte(" "+strings.TrimSuffix(inode, "]")+" ")) {
-			n++
-		}
-	}
-	return n
 }
 
 // end asserts what every scenario does: one ring of all that run, every acked
