@@ -1,0 +1,181 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"securepeer/internal/store"
+	"securepeer/internal/store/simdisk"
+	"securepeer/keys"
+	"securepeer/wire"
+)
+
+// diskOf opens the disk of a peer that does not run.
+func diskOf(t *testing.T, sim *simdisk.Disk) *disk {
+	t.Helper()
+	s, err := store.Open(sim.Mount(), strings.NewReader(strings.Repeat("x", 16)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	d, err := openDisk(s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// keep commits an empty version, which is all that a look reads.
+func (d *disk) keep(t *testing.T, m wire.Manifest) {
+	t.Helper()
+	w, err := d.Create(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := d.commit(w, wire.Space8, m); code != wire.CodeOK {
+		t.Fatalf("commit of %+v: code %d", m, code)
+	}
+}
+
+// TestLookTellsNamesOfOneKeyApart: of the asked name alone, the newest version
+// of each writer, the newest first.
+func TestLookTellsNamesOfOneKeyApart(t *testing.T) {
+	d := diskOf(t, simdisk.New(1))
+	name, other := "0015", "0271"
+	if wire.KeyOf(wire.Space8, name) != wire.KeyOf(wire.Space8, other) {
+		t.Fatalf("keys %d and %d", wire.KeyOf(wire.Space8, name), wire.KeyOf(wire.Space8, other))
+	}
+	for _, m := range []wire.Manifest{
+		{Name: name, Version: 2, Writer: 1}, {Name: name, Version: 1, Writer: 1}, {Name: name, Version: 3, Writer: 1},
+		{Name: name, Version: 5, Writer: 2}, {Name: other, Version: 9, Writer: 1}, {Name: other, Version: 9, Writer: 3},
+	} {
+		m.Signer, m.Flags = m.Writer, wire.Tombstone
+		d.keep(t, m)
+	}
+	for asked, want := range map[string]string{name: "5 by 2, 3 by 1, ", other: "9 by 1, 9 by 3, ", "0527": ""} {
+		ms, err := d.look(wire.Space8, asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, m := range ms {
+			if m.Name != asked {
+				t.Errorf("asked for %q, got %+v", asked, m)
+			}
+			got += fmt.Sprintf("%d by %d, ", m.Version, m.Writer)
+		}
+		if asked == other && got == "9 by 3, 9 by 1, " {
+			got = want // of one number: by their sums
+		}
+		if got != want {
+			t.Errorf("versions of %q: %s want %s", asked, got, want)
+		}
+	}
+}
+
+// TestDamagedStateDoesNotStopAStart: the others know what this peer has spoken,
+// and show it.
+func TestDamagedStateDoesNotStopAStart(t *testing.T) {
+	sim := simdisk.New(1)
+	d := diskOf(t, sim)
+	if err := d.persist(100); err != nil {
+		t.Fatal(err)
+	}
+	d.saveView([]wire.Row{{ID: 1, Incarnation: 1, State: wire.Active}})
+	d.Close()
+	for _, name := range []string{stateIncarnation, stateView} {
+		if err := sim.Damage("state/"+name, func(b []byte) []byte { b[0] ^= 1; return b }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := diskOf(t, sim)
+	if again.last != 0 || again.persisted() != 1 {
+		t.Errorf("the last incarnation is %d and the next %d, want 0 and 1", again.last, again.persisted())
+	}
+	w := newWorld(t, 2, "")
+	b, err := newBook(w.roster, w.secrets[0].Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := again.savedView(b, newVerifier()); len(rows) > 0 || err != nil {
+		t.Errorf("the damaged view is %v, %v", rows, err)
+	}
+}
+
+// TestSavedViewIsVerified: what the disk says is worth what its signatures are,
+// and rows under an older key are left out without the others.
+func TestSavedViewIsVerified(t *testing.T) {
+	w := newWorld(t, 3, "")
+	b, err := newBook(w.roster, w.secrets[0].Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := func(id wire.ID, secret *keys.Secret) wire.Row {
+		r := wire.Row{ID: id, Incarnation: 5, State: wire.Active}
+		r.Sig = secret.Sign(r.SignedBytes("test", nil))
+		return r
+	}
+	d := diskOf(t, simdisk.New(1))
+	good := row(1, w.secrets[1])
+	d.saveView([]wire.Row{good})
+	if rows, err := d.savedView(b, newVerifier()); err != nil || len(rows) != 1 || rows[0] != good {
+		t.Errorf("saved %v, %v; want what was written", rows, err)
+	}
+	d.saveView([]wire.Row{row(1, w.secrets[2])})
+	if rows, err := d.savedView(b, newVerifier()); err != nil || len(rows) > 0 {
+		t.Errorf("saved %v, %v; want none: another has signed it", rows, err)
+	}
+}
+
+// TestCodesOfErrors is what the other side is told of each.
+func TestCodesOfErrors(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		code   wire.Code
+		health wire.State
+	}{
+		{nil, wire.CodeOK, wire.Active},
+		{fmt.Errorf("writing: %w", store.ErrFull), wire.CodeFull, wire.Full},
+		{fmt.Errorf("writing: %w", store.ErrStuck), wire.CodeStuck, wire.Stuck},
+		{store.ErrNotFound, wire.CodeNotFound, wire.Active},
+		{store.ErrDamaged, wire.CodeNotFound, wire.Active},
+		{errors.New("anything"), wire.CodeBusy, wire.Active},
+	} {
+		d := diskOf(t, simdisk.New(1))
+		if got := d.code(c.err); got != c.code || d.health() != c.health {
+			t.Errorf("%v: code %d, the disk is %v; want %d and %v", c.err, got, d.health(), c.code, c.health)
+		}
+		d.become(wire.Active)
+		if want := c.health; d.health() != want { // not after one good word
+			t.Errorf("%v: the disk is %v a moment later, want %v", c.err, d.health(), want)
+		}
+	}
+	if got := diskOf(t, simdisk.New(1)).room(store.MaxSize + 1); got != wire.CodeInvalid {
+		t.Errorf("room for more than there can be: code %d", got)
+	}
+}
+
+// TestCodesOfPulls is what the ring is told of a pull that failed.
+func TestCodesOfPulls(t *testing.T) {
+	n := &Node{disk: diskOf(t, simdisk.New(1)), log: slog.New(slog.DiscardHandler)}
+	refused := &fetch{holders: []holder{{peer: 1, err: errors.New("silent")}, {peer: 2, err: &refusalError{wire.CodeNotFound}}}}
+	silent := &fetch{holders: []holder{{peer: 1, err: errors.New("silent")}}}
+	for _, c := range []struct {
+		fetch *fetch
+		err   error
+		want  wire.Code
+	}{
+		{refused, &IntegrityError{Name: "f"}, wire.CodeInvalid},
+		{refused, &UnavailableError{Name: "f"}, wire.CodeNotFound},
+		{silent, &UnavailableError{Name: "f"}, wire.CodeBusy},
+		{refused, fmt.Errorf("writing: %w", store.ErrFull), wire.CodeFull},
+		{silent, fmt.Errorf("writing: %w", store.ErrStuck), wire.CodeStuck},
+	} {
+		if got := n.pullCode(c.fetch, c.err); got != c.want {
+			t.Errorf("%v: code %d, want %d", c.err, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"securepeer/crypto"
+	"securepeer/wire"
+)
+
+// TestSegmentThatDoesNotGoOn: the next part of an upload begins where the last
+// ended, is of the same file, and no longer than a segment.
+func TestSegmentThatDoesNotGoOn(t *testing.T) {
+	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		for what, put := range map[string]wire.Put{
+			"before its place": {Upload: 7, Offset: 2, Size: wire.SizeUnknown, Name: "f"},
+			"after its place":  {Upload: 7, Offset: 4, Size: wire.SizeUnknown, Name: "f"},
+			"of another file":  {Upload: 7, Offset: 3, Size: wire.SizeUnknown, Name: "g"},
+			"of another put":   {Upload: 8, Offset: 3, Size: wire.SizeUnknown, Name: "f"},
+		} {
+			in, c := b.insider(1)
+			in.send(c, wire.Put{Upload: 7, Size: wire.SizeUnknown, Name: "f"})
+			if _, err := c.Write([]byte("abc")); err != nil {
+				t.Fatal(err)
+			}
+			in.send(c, wire.PutMore{})
+			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeMore {
+				t.Fatalf("%s: %+v, %v", what, msg, err)
+			}
+			in.send(c, put)
+			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeInvalid {
+				t.Errorf("a segment %s: %+v, %v; want CodeInvalid", what, msg, err)
+			}
+			c.Close()
+		}
+		if ms, err := n.disk.look(b.roster.Space, "f"); err != nil || len(ms) > 0 {
+			t.Errorf("stored %v, %v", ms, err)
+		}
+	})
+}
+
+// TestTooManyUploads: one member opens as many as it may, and the next is told
+// to come again.
+func TestTooManyUploads(t *testing.T) {
+	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+		in, c := b.insider(1)
+		for i := range maxUploads + 1 {
+			in.send(c, wire.Put{Upload: uint64(i), Size: wire.SizeUnknown, Name: "f"})
+			in.send(c, wire.PutMore{})
+			want := wire.CodeMore
+			if i == maxUploads {
+				want = wire.CodeBusy
+			}
+			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != want {
+				b.t.Fatalf("upload %d: %+v, %v; want code %d", i, msg, err, want)
+			}
+		}
+	})
+}
+
+// TestAckBeforeTheEndIsNone: a target that says it has a file whose bytes are
+// still coming has not stored it, whatever it says.
+func TestAckBeforeTheEndIsNone(t *testing.T) {
+	for _, code := range []wire.Code{wire.CodeOK, wire.CodeMore} {
+		inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+			t := b.t
+			b.hung(2, func(c *crypto.Conn) {
+				requests(c, func(msg wire.Message) bool {
+					if _, ok := msg.(wire.Put); !ok || !tell(c, wire.PutAck{Code: code}) {
+						return false
+					}
+					_, err := io.Copy(io.Discard, c)
+					return err == nil
+				})
+			})
+			n := b.nodes[0]
+			a := uploadTo(0, 2)
+			u := n.newUpload(t.Context(), a, "f", -1)
+			hash, err := u.stream(t.Context(), bytes.NewReader(bytesOf(1, 8<<20)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, _ := n.sealed(a, "f", hash, PutOptions{})
+			u.finish(&m)
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			ok := 0
+			for _, c := range u.failed {
+				if c == wire.CodeOK {
+					ok++
+				}
+			}
+			if len(u.failed) != 2 || ok > 1 {
+				t.Errorf("an early ack with code %d: the targets ended with %v, want one copy at most", code, u.failed)
+			}
+		})
+	}
+}
