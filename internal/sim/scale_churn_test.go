@@ -126,7 +126,7 @@ func TestScaleHopsQuiet(t *testing.T) {
 // same, and no wrong answer.
 func TestScaleHopsUnderChurn(t *testing.T) {
 	n, each := many(1000, few), many(12, 2)
-	rounds := often(20, 4, 10)
+	rounds := often(20, 4, 3)
 	c := lan(2, scattered(2, n+each*rounds))
 	listen(&c)
 	ids := make([]wire.ID, n)
@@ -176,7 +176,7 @@ func TestScaleHalfKilled(t *testing.T) {
 	n := many(1000, few)
 	var equal figures
 	var total answers
-	for seed := range uint64(often(5, 1, 5)) {
+	for seed := range uint64(often(5, 1, 3)) {
 		c := lan(seed, scattered(seed, n))
 		v := listen(&c)
 		w := warm(t, c)
@@ -239,7 +239,7 @@ func TestScaleTwoHalves(t *testing.T) {
 		side = append(side, wire.ID(i))
 	}
 	w.Split(side...)
-	w.Run(10 * time.Minute)
+	w.Run(often(10*time.Minute, 10*time.Minute, 2*time.Minute))
 	apart := len(v.gone)
 	if apart != n*n/2 {
 		t.Errorf("each half holds the other to be away: %v verdicts, want %v", apart, n*n/2)

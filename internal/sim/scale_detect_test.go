@@ -25,7 +25,7 @@ func TestScaleDetection(t *testing.T) {
 				v := listen(&c)
 				w := warm(t, c)
 				var observers, all figures
-				for deaths := often(400, 80, 40); len(all) < deaths; {
+				for deaths := often(400, 80, 20); len(all) < deaths; {
 					o, a := w.deaths(t, v, how.end)
 					observers, all = append(observers, o...), append(all, a...)
 				}
@@ -136,7 +136,7 @@ func falseVerdicts(t *testing.T, loss, hours, most float64) {
 	case *scale:
 		hours /= 10
 	default:
-		hours /= 500
+		hours /= 1000
 	}
 	const worlds, n = 2, 32
 	var count [worlds]judged
@@ -178,7 +178,7 @@ func TestScalePauses(t *testing.T) {
 		concurrent, pause, run = []int{4, 32}, []time.Duration{512, 2048, 8192, 32768}, []time.Duration{4, 256, 16384}
 	}
 	if !*scale {
-		concurrent, pause, run, length = []int{16}, []time.Duration{512, 8192}, []time.Duration{256}, time.Minute
+		concurrent, pause, run, length = []int{8}, []time.Duration{512, 8192}, []time.Duration{256}, 30*time.Second
 	}
 	worst, cells, paused := 0, 0, 0
 	for _, c := range concurrent {

@@ -21,7 +21,7 @@ var (
 )
 
 // few is how many peers a scale test has without -scale.
-const few = 64
+const few = 32
 
 // sizes returns the numbers of peers a scale test runs with.
 func sizes(all ...int) []int {
@@ -32,7 +32,7 @@ func sizes(all ...int) []int {
 }
 
 // many returns n with -scale, else a small number.
-func many(n, small int) int {
+func many[T int | time.Duration](n, small T) T {
 	if *scale {
 		return n
 	}
@@ -41,7 +41,7 @@ func many(n, small int) int {
 
 // often returns how often to repeat what is slow: n times with -huge, some
 // times with -scale, else few times.
-func often(n, some, few int) int {
+func often[T int | time.Duration](n, some, few T) T {
 	if *huge {
 		return n
 	}
@@ -66,7 +66,6 @@ func lan(seed uint64, members []ring.Member) Config {
 
 // verdicts notes when peers held others to be out of the ring, and back.
 type verdicts struct {
-	w    *World
 	gone map[[2]wire.ID]ring.Time // host, member: since when; absent: in the ring
 	hook func(h *Host, n ring.Notice)
 }
