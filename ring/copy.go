@@ -159,6 +159,9 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 			c.is, shared = slices.Clone(c.is), false
 		}
 		c.is[i] = is
+		if is.incarnation != was.incarnation {
+			delete(c.resting, m.id) // what an earlier run did not take says nothing of this one
+		}
 		c.moved(now, near.has(i) || leaving(v))
 		// Who fell may have been about to give others what it gave here, and
 		// was taken at its word that it would.
@@ -449,6 +452,7 @@ func (c *copier) linked(id wire.ID, v *view, o *outbox) {
 // the link may have been replaced without a gap.
 func (c *copier) lost(now Time, id wire.ID, v *view, o *outbox) {
 	delete(c.told, id)
+	c.fresh.lost(id)
 	if c.pass != nil && slices.ContainsFunc(c.pass.offers, func(f offered) bool { return f.peer == id }) {
 		c.rest(now, id, v)
 	}

@@ -442,3 +442,21 @@ func TestQuietStepIsFree(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestNewRunIsNotLeftAlone: who lost offers again and again rests longer and
+// longer, but not when it has started anew.
+func TestNewRunIsNotLeftAlone(t *testing.T) {
+	w := within(t, 20, 30)
+	x := Version{Key: 15, Sum: wire.Sum{1}}
+	w.walk(time.Second, nil)
+	for range 5 {
+		w.copies.rest(w.now, 20, w.view)
+		w.now = w.copies.resting[20].until
+	}
+	w.copies.rest(w.now, 20, w.view)
+	w.keepAlive(time.Second, 20, 30)
+	w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 5, wire.Joining)}}})
+	if got := w.walk(time.Second, nil, x)[x]; !slices.Contains(got, 20) {
+		t.Errorf("offered to %v in the interval after 20 came back", got)
+	}
+}

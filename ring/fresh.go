@@ -19,10 +19,11 @@ const (
 	freshBackoff = 5
 )
 
-// fresh is the versions that were just written here: until all home holders
-// and stand-ins have them, this peer offers them. Whoever put one may have
-// died before all had it, or have taken others for its holders, and each peer
-// that has it does so, as none knows who else did.
+// fresh is the versions that were just written here: until all home holders in
+// reach have them, this peer offers them; if there is none but itself, to the
+// stand-ins. Whoever put one may have died before all had it, or have taken
+// others for its holders, and each peer that has it does so, as none knows who
+// else did.
 type fresh struct {
 	interval time.Duration
 	waiting  []young // by due
@@ -67,8 +68,8 @@ func (f *fresh) step(now Time, v *view, o *outbox) {
 		y := f.waiting[0]
 		f.waiting = f.waiting[1:]
 		y.offers = nil
-		for _, id := range v.targets(y.version.Key) {
-			if id != v.self && !slices.Contains(y.have, id) {
+		for _, id := range lacking(y.version.Key, v) {
+			if !slices.Contains(y.have, id) {
 				y.offers = append(y.offers, offered{peer: id, req: o.number()})
 			}
 		}
@@ -80,6 +81,34 @@ func (f *fresh) step(now Time, v *view, o *outbox) {
 			y.tries++
 			f.put(y)
 		}
+	}
+}
+
+// lacking returns who may lack a fresh version of k and is to have it. A home
+// holder that is away has no copy of it, so if none is there, stand-ins do;
+// else it is given its own when it comes back, or another is home in its place.
+func lacking(k wire.Pos, v *view) []wire.ID {
+	var homes, others []wire.ID
+	for _, h := range v.holders(k, nil) {
+		switch {
+		case !h.use || h.id == v.self:
+		case h.home:
+			homes = append(homes, h.id)
+		default:
+			others = append(others, h.id)
+		}
+	}
+	if len(homes) == 0 && v.copies > 1 {
+		return others
+	}
+	return homes
+}
+
+// lost forgets what was offered over a link that fell.
+func (f *fresh) lost(id wire.ID) {
+	for i := range f.waiting {
+		y := &f.waiting[i]
+		y.offers = slices.DeleteFunc(y.offers, func(a offered) bool { return a.peer == id })
 	}
 }
 

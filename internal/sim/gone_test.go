@@ -77,7 +77,7 @@ func TestGoneIsCopiedAndComesBack(t *testing.T) {
 		for _, dead := range []wire.ID{2, 9, 14} {
 			w := world(t, mortal(seed))
 			putAll(t, w, someNames...)
-			w.Run(10 * time.Second) // the puts themselves are through
+			settled(t, w)
 			moved := w.Count.Streams
 			w.Crash(dead)
 			w.Run(graceTime - time.Second)
@@ -139,7 +139,6 @@ func TestCutMovesLastCopiesAlone(t *testing.T) {
 	for seed := range uint64(4) {
 		w := world(t, mortal(seed))
 		putAll(t, w, someNames...)
-		w.Run(10 * time.Second) // the puts themselves are through
 		side := []wire.ID{2, 5, 9}
 		w.Split(side...)
 		w.Run(3 * graceTime)
@@ -229,7 +228,7 @@ func TestStopIsNoLoss(t *testing.T) {
 	c.Copies = 2
 	w := world(t, c)
 	putAll(t, w, someNames...)
-	w.Run(10 * time.Second) // the puts themselves are through
+	w.Run(10 * time.Second) // 14 has been given what was put
 	moved := w.Count.Streams
 	w.Stop(14)
 	w.Run(graceTime - time.Second)
