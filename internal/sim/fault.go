@@ -166,6 +166,7 @@ func (w *World) every(d time.Duration, ask func() bool) func() bool {
 // down for good.
 func (w *World) calm() {
 	w.logf("all faults end")
+	w.strict.calm = true
 	w.Config.Net.Loss, w.Config.Net.Dup = 0, 0
 	w.Heal()
 	w.hush()
@@ -342,9 +343,10 @@ func (w *World) part(f Fault) {
 	w.after(f.Lasts, func() { w.cutAll(pairs, false) })
 }
 
+// cutAll makes or ends cuts; none is made when faults have ended.
 func (w *World) cutAll(pairs [][2]wire.ID, cut bool) {
 	for _, p := range pairs {
-		w.Cut(p[0], p[1], cut)
+		w.Cut(p[0], p[1], cut && !w.strict.calm)
 	}
 	w.disturbed()
 }

@@ -102,7 +102,7 @@ func (w *World) process(h *Host, contact ...wire.ID) *process {
 		Roster:      h.roster.Roster,
 		Store:       h.disk.store,
 		Incarnation: h.disk.incarnation,
-		Saved:       slices.Clone(h.disk.rows),
+		Saved:       p.verified(wire.Rows{Rows: slices.Clone(h.disk.rows)}).Rows,
 		Disk:        h.disk.state,
 		Sign:        func(msg []byte) wire.Sig { return sign(p.id, h.key(), msg) },
 	}

@@ -34,6 +34,7 @@ type strict struct {
 	buf   []byte
 	heres map[here]bool // answers to questions that were right when they were given
 	apart bool          // there have been two rings of two or more since all had one
+	calm  bool          // faults have ended
 }
 
 // here is that a peer answered another's question for a name.
