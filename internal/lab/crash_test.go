@@ -241,7 +241,7 @@ func pause(w *world) {
 func restartStorm(w *world) {
 	w.begin(w.peers...)
 	w.store(5, 20<<10, w.peers...)
-	stop := w.load(4<<10, func() []*peer { return w.peers })
+	stop := w.load(4 << 10)
 	pause := func() time.Duration { return time.Second + time.Duration(w.rng.Int64N(int64(2*time.Second))) }
 	over, kills := time.Now().Add(15*time.Second), 0
 	due := make(map[*peer]time.Time)

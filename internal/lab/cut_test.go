@@ -79,7 +79,7 @@ func oneWayCuts(w *world) {
 func majoritiesRing(w *world) {
 	w.begin(w.peers...)
 	w.store(5, 20<<10, w.peers...)
-	stop := w.load(4<<10, func() []*peer { return w.peers })
+	stop := w.load(4 << 10)
 	for i := range 5 {
 		w.lab.Both(i+1, (i+2)%5+1, Rule{Cut: true})
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"securepeer/internal/control"
@@ -111,13 +112,16 @@ func (w *world) fetch(limit time.Duration, peers ...*peer) (slowest time.Duratio
 	return slowest
 }
 
-// load puts and gets files of some KiB, one after the other, until stop is
-// called: that returns when all has ended. Errors are no failure there, but a
-// get that is wrong is. Each acked file is fetched at least once at the end.
-func (w *world) load(size int, among func() []*peer) (stop func()) {
+// traffic counts what was done under faults.
+type traffic struct{ puts, refused, gets int }
+
+// load puts and gets files of that size, one after the other and each at a
+// peer drawn by the seed, until stop is called: that returns when all has
+// ended. Under faults errors are no failure, but what is wrong is.
+func (w *world) load(size int) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	rng := rand.New(rand.NewPCG(w.seed, 1))
-	var puts, gets, refused int
+	var t traffic
 	go func() { // ends when stop is called
 		defer close(ended)
 		for i := 0; ; i++ {
@@ -126,33 +130,35 @@ func (w *world) load(size int, among func() []*peer) (stop func()) {
 				return
 			case <-time.After(interval / 8):
 			}
-			peers := among()
-			if len(peers) == 0 {
-				continue
-			}
-			p := peers[rng.IntN(len(peers))]
-			acked, err := p.put(fmt.Sprintf("load-%d", i), size, 5*time.Second)
-			if acked {
-				puts++
-			} else {
-				refused++
-			}
-			if all := w.acked(); err == nil && len(all) > 0 {
-				err = peers[rng.IntN(len(peers))].get(all[rng.IntN(len(all))], 5*time.Second)
-				if err == nil {
-					gets++
-				}
-			}
-			if errors.Is(err, errWrong) {
+			if err := w.putAndGet(fmt.Sprint("load-", i), size, rng, &t); errors.Is(err, errWrong) {
 				w.Error(err)
 			}
 		}
 	}()
-	return func() {
+	stop = sync.OnceFunc(func() {
 		close(done)
 		<-ended
-		w.figure("acked", puts)
-		w.figure("not-acked", refused)
-		w.figure("gets", gets)
+		w.figure("acked", t.puts)
+		w.figure("not-acked", t.refused)
+		w.figure("gets", t.gets)
+	})
+	w.Cleanup(stop) // of a scenario that fails before it calls that
+	return stop
+}
+
+// putAndGet puts one file and gets another that is acked.
+func (w *world) putAndGet(name string, size int, rng *rand.Rand, t *traffic) error {
+	any := func() *peer { return w.peers[rng.IntN(len(w.peers))] }
+	acked, err := any().put(name, size, 5*time.Second)
+	if !acked {
+		t.refused++
+		return err
 	}
+	t.puts++
+	all := w.acked()
+	if err := any().get(all[rng.IntN(len(all))], 5*time.Second); err != nil {
+		return err
+	}
+	t.gets++
+	return nil
 }

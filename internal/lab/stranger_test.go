@@ -68,6 +68,7 @@ func (w *world) roundTrips(from, to *peer) time.Duration {
 type siege struct {
 	came    atomic.Int64 // how often one was opened
 	over    chan struct{}
+	lift    func() // closes it
 	running sync.WaitGroup
 }
 
@@ -80,6 +81,8 @@ func (w *world) besiege(target *peer, from, n int) *siege {
 		w.Fatal(err)
 	}
 	s := &siege{over: make(chan struct{})}
+	s.lift = sync.OnceFunc(func() { close(s.over) })
+	w.Cleanup(s.lift)                   // of a scenario that fails before end
 	outside := make(chan netip.Addr, n) // all of them
 	for i := range n {
 		outside <- addrs[i%len(addrs)]
@@ -125,7 +128,7 @@ func (s *siege) dial(target string, outside chan netip.Addr) {
 // closed all that were there.
 func (s *siege) end() time.Duration {
 	start := time.Now()
-	close(s.over)
+	s.lift()
 	s.running.Wait()
 	return time.Since(start)
 }
