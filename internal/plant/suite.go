@@ -25,8 +25,8 @@ var suites = []suite{
 	{"wire", "./wire", []string{"-short"}},
 	{"crypto", "./crypto", []string{"-short"}},
 	{"store", "./internal/store", []string{"-short"}},
-	{"seeds", "./internal/sim", []string{"-run=^TestSeeds$", "-seeds=200"}},
-	{"sim", "./internal/sim", []string{"-skip=^(TestSeeds|TestScaleSpeed)$"}},
+	{"seeds", "./internal/sim", []string{"-run=^TestSeeds$"}},
+	{"sim", "./internal/sim", []string{"-skip=^Test(Seeds$|Scale)"}},
 	{"node", "./node", nil},
 }
 
