@@ -172,3 +172,65 @@ func TestAnotherStandInIsAsGood(t *testing.T) {
 		}
 	}
 }
+
+// TestSettledIsSaidOverANewLink: what was said over the old one may not have
+// come.
+func TestSettledIsSaidOverANewLink(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	w.walk(time.Second, nil)
+	if got := settledOf(w.step(LinkUp{20, 1})); len(got) > 0 {
+		t.Fatalf("settled %v over a link beside the first, want nobody", got)
+	}
+	w.step(LinkDown{20})
+	if got := settledOf(w.step(LinkUp{20, 1})); !got[20] || len(got) != 1 {
+		t.Errorf("settled %v over a new link, want 20", got)
+	}
+}
+
+// TestCopiesThatWereOnlyKept: all targets know better, and none of the right
+// holders takes it: it is stored, if not where it should be.
+func TestCopiesThatWereOnlyKept(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	up := first[Upload](t, w.answerLooks(w.step(Put{Op: 1, Name: "0015"}), nil))
+	w.step(Sealed{1, wire.Manifest{Name: "0015", Version: 1, Writer: 10}})
+	todo := []Action{}
+	for _, id := range up.To {
+		todo = append(todo, w.step(Uploaded{Op: 1, Peer: id, Code: wire.CodeNotOwner, Kept: true})...)
+	}
+	var done []Done
+	for len(todo) > 0 {
+		a := todo[0]
+		todo = todo[1:]
+		switch a := a.(type) {
+		case Send:
+			if o, ok := a.Msg.(wire.Offer); ok {
+				if !slices.Contains(up.To, o.Source) {
+					t.Errorf("from %d, want one that has kept it", o.Source)
+				}
+				todo = append(todo, w.step(Received{a.To, wire.Confirmed{Req: o.Req, Code: wire.CodeBusy}})...)
+			}
+		case Pull:
+			todo = append(todo, w.step(Pulled{Version: Version{15, a.Manifest.Sum()}, Code: wire.CodeBusy})...)
+		case Done:
+			done = append(done, a)
+		}
+	}
+	if len(done) != 1 || done[0].Result.Outcome != Degraded || len(done[0].Result.Copies) > 0 {
+		t.Errorf("%+v, want one end, degraded and without copies in their places", done)
+	}
+}
+
+// TestNextRoundAsksAnew: a helper that heard a member in one round does not
+// stand for it in all later ones.
+func TestNextRoundAsksAnew(t *testing.T) {
+	w := among(t, 20, 30, 40, 50, 60)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50, 60)
+	w.live(1500*ms, ms, says(true), 30, 40, 50, 60)
+	if w.votesOn(20) == wire.Unreachable {
+		t.Fatal("voted though a helper has heard it")
+	}
+	w.live(2500*ms, ms, says(false), 30, 40, 50, 60)
+	if w.votesOn(20) != wire.Unreachable {
+		t.Error("does not vote when the helpers hear it no more")
+	}
+}
