@@ -279,3 +279,75 @@ func TestStrangersAreNobody(t *testing.T) {
 		t.Errorf("status %+v, want %+v", is, was)
 	}
 }
+
+// TestAckOfAnUpload: an upload is acked when the list of holders is right in
+// this peer's view, too; else its sender is told what it may not know, and the
+// bytes stay as an extra copy.
+func TestAckOfAnUpload(t *testing.T) {
+	upload := func(code wire.Code, holders ...wire.ID) PutStored {
+		return PutStored{Serve: 3, From: 20, Name: "0005", Version: Version{5, wire.Sum{1}}, Holders: holders, Code: code}
+	}
+	for _, c := range []struct {
+		name     string
+		ev       PutStored
+		code     wire.Code
+		rows     bool
+		accepted bool
+		kept     bool
+	}{
+		{"right", upload(wire.CodeOK, 10, 20, 30), wire.CodeOK, false, true, true},
+		{"a home holder is not named", upload(wire.CodeOK, 10, 20, 40), wire.CodeNotOwner, true, false, true},
+		{"too few are", upload(wire.CodeOK, 10, 20), wire.CodeNotOwner, true, false, true},
+		{"nobody is", upload(wire.CodeOK), wire.CodeNotOwner, true, false, true},
+		{"the disk is full", upload(wire.CodeFull, 10, 20, 30), wire.CodeFull, false, false, false},
+		{"the disk is full, and the list is wrong", upload(wire.CodeFull, 40), wire.CodeFull, false, false, false},
+	} {
+		w := within(t, 20, 30, 40, 50)
+		w.walk(time.Second, nil)
+		acts := w.step(c.ev)
+		reply := first[PutReply](t, acts)
+		if reply.Serve != 3 || reply.Code != c.code || len(reply.Rows) > 0 != c.rows {
+			t.Errorf("%s: reply %d with code %d and %d rows, want code %d, rows %v", c.name, reply.Serve, reply.Code, len(reply.Rows), c.code, c.rows)
+		}
+		accepted := slices.ContainsFunc(acts, func(a Action) bool {
+			n, ok := a.(Notify)
+			return ok && n.Notice.Kind == StoreAccepted && n.Notice.Peer == 20 && n.Notice.Name == "0005"
+		})
+		if accepted != c.accepted {
+			t.Errorf("%s: said to be accepted %v, want %v", c.name, accepted, c.accepted)
+		}
+		offered := has[SendOffer](w.keepAlive(2*freshWait*time.Second, 20, 30, 40, 50))
+		if offered != c.kept {
+			t.Errorf("%s: offered to the others %v, want %v", c.name, offered, c.kept)
+		}
+	}
+}
+
+// TestStandInsAloneAreNotEnough: as many copies as wanted and none on a home
+// holder is not what a put promises.
+func TestStandInsAloneAreNotEnough(t *testing.T) {
+	for _, home := range []bool{false, true} {
+		w := within(t, 20, 30, 40, 50, 60, 70)
+		full := []wire.ID{20, 30, 40}
+		if home {
+			full = full[1:]
+		}
+		for _, id := range full {
+			w.step(Received{id, wire.Rows{Rows: []wire.Row{row(id, 9, wire.Full)}}})
+		}
+		up := first[Upload](t, w.answerLooks(w.step(Put{Op: 1, Name: "0015"}), nil))
+		w.step(Sealed{1, wire.Manifest{Name: "0015", Version: 1, Writer: 10}})
+		var acts []Action
+		for _, id := range up.To {
+			acts = w.step(Uploaded{Op: 1, Peer: id})
+		}
+		d := first[Done](t, acts)
+		want, wanted := Degraded, 4
+		if home {
+			want, wanted = Succeeded, 3
+		}
+		if len(up.To) != 3 || d.Result.Outcome != want || len(d.Result.Copies) != 3 || d.Result.Wanted != wanted {
+			t.Errorf("a home holder among them %v: uploaded to %v, %+v, want outcome %v, %d wanted", home, up.To, d.Result, want, wanted)
+		}
+	}
+}
