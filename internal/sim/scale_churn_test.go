@@ -108,6 +108,7 @@ func (c answers) mean() float64 { return float64(c.hops) / float64(max(1, c.righ
 
 // A lookup in a quiet ring asks one peer, and it is the right one.
 func TestScaleHopsQuiet(t *testing.T) {
+	t.Parallel()
 	n := many(1000, few)
 	c := lan(1, scattered(1, n))
 	listen(&c)
@@ -125,6 +126,7 @@ func TestScaleHopsQuiet(t *testing.T) {
 // Twelve joins and twelve leaves every 30 s among a thousand: one hop all the
 // same, and no wrong answer.
 func TestScaleHopsUnderChurn(t *testing.T) {
+	t.Parallel()
 	n, each := many(1000, few), many(12, 2)
 	rounds := often(20, 4, 3)
 	c := lan(2, scattered(2, n+each*rounds))
@@ -173,6 +175,7 @@ func TestScaleHopsUnderChurn(t *testing.T) {
 // repaired end at a right peer or with an explicit error; all views are equal
 // within ten intervals (median of the seeds; the worst within sixteen).
 func TestScaleHalfKilled(t *testing.T) {
+	t.Parallel()
 	n := many(1000, few)
 	var equal figures
 	var total answers
@@ -230,6 +233,7 @@ func TestScaleHalfKilled(t *testing.T) {
 // Two halves that did not hear each other for ten minutes are one ring again
 // within fifteen intervals after the way is free.
 func TestScaleTwoHalves(t *testing.T) {
+	t.Parallel()
 	n := many(1000, few)
 	c := lan(1, scattered(5, n))
 	v := listen(&c)

@@ -21,6 +21,7 @@ func TestScaleDetection(t *testing.T) {
 			end  func(*World, wire.ID)
 		}{{"crash", (*World).Crash}, {"kill", (*World).Kill}} {
 			t.Run(fmt.Sprintf("n=%v/%s", n, how.name), func(t *testing.T) {
+				t.Parallel()
 				c := lan(3, scattered(uint64(n), n))
 				v := listen(&c)
 				w := warm(t, c)
@@ -170,6 +171,7 @@ func falseVerdicts(t *testing.T, loss, hours, most float64) {
 // Lifeguard's grid: C members of 128 are paused for D, run for I, and again,
 // for two minutes. No healthy peer is judged by a healthy one.
 func TestScalePauses(t *testing.T) {
+	t.Parallel()
 	concurrent := []int{1, 4, 8, 12, 16, 20, 24, 28, 32}
 	pause := []time.Duration{128, 512, 2048, 8192, 16384, 32768}
 	run := []time.Duration{1, 4, 16, 64, 256, 1024, 4096, 16384}

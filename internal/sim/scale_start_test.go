@@ -25,6 +25,7 @@ func storm(t *testing.T, w *World, was Counters, n int) {
 
 // A thousand join at once through one contact.
 func TestScaleJoinAtOnce(t *testing.T) {
+	t.Parallel()
 	n := many(1000, few)
 	c := lan(1, scattered(1, n))
 	listen(&c)
@@ -45,6 +46,7 @@ func TestScaleJoinAtOnce(t *testing.T) {
 
 // All restart within a second, each with the view that it saved.
 func TestScaleRestartAtOnce(t *testing.T) {
+	t.Parallel()
 	n := many(1000, few)
 	c := lan(2, scattered(2, n))
 	listen(&c)
@@ -66,6 +68,7 @@ func TestScaleRestartAtOnce(t *testing.T) {
 // A rolling restart of 128, one each two seconds, down for one: nobody else is
 // judged, and the ring is not stirred.
 func TestScaleRollingRestart(t *testing.T) {
+	t.Parallel()
 	n := many(128, few)
 	c := lan(3, scattered(3, n))
 	v := listen(&c)
