@@ -296,7 +296,7 @@ func (w *World) ask(f Fault) {
 	switch f.What {
 	case WhatPut:
 		size := int64(300_000)
-		if w.chance(0.2) {
+		if w.chance(0.4) {
 			size *= 10
 		}
 		w.Put(f.Who, f.Name, w.rand.Uint64N(4), w.rand.Int64N(size))
