@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
 	"securepeer/keys"
+	"securepeer/ring"
 	"securepeer/wire"
 )
 
@@ -177,5 +179,28 @@ func TestCodesOfPulls(t *testing.T) {
 		if got := n.pullCode(c.fetch, c.err); got != c.want {
 			t.Errorf("%v: code %d, want %d", c.err, got, c.want)
 		}
+	}
+}
+
+// TestPersistedIsOnDisk: the ring hears that it may speak an incarnation when
+// no run after a loss of power can speak it again.
+func TestPersistedIsOnDisk(t *testing.T) {
+	sim := simdisk.New(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	n := &Node{disk: diskOf(t, sim), log: slog.New(slog.DiscardHandler), ctx: ctx, cancel: cancel, inputs: make(chan input)}
+	n.state = &state{wake: make(chan struct{}, 1)}
+	n.work.Go(n.writeState)
+	for _, i := range []wire.Incarnation{2, 1000, 2000} {
+		n.state.add(func(s *state) { s.persist = append(s.persist, i) })
+		if got := (<-n.inputs).(happened).event; got != (ring.Event(ring.Persisted{Incarnation: i})) {
+			t.Fatalf("%+v, want %d persisted", got, i)
+		}
+	}
+	cancel()
+	n.work.Wait()
+	n.disk.Close()
+	sim.PowerCut()
+	if again := diskOf(t, sim); again.last < 2000 {
+		t.Errorf("after a power cut the last incarnation is %d, but 2000 may have been spoken", again.last)
 	}
 }
