@@ -234,3 +234,31 @@ func TestNextRoundAsksAnew(t *testing.T) {
 		t.Error("does not vote when the helpers hear it no more")
 	}
 }
+
+// TestDoubtCountsOnlyTimeAwake: what others said while this peer was paused, or
+// in no ring, it cannot have heard.
+func TestDoubtCountsOnlyTimeAwake(t *testing.T) {
+	w := within(t, 20, 30)
+	d := &doubts{interval: time.Second, grace: time.Minute, of: map[wire.ID]doubt{}}
+	at := func(s int) Time { return Time(s) * Time(time.Second) }
+	for s := 100; s < 110; s++ {
+		d.tick(at(s), w.view)
+	}
+	if d.since != at(100) {
+		t.Errorf("awake since %v, want 100 s", time.Duration(d.since))
+	}
+	d.tick(at(109+doubtWait), w.view)
+	if d.since != at(100) {
+		t.Errorf("a tick that comes late is taken for a pause")
+	}
+	d.tick(at(140), w.view)
+	if d.since != at(140) {
+		t.Errorf("awake since %v after a pause, want 140 s", time.Duration(d.since))
+	}
+	d.tick(at(141), w.view)
+	w.step(Stop{})
+	w.step(Persisted{3})
+	if d.tick(at(142), w.view); d.since != 0 || d.due != never {
+		t.Errorf("awake since %v, due at %v in no ring", time.Duration(d.since), d.due)
+	}
+}
