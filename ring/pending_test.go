@@ -262,3 +262,63 @@ func TestDoubtCountsOnlyTimeAwake(t *testing.T) {
 		t.Errorf("awake since %v, due at %v in no ring", time.Duration(d.since), d.due)
 	}
 }
+
+// TestPassWalksAllVersions: batch by batch, each from where the last one ended;
+// nobody has everything before the last.
+func TestPassWalksAllVersions(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	version := func(n int) Version { return Version{Key: 15, Sum: wire.Sum{byte(n)}} }
+	todo := w.pass(time.Second)
+	scans, offered := 0, map[wire.Sum]int{}
+	for len(todo) > 0 {
+		a := todo[0]
+		todo = todo[1:]
+		switch a := a.(type) {
+		case Scan:
+			if want := version(2 * scans); a.First != (scans == 0) || scans > 0 && a.After != want || a.Limit < 2 {
+				t.Errorf("scan %d: %+v, want after %v", scans, a, want)
+			}
+			scans++
+			if scans > 3 {
+				t.Fatal("asks for more than there is")
+			}
+			todo = append(todo, w.step(Scanned{Scan: a.Scan, Versions: []Version{version(2*scans - 1), version(2 * scans)}, More: scans < 3})...)
+		case SendOffer:
+			offered[a.Version.Sum]++
+			todo = append(todo, w.step(Received{a.To, wire.Confirmed{Req: a.Req}})...)
+		case Send:
+			if _, ok := a.Msg.(wire.Settled); ok && (scans < 3 || len(offered) < 6) {
+				t.Errorf("%d is settled after %d scans and %d versions", a.To, scans, len(offered))
+			}
+		}
+	}
+	if scans != 3 || len(offered) != 6 {
+		t.Errorf("%d scans, %d versions offered, want 3 and 6", scans, len(offered))
+	}
+	for sum, n := range offered {
+		if n != 3 {
+			t.Errorf("version %x was offered %d times, want once to each home holder", sum[:1], n)
+		}
+	}
+}
+
+// TestOfferIsConfirmedWhenTheVersionIsHere: not when it is on its way, and with
+// the code that its pull ended with.
+func TestOfferIsConfirmedWhenTheVersionIsHere(t *testing.T) {
+	for _, code := range []wire.Code{wire.CodeOK, wire.CodeFull, wire.CodeNotFound} {
+		w := within(t, 20, 30)
+		m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+		acts := w.step(Received{20, wire.Offer{Req: 7, Source: 30, Manifest: m}})
+		if p := first[Pull](t, acts); p.From != 30 || p.Manifest != m {
+			t.Errorf("pulls %+v, want what was offered from 30", p)
+		}
+		acts = append(acts, w.keepAlive(time.Second, 20, 30)...)
+		if to, early := sends[wire.Confirmed](acts); len(early) > 0 {
+			t.Errorf("confirmed %v to %v before it is here", early, to)
+		}
+		to, answers := sends[wire.Confirmed](w.step(Pulled{Version: Version{15, m.Sum()}, Code: code}))
+		if len(answers) != 1 || to[0] != 20 || answers[0] != (wire.Confirmed{Req: 7, Code: code}) {
+			t.Errorf("answered %v to %v, want code %d to 20", answers, to, code)
+		}
+	}
+}
