@@ -2,6 +2,7 @@ package ring
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,23 +59,23 @@ func TestPredecessorThatRefusesKeepsNobodyOut(t *testing.T) {
 	}
 }
 
-// TestHearsayIsSeldomRefuted: a ping's word that this peer is unreachable,
-// which no vote bears out, does not make it go through everything again and
-// again.
-func TestHearsayIsSeldomRefuted(t *testing.T) {
+// TestHearsayIsNeverRefuted: a ping's word that this peer is unreachable makes
+// it ask for the votes, seldomer and seldomer while there are none, and nothing
+// else: no new incarnation, nothing to go through again.
+func TestHearsayIsNeverRefuted(t *testing.T) {
 	w := within(t, 20, 30)
-	persists := 0
+	asked := 0
 	for range 1000 {
-		w.now += Time(10 * time.Millisecond)
-		for _, a := range w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: w.own.spoken}}) {
-			if p, ok := a.(Persist); ok {
-				persists++
-				w.step(Persisted(p))
-			}
+		w.now += Time(40 * time.Millisecond)
+		acts := w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: w.own.spoken, View: w.view.digest}})
+		_, b := sends[wire.Buckets](acts)
+		asked += len(b)
+		if slices.ContainsFunc(acts, func(a Action) bool { _, ok := a.(Persist); return ok }) {
+			t.Fatal("a new incarnation for a word")
 		}
 	}
-	if persists != 1 {
-		t.Errorf("%d new incarnations in 10 intervals, want 1", persists)
+	if asked < 4 || asked > 10 {
+		t.Errorf("asked %d times in 40 intervals", asked)
 	}
 }
 
@@ -339,5 +340,46 @@ func TestCopierRemembersLittle(t *testing.T) {
 	// of the pulls, each with who waits.
 	if n, most := w.copies.load(), 9*members+2*(maxQueued+MaxPulls)/share; n > most {
 		t.Errorf("it remembers %v things, want at most %v", n, most)
+	}
+}
+
+// TestOneMembersNewsIsBounded: votes of one member on everybody, with rising
+// sequences, are passed on a few at a time, and all in the end.
+func TestOneMembersNewsIsBounded(t *testing.T) {
+	var others []wire.ID
+	for id := wire.ID(11); id < 211; id++ {
+		others = append(others, id)
+	}
+	w := among(t, others...)
+	w.live(3*time.Second, ms, nil, others...)
+	passed := 0
+	for seq := range uint64(40) {
+		var m wire.Rows
+		for _, on := range others[1:] {
+			m.Votes = append(m.Votes, vote(11, on, 1, wire.Unreachable, seq+1))
+		}
+		acts := append(w.step(Received{11, m}), w.live(50*ms, ms, nil, others...)...)
+		to, said := sends[wire.Rows](acts)
+		for i, id := range to {
+			if id == 12 {
+				passed += len(said[i].Votes)
+			}
+		}
+	}
+	if most := (2*authored + 2) * authoredAtOnce; passed == 0 || passed > most {
+		t.Errorf("%d votes of one member in 2 intervals, want at most %d", passed, most)
+	}
+	acts := w.live(2*time.Second, ms, nil, others...)
+	seen := map[wire.ID]bool{}
+	to, said := sends[wire.Rows](acts)
+	for i, id := range to {
+		for _, v := range said[i].Votes {
+			if id == 12 && v.Sequence == 40 {
+				seen[v.Member] = true
+			}
+		}
+	}
+	if len(seen) < len(others)-1-authoredAtOnce {
+		t.Errorf("the last votes on %d of %d are passed on", len(seen), len(others)-1)
 	}
 }

@@ -61,7 +61,7 @@ type hashing func(h *hasher, at unsafe.Pointer)
 var rules = map[string]rule{
 	// An instant lies so many intervals back that no wait asks any more how many.
 	"Ring.agreed":      age(stuckBehind + 1),
-	"Ring.hearsay":     age(hearsayWait + 1),
+	"Ring.refuted":     age(2),
 	"Ring.saved":       age(3),
 	"copier.due":       age(0),
 	"copier.progress":  age(stillHolding + 1),
@@ -91,7 +91,6 @@ var rules = map[string]rule{
 
 	// The same of a map of instants: without an entry is as with an old one.
 	"spread.answered": lapse(1),
-	"spread.asked":    lapse(1),
 	"spread.passed":   lapse(1),
 
 	// A count of pings: how many there have been since is what counts.

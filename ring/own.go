@@ -14,6 +14,10 @@ import (
 const (
 	contestLimit = 8
 	contestSpan  = 60
+
+	// contestLeap is how far above such a row the next one is, so that nobody
+	// who kept old rows of this peer can contest each of its answers.
+	contestLeap = 1 << 16
 )
 
 var errRunsTwice = errors.New("another process speaks with this peer's key: stop one of the two, or give it a key of its own")
@@ -112,7 +116,7 @@ func (w *own) contest(now Time, row wire.Row, interval time.Duration, o *outbox)
 		return
 	}
 	w.missed = true
-	w.raise(row.Incarnation, o)
+	w.raise(row.Incarnation+contestLeap, o)
 }
 
 // refute answers a verdict on this peer: one above what was spoken.

@@ -1,7 +1,9 @@
 package ring
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"securepeer/wire"
 )
@@ -16,26 +18,37 @@ func exits(acts []Action) error {
 	return nil
 }
 
-// TestRefutation: a verdict on this peer, told by an ack or a view, is
-// answered by one incarnation above, once.
+// TestRefutation: a verdict on this peer is answered by one incarnation above,
+// once an interval; a ping's word alone is hearsay.
 func TestRefutation(t *testing.T) {
-	w := within(t, 20, 30)
-	acts := w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: 2}})
-	if p := first[Persist](t, acts); p.Incarnation != 3 {
-		t.Errorf("persists %d, want 3", p.Incarnation)
+	judged := func(i wire.Incarnation) Event {
+		return Received{20, wire.Rows{Votes: []wire.Vote{vote(20, 10, i, wire.Unreachable, 1), vote(30, 10, i, wire.Unreachable, 1)}}}
 	}
-	if acts := w.step(Pinged{30, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: 2}}); len(acts) > 0 {
-		if _, ok := acts[0].(Persist); ok {
-			t.Error("answered twice")
-		}
+	w := within(t, 20, 30)
+	if p := first[Persist](t, w.step(judged(2))); p.Incarnation != 3 {
+		t.Errorf("persists %d, want 3", p.Incarnation)
 	}
 	w.step(Persisted{3})
 	if s := w.Status(); s.Incarnation != 3 || !s.Behind {
 		t.Errorf("incarnation %d, behind %v, want 3 and behind until the others have given it all", s.Incarnation, s.Behind)
 	}
-	w.step(Received{20, wire.Rows{Votes: []wire.Vote{vote(20, 10, 2, wire.Unreachable, 1), vote(30, 10, 2, wire.Unreachable, 1)}}})
+	w.step(judged(2))
 	if got := w.Status().Incarnation; got != 3 {
 		t.Errorf("incarnation %d after votes on an earlier one, want 3", got)
+	}
+	persists := 0
+	for range 1000 { // the others go on judging each new one
+		w.now += Time(10 * time.Millisecond)
+		for _, a := range slices.Concat(w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1}}),
+			w.step(Pinged{30, wire.Ping{Ack: true, Mine: 1}}), w.step(judged(w.own.spoken)), w.step(Tick{})) {
+			if p, ok := a.(Persist); ok {
+				persists++
+				w.step(Persisted(p))
+			}
+		}
+	}
+	if persists < 8 || persists > 11 {
+		t.Errorf("%d new incarnations in 10 intervals, want one each", persists)
 	}
 }
 
@@ -44,12 +57,12 @@ func TestRefutation(t *testing.T) {
 func TestLostStateGoesOneAbove(t *testing.T) {
 	w := within(t, 20, 30)
 	acts := w.step(Received{20, wire.Rows{Rows: []wire.Row{row(10, 77, wire.Active)}}})
-	if p := first[Persist](t, acts); p.Incarnation != 78 || exits(acts) != nil {
-		t.Errorf("persists %d, exits %v, want 78 and no end", p.Incarnation, exits(acts))
+	if p := first[Persist](t, acts); p.Incarnation != 78+contestLeap || exits(acts) != nil {
+		t.Errorf("persists %d, exits %v, want one far above 77 and no end", p.Incarnation, exits(acts))
 	}
-	w.step(Persisted{78})
-	if got := w.Status().Incarnation; got != 78 {
-		t.Errorf("incarnation %d, want 78", got)
+	w.step(Persisted{78 + contestLeap})
+	if got := w.Status().Incarnation; got != 78+contestLeap {
+		t.Errorf("incarnation %d, want one far above 77", got)
 	}
 	if acts := w.step(Received{20, wire.Rows{Rows: []wire.Row{row(10, 5, wire.Active)}}}); len(acts) != 0 {
 		t.Errorf("an old row of its own brings %v", acts)
@@ -67,8 +80,39 @@ func TestKeyRunsTwice(t *testing.T) {
 		} else if err != nil {
 			return
 		}
-		w.step(Persisted{i + 1})
-		i += 2
+		w.step(Persisted{i + 1 + contestLeap})
+		i += 2 + contestLeap
 		w.now += w.interval()
+	}
+}
+
+// TestOldRowsEndNobody: whoever kept old rows of a peer that has lost its disk
+// can't make it believe that its key runs twice: those of one message are one
+// contest, and its answer is above all of them.
+func TestOldRowsEndNobody(t *testing.T) {
+	w := within(t, 20, 30)
+	var old []wire.Row
+	for i := range wire.Incarnation(2 * contestLimit) {
+		old = append(old, row(10, 100+i, wire.Active))
+	}
+	for range 3 {
+		acts := w.step(Received{20, wire.Rows{Rows: old}})
+		for _, a := range acts {
+			if p, ok := a.(Persist); ok {
+				acts = append(acts, w.step(Persisted(p))...)
+			}
+		}
+		if err := exits(acts); err != nil {
+			t.Fatal(err)
+		}
+		for i := range old {
+			acts = w.step(Received{20, wire.Rows{Rows: old[i : i+1]}})
+			if err := exits(acts); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if w.own.contests != 1 {
+		t.Errorf("%d contests, want 1", w.own.contests)
 	}
 }

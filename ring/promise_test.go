@@ -31,7 +31,7 @@ func TestVerdictOnThisPeerIsRefuted(t *testing.T) {
 }
 
 // TestOwnRowAtItsIncarnation: another row of this peer at the very incarnation
-// that it speaks is answered by one above; its own, coming back, by nothing.
+// that it speaks is answered by one far above; its own, coming back, by nothing.
 func TestOwnRowAtItsIncarnation(t *testing.T) {
 	w := within(t, 20, 30)
 	mine := w.view.member(10).row()
@@ -39,8 +39,8 @@ func TestOwnRowAtItsIncarnation(t *testing.T) {
 		t.Error("its own row is contested")
 	}
 	other := row(10, mine.Incarnation, wire.Stopped)
-	if p := first[Persist](t, w.step(Received{20, wire.Rows{Rows: []wire.Row{other}}})); p.Incarnation != mine.Incarnation+1 {
-		t.Errorf("persists %d, want %d", p.Incarnation, mine.Incarnation+1)
+	if p := first[Persist](t, w.step(Received{20, wire.Rows{Rows: []wire.Row{other}}})); p.Incarnation != mine.Incarnation+1+contestLeap {
+		t.Errorf("persists %d, want %d", p.Incarnation, mine.Incarnation+1+contestLeap)
 	}
 	if got := w.view.member(10).row(); got != mine {
 		t.Errorf("speaks %+v before that is on disk, want %+v", got, mine)
@@ -55,7 +55,7 @@ func TestWhoWasJudgedIsBehindAtOnce(t *testing.T) {
 	if a := first[Answer](t, w.step(look)); a.Behind {
 		t.Fatal("behind before any verdict")
 	}
-	w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: 2}})
+	w.step(Received{20, wire.Rows{Votes: []wire.Vote{vote(20, 10, 2, wire.Unreachable, 1), vote(30, 10, 2, wire.Unreachable, 1)}}})
 	if a := first[Answer](t, w.step(look)); !a.Behind {
 		t.Error("may say no though it may have missed something")
 	}

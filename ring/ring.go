@@ -81,7 +81,7 @@ type Ring struct {
 	leaving []Op
 	leaveAt Time // when a leave that is not through is reported
 	exit    Time // when to end; 0: not
-	hearsay Time // when a ping's word was last refuted
+	refuted Time // when a verdict on this peer was last answered
 	saved   Time // when the view was last saved; 0: to be saved at once
 	unsaved bool
 	agreed  Time // when this peer last was not behind
@@ -97,8 +97,7 @@ func New(c Config) *Ring {
 		refused: map[wire.ID]Time{}}
 	r.links.self, r.links.lines = c.Self, map[wire.ID]*line{}
 	r.spread.index = map[item]int{}
-	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]Time{}, map[wire.ID]Time{}, map[wire.ID]Time{}
-	r.spread.open = map[wire.ID]bool{}
+	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]question{}, map[wire.ID]Time{}, map[wire.ID]Time{}
 	r.ops.paces = paces{}
 	r.copies = newCopier()
 	r.tune()
@@ -276,13 +275,15 @@ func (r *Ring) received(now Time, e Received) {
 // rows merges what a member passes on. A row of this peer itself that it did
 // not speak is answered by one above it.
 func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
+	mine, learned := r.view.members[r.view.me].row(), false
+	said := mine
 	for _, row := range m.Rows {
 		if row.ID == from {
 			r.view.joined(from)
 		}
 		if row.ID == r.view.self {
-			if mine := r.view.member(row.ID); mine.row() != row {
-				r.own.contest(now, row, r.roster.Interval, &r.out)
+			if row != mine && row.Incarnation >= said.Incarnation {
+				said = row
 			}
 			continue
 		}
@@ -294,6 +295,7 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 			(!was.seen() || was.state == wire.Active && row.Incarnation > was.incarnation)
 		met := was.seen()
 		merged := r.view.mergeRow(row)
+		learned = learned || merged
 		if merged && !met {
 			r.saved = 0 // whom this peer has met it must not forget
 		}
@@ -306,9 +308,18 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 	for _, t := range m.Votes {
 		if t.Observer == t.Member {
 			r.links.refuse(from)
-		} else if r.view.mergeVote(t) && against(t) {
-			r.detect.alarm(now, t.Member, r.view, &r.out)
+		} else if r.view.mergeVote(t) {
+			learned = true
+			if against(t) {
+				r.detect.alarm(now, t.Member, r.view, &r.out)
+			}
 		}
+	}
+	if said != mine { // the newest of all: old ones in a row are one contest
+		r.own.contest(now, said, r.roster.Interval, &r.out)
+	}
+	if learned {
+		r.spread.learned(from)
 	}
 }
 
@@ -394,11 +405,10 @@ func (r *Ring) pinged(now Time, e Pinged) {
 	if p.Said != wire.SaidNothing {
 		r.links.line(e.From).doubted = now
 	}
-	if p.Said == wire.SaidUnreachable && p.Yours == r.own.spoken && (r.hearsay == 0 || now-r.hearsay >= hearsayWait*r.interval()) {
-		r.hearsay = now
-		r.refute()
-	}
-	if p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest && r.links.up(e.From) {
+	// What a ping says of this peer is hearsay: whoever holds it unreachable is
+	// asked for the votes.
+	differs := p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest
+	if (differs || p.Said == wire.SaidUnreachable) && r.links.up(e.From) {
 		r.spread.differs(now, e.From, r.view, &r.out)
 	}
 }
@@ -618,9 +628,10 @@ func (r *Ring) follow(now Time, from int) {
 		if !r.view.inRing() {
 			r.detect.stop()
 		}
-		if r.view.members[r.view.me].verdict != 0 {
-			r.refute()
-		}
+	}
+	if r.view.members[r.view.me].verdict != 0 && (r.refuted == 0 || now-r.refuted >= r.interval()) {
+		r.refuted = now
+		r.refute()
 	}
 	if r.view.cut {
 		r.detect.steady = now
@@ -652,10 +663,14 @@ const stuckBehind = 20
 
 // heal asks again when nobody seems to know that this peer is behind.
 func (r *Ring) heal(now Time) {
+	behind, since := r.view.inRing() && r.behind(), r.agreed
+	if !r.copies.accord.given { // else one that gives a little now and then could keep it waiting
+		since = max(since, r.copies.gained)
+	}
 	switch {
-	case !r.view.inRing() || !r.behind():
+	case !behind:
 		r.agreed = now
-	case now-max(r.agreed, r.copies.gained) <= stuckBehind*r.interval():
+	case now-since <= stuckBehind*r.interval():
 	case r.copies.accord.excuse(r.view, r.own.since):
 		r.agreed = now
 	case r.copies.pending() == 0:
@@ -663,10 +678,6 @@ func (r *Ring) heal(now Time) {
 		r.refute()
 	}
 }
-
-// hearsayWait is how many intervals lie between two refutations of what a
-// ping alone says, which no vote that this peer has seen bears out.
-const hearsayWait = 20
 
 // Next returns when the next Tick is due, at the latest.
 func (r *Ring) Next() Time {

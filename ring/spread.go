@@ -15,6 +15,14 @@ const (
 	// authored is how many times in an interval the news of one member is
 	// passed on, so that one which speaks without end floods nobody.
 	authored = 8
+
+	// authoredAtOnce is how many items of one member go in one of those: more
+	// than an observer has to say of a row of dead neighbours.
+	authoredAtOnce = 32
+
+	// patience is how many intervals lie between two comparisons with the same
+	// peer at most, when those before have brought nothing.
+	patience = 8
 )
 
 // spread tells news to everybody with a link, and compares views, part by
@@ -26,10 +34,16 @@ type spread struct {
 	due      Time         // when some of pending may go; 0: nothing is pending
 	last     Time         // when some last went
 
-	asked    map[wire.ID]Time // when a peer was last sent Buckets
-	open     map[wire.ID]bool // and has not replied
-	answered map[wire.ID]Time // when a peer's Buckets were last answered
-	passed   map[wire.ID]Time // when news by a member was last passed on, if lately
+	asked    map[wire.ID]question // the last Buckets to a peer
+	answered map[wire.ID]Time     // when a peer's Buckets were last answered
+	passed   map[wire.ID]Time     // when news by a member was last passed on, if lately
+}
+
+// question is Buckets that were sent.
+type question struct {
+	at   Time
+	wait int  // intervals until the next
+	open bool // there was no reply
 }
 
 // rumor is an item on its way (Demers et al., 1987), and whom it is not news to.
@@ -63,9 +77,14 @@ func (s *spread) step(now Time, peers []wire.ID, v *view, o *outbox) {
 	}
 	var going, held []rumor
 	next := Time(0)
+	many := map[wire.ID]int{} // never ranged over
 	for _, x := range s.pending {
 		t, lately := s.passed[x.by]
-		if ready := t + Time(s.interval/authored); lately && now < ready && x.by != v.self {
+		ready := t + Time(s.interval/authored)
+		if many[x.by]++; many[x.by] > authoredAtOnce {
+			lately, ready = true, now+Time(s.interval/authored)
+		}
+		if lately && now < ready && x.by != v.self {
 			held = append(held, x)
 			if next == 0 || ready < next {
 				next = ready
@@ -125,16 +144,25 @@ func (s *spread) meet(now Time, id wire.ID, v *view, o *outbox) {
 	tell(id, rows, votes, o)
 }
 
-// differs answers a digest that is not this peer's, once an interval.
+// differs answers a digest that is not this peer's, once an interval; seldomer
+// while that brings nothing.
 func (s *spread) differs(now Time, id wire.ID, v *view, o *outbox) {
-	if t, ok := s.asked[id]; !ok || now-t >= Time(s.interval) {
+	if q, ok := s.asked[id]; !ok || now-q.at >= Time(q.wait)*Time(s.interval) {
 		s.compare(now, id, v, o)
 	}
 }
 
 func (s *spread) compare(now Time, id wire.ID, v *view, o *outbox) {
-	s.asked[id], s.open[id] = now, true
+	s.asked[id] = question{now, min(max(2*s.asked[id].wait, 1), patience), true}
 	o.send(id, wire.Buckets{Sums: v.buckets})
+}
+
+// learned notes that id had something to say.
+func (s *spread) learned(id wire.ID) {
+	if q, ok := s.asked[id]; ok {
+		q.wait = 1
+		s.asked[id] = q
+	}
 }
 
 // compared takes a peer's sums and sends it what may differ; if they are not a
@@ -142,10 +170,12 @@ func (s *spread) compare(now Time, id wire.ID, v *view, o *outbox) {
 // them now: as a reply to Buckets, or as a question that is not one of a flood.
 func (s *spread) compared(now Time, id wire.ID, m wire.Buckets, v *view, o *outbox) bool {
 	if m.Reply {
-		if !s.open[id] {
+		q := s.asked[id]
+		if !q.open {
 			return false
 		}
-		delete(s.open, id)
+		q.open = false
+		s.asked[id] = q
 	} else {
 		if t, ok := s.answered[id]; ok && now-t < Time(s.interval/4) {
 			return false
@@ -162,7 +192,6 @@ func (s *spread) compared(now Time, id wire.ID, m wire.Buckets, v *view, o *outb
 // news by or about it.
 func (s *spread) forget(id wire.ID) {
 	delete(s.asked, id)
-	delete(s.open, id)
 	delete(s.answered, id)
 	delete(s.passed, id)
 }

@@ -125,7 +125,7 @@ func (r *Ring) Summary() Summary {
 // load counts what this peer remembers beside its members.
 func (r *Ring) load() int {
 	n := len(r.links.lines) + len(r.links.peers) + len(r.detect.watches) + len(r.detect.helps) +
-		len(r.spread.pending) + len(r.spread.asked) + len(r.spread.open) + len(r.spread.answered) + len(r.spread.passed) +
+		len(r.spread.pending) + len(r.spread.asked) + len(r.spread.answered) + len(r.spread.passed) +
 		len(r.join.refused) + len(r.join.accepted) + len(r.console.was) + r.copies.load()
 	for _, votes := range r.view.votes {
 		n += len(votes)
