@@ -149,6 +149,15 @@ func flood(t *testing.T, l *Lab, from, to, n, want int) (sent []time.Time, came 
 	return sent, came
 }
 
+// meet sends one datagram, so that the kernel knows the receiver's Ethernet
+// address. Those that it keeps until it does may be overtaken by later ones.
+func meet(t *testing.T, l *Lab, from, to int) {
+	t.Helper()
+	if _, came := flood(t, l, from, to, 1, 1); len(came) != 1 {
+		t.Fatalf("the first datagram from %d to %d does not come", from, to)
+	}
+}
+
 // faultsAreThePredicted: what the kernel of the receiver sees is what the seed
 // says, frame by frame: a second link of the same seed, which carries nothing,
 // predicts who is lost, doubled, late and damaged. So the shares that this
@@ -156,9 +165,11 @@ func flood(t *testing.T, l *Lab, from, to, n, want int) (sent []time.Time, came 
 func faultsAreThePredicted(r Rule) func(*testing.T, uint64) {
 	return func(t *testing.T, seed uint64) {
 		const n = 4000
-		l := newLab(t, 2, seed)
+		l, twin := newLab(t, 2, seed), newLink(seed, Rule{})
+		meet(t, l, 1, 2)
+		fates(twin, 1)
 		l.Set(1, 2, r)
-		twin := newLink(seed, r)
+		twin.rule.Store(&r)
 		want, wanted := make([]int, n), 0
 		for i, f := range fates(twin, n) {
 			if f.flip < 0 { // the kernel drops what is damaged
@@ -200,6 +211,7 @@ func delayIsThatOfTheRule(t *testing.T, seed uint64) {
 	const n = 500
 	r := Rule{Delay: 100 * time.Millisecond, Jitter: 20 * time.Millisecond}
 	l := newLab(t, 2, seed)
+	meet(t, l, 1, 2)
 	l.Set(1, 2, r)
 	sent, came := flood(t, l, 1, 2, n, n)
 	if len(came) != n {
