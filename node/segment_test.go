@@ -5,6 +5,8 @@ import (
 	"io"
 	"testing"
 
+	"github.com/zeebo/blake3"
+
 	"securepeer/crypto"
 	"securepeer/wire"
 )
@@ -97,4 +99,31 @@ func TestAckBeforeTheEndIsNone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUploadOfAnothersManifest: who uploads is who signs. A manifest of another
+// is offered, with who has its bytes, and never uploaded, however good its
+// signature and the bytes are.
+func TestUploadOfAnothersManifest(t *testing.T) {
+	inBubble(t, 3, 1, "copies=2", func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		sum := blake3.Sum256([]byte("abc"))
+		m := wire.Manifest{Name: "f", Version: 1, Writer: 2, Signer: 2, Mode: 0o644, Size: 3, Blocks: blake3.Sum256(sum[:])}
+		for _, by := range []int{1, 2} {
+			want := map[int]wire.Code{1: wire.CodeForbidden, 2: wire.CodeOK}[by]
+			in, c := b.insider(by)
+			in.send(c, wire.Put{Upload: 7, Size: 3, Name: "f", Holders: []wire.ID{0}})
+			if _, err := c.Write([]byte("abc")); err != nil {
+				t.Fatal(err)
+			}
+			in.send(c, wire.PutEnd{Manifest: claim(b.secrets[2], m)})
+			msg, err := readMessage(c)
+			if ack, ok := msg.(wire.PutAck); err != nil || !ok || ack.Code != want {
+				t.Errorf("uploaded by %d: %+v, %v; want code %d", by, msg, err, want)
+			}
+			if ms, err := n.disk.look(b.roster.Space, "f"); err != nil || len(ms) != by-1 {
+				t.Errorf("uploaded by %d: stored %v, %v", by, ms, err)
+			}
+		}
+	})
 }
