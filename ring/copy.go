@@ -24,6 +24,12 @@ const (
 	// anything here is theirs.
 	farPass = 10
 
+	// steadyTimes is how often a member may become another, without a pause of
+	// steadyAfter intervals, before others take their time over it: one that
+	// comes back is held unreachable, joining, active, and full at most.
+	steadyTimes = 6
+	steadyAfter = 30
+
 	// backoffs is how often the wait for whoever does not take what it is
 	// offered is doubled.
 	backoffs = 6
@@ -57,6 +63,7 @@ type copier struct {
 	resting map[wire.ID]resting
 	told    map[wire.ID]wire.Settled // what was last said over the link of now
 	gave    map[wire.ID]bool         // brought something here that the others may lack
+	fickle  map[wire.ID]fickle
 
 	progress Time // when an offer was last confirmed
 	gained   Time // when a version that was not here last came
@@ -65,6 +72,12 @@ type copier struct {
 	fresh  fresh
 	pulls  pulls
 	accord accord
+}
+
+// fickle counts how often a member has become another in a short time.
+type fickle struct {
+	at    Time // when it last did
+	times int
 }
 
 // resting is how long a peer that does not take what it is offered is left
@@ -92,6 +105,7 @@ func newCopier() copier {
 		resting: map[wire.ID]resting{},
 		told:    map[wire.ID]wire.Settled{},
 		gave:    map[wire.ID]bool{},
+		fickle:  map[wire.ID]fickle{},
 		doubts:  doubts{of: map[wire.ID]doubt{}},
 		accord:  accord{settled: map[wire.ID]wire.Settled{}, excused: map[wire.ID]wire.Settled{}},
 	}
@@ -130,7 +144,7 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 		if is.incarnation != was.incarnation {
 			delete(c.resting, m.id) // what an earlier run did not take says nothing of this one
 		}
-		c.moved(now, near.has(i) || leaving(v))
+		c.moved(now, m.id, near.has(i) || leaving(v))
 		// Who fell may have been about to give others what it gave here, and
 		// was taken at its word that it would.
 		if was.up && !is.up && is.state != wire.Left && c.gave[m.id] {
@@ -140,12 +154,23 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 	c.drop(now, v, o, func(f offered) bool { return !v.member(f.peer).inRing })
 }
 
-// moved wants a pass because a member is not what it was: soon, if it is near.
-func (c *copier) moved(now Time, near bool) {
-	if near {
-		c.want(now + Time(c.interval/20))
-	} else {
+// moved wants a pass because a member is not what it was: soon, if it is near;
+// later and later if it never stays what it is, so that nobody by that alone
+// has the others walk all that they hold without a pause.
+func (c *copier) moved(now Time, id wire.ID, near bool) {
+	f := c.fickle[id]
+	if f.times++; now-f.at > Time(steadyAfter*c.interval) {
+		f.times = 1
+	}
+	f.at = now
+	c.fickle[id] = f
+	switch {
+	case !near:
 		c.want(now + farPass*Time(c.interval))
+	case f.times <= steadyTimes:
+		c.want(now + Time(c.interval/20))
+	default:
+		c.want(now + Time(c.interval)<<min(f.times-steadyTimes, 3))
 	}
 }
 
@@ -380,6 +405,7 @@ func (c *copier) lost(now Time, id wire.ID, v *view, o *outbox) {
 
 // forget drops a member that the roster has taken out.
 func (c *copier) forget(id wire.ID) {
+	delete(c.fickle, id)
 	delete(c.resting, id)
 	delete(c.told, id)
 	delete(c.gave, id)
@@ -483,7 +509,7 @@ func (c *copier) pulled(now Time, e Pulled, v *view, o *outbox) {
 
 // load counts the entries of all that is remembered.
 func (c *copier) load() int {
-	n := len(c.is) + len(c.resting) + len(c.told) + len(c.gave) + len(c.doubts.of) +
+	n := len(c.is) + len(c.resting) + len(c.fickle) + len(c.told) + len(c.gave) + len(c.doubts.of) +
 		len(c.accord.settled) + len(c.accord.excused) + c.pulls.load() + c.fresh.load()
 	for _, p := range []*pass{c.last, c.pass} {
 		if p != nil {

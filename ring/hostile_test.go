@@ -383,3 +383,30 @@ func TestOneMembersNewsIsBounded(t *testing.T) {
 		t.Errorf("the last votes on %d of %d are passed on", len(seen), len(others)-1)
 	}
 }
+
+// TestFickleMemberIsTakenTimeOver: one that becomes another twenty times in an
+// interval, for ever, has the others walk what they hold now and then only; a
+// few changes in a row have it done at once.
+func TestFickleMemberIsTakenTimeOver(t *testing.T) {
+	w := among(t, 20, 30)
+	walks := 0
+	answer := func(acts []Action) {
+		for len(acts) > 0 {
+			s, ok := acts[0].(Scan)
+			acts = acts[1:]
+			if ok {
+				walks++
+				acts = append(acts, w.step(Scanned{Scan: s.Scan})...)
+			}
+		}
+	}
+	answer(w.live(3*time.Second, ms, nil, 20, 30))
+	began := walks
+	for i := range 20 * 60 {
+		answer(w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, wire.Incarnation(2+i), wire.Active)}}}))
+		answer(w.live(50*ms, ms, nil, 20, 30))
+	}
+	if walks -= began; walks < 5 || walks > 20 || began == 0 {
+		t.Errorf("%d walks in 60 intervals", walks)
+	}
+}

@@ -262,8 +262,24 @@ func (g *globe) done(h *host, op Op, r Result) {
 			g.violate("success means all wanted copies: %v of %v has %v, want %v", o.kind, h.id, r.Copies, want)
 		}
 		g.witness.acked = append(g.witness.acked, ack{r.Manifest, slices.Clone(r.Copies)})
+	case r.Outcome == Succeeded && o.kind == "leave":
+		g.checkLeft(h)
 	case r.Outcome == NotFound && o.kind == "get":
 		g.checkNotFound(h, o)
+	}
+}
+
+// checkLeft looks whether who has left has given all that it holds to the home
+// holders in its ring, unless one has lost its disk and has not said so yet.
+func (g *globe) checkLeft(h *host) {
+	v := h.ring.view
+	for _, m := range h.newest() {
+		for _, p := range v.holders(wire.KeyOf(wire.Space8, m.Name), nil) {
+			_, has := g.hosts[p.id].files[versionOf(m)]
+			if p.home && p.use && !has && v.member(p.id).store == g.hosts[p.id].store {
+				g.violate("who leaves has given all to the home holders in its ring: %v has left, %v lacks version %v", h.id, p.id, m.Version)
+			}
+		}
 	}
 }
 
@@ -331,6 +347,7 @@ func (g *globe) unquiet() error {
 			return fmt.Errorf("%v has the ring %v, not %v", h.id, s.Ring, live)
 		case s.View != running[0].ring.view.digest:
 			return fmt.Errorf("%v and %v have different views", h.id, running[0].id)
+		case h.state == wire.Full: // nobody can give it what it lacks
 		case s.State != h.state || s.Behind:
 			return fmt.Errorf("%v is in state %v, behind %v", h.id, s.State, s.Behind)
 		case s.Moving > 0:

@@ -61,7 +61,7 @@ type hashing func(h *hasher, at unsafe.Pointer)
 var rules = map[string]rule{
 	// An instant lies so many intervals back that no wait asks any more how many.
 	"Ring.agreed":      age(stuckBehind + 1),
-	"Ring.refuted":     age(2),
+	"Ring.hearsay":     age(hearsayWait + 1),
 	"Ring.saved":       age(3),
 	"copier.due":       age(0),
 	"copier.progress":  age(stillHolding + 1),
@@ -91,6 +91,7 @@ var rules = map[string]rule{
 
 	// The same of a map of instants: without an entry is as with an old one.
 	"spread.answered": lapse(1),
+	"spread.asked":    lapse(1),
 	"spread.passed":   lapse(1),
 
 	// A count of pings: how many there have been since is what counts.
@@ -102,12 +103,11 @@ var rules = map[string]rule{
 	"watch.sent":    slots, // each has the place that its echo gives it
 
 	// A count of views: whether it is that of now.
-	"accord.epoch":     epoch,
-	"copier.epoch":     epoch,
-	"look.epoch":       epoch,
-	"neighbours.epoch": epoch,
-	"pass.epoch":       epoch,
-	"view.epoch":       nothing,
+	"accord.epoch": epoch,
+	"copier.epoch": epoch,
+	"look.epoch":   epoch,
+	"pass.epoch":   epoch,
+	"view.epoch":   nothing,
 
 	// A count that goes round, of at most four.
 	"detector.turn": round,
@@ -126,6 +126,7 @@ var rules = map[string]rule{
 	"outbox.req":        nothing,
 
 	// What follows from other fields.
+	"links.wanted": nothing, // of the view, as of an epoch of it
 	"view.buckets": nothing,
 	"view.digest":  nothing,
 	"view.now":     nothing, // set by every step
@@ -412,17 +413,26 @@ func (s *shape) table(t reflect.Type, where string) {
 		}
 		is := reflect.MakeMapWithSize(t, was.Len())
 		for it := was.MapRange(); it.Next(); {
-			v := reflect.New(t.Elem())
-			v.Elem().Set(it.Value())
-			elem.clone(c, v.UnsafePointer())
-			is.SetMapIndex(it.Key(), v.Elem())
+			v := it.Value()
+			if !elem.plain {
+				p := reflect.New(t.Elem())
+				p.Elem().Set(v)
+				elem.clone(c, p.UnsafePointer())
+				v = p.Elem()
+			}
+			is.SetMapIndex(it.Key(), v)
 		}
 		was.Set(is)
 	}
 	s.hash = func(h *hasher, at unsafe.Pointer) {
+		m := reflect.NewAt(t, at).Elem()
+		if m.Len() == 0 {
+			h.add(0)
+			return
+		}
 		before, sum := h.sum, uint64(0)
 		k, v := reflect.New(t.Key()), reflect.New(t.Elem())
-		for it := reflect.NewAt(t, at).Elem().MapRange(); it.Next(); {
+		for it := m.MapRange(); it.Next(); {
 			k.Elem().SetIterKey(it)
 			v.Elem().SetIterValue(it)
 			h.sum = 0
@@ -534,15 +544,24 @@ func (g *globe) hash() uint64 {
 		h.add(uint64(w) + 1)
 		from, to, _ := ends(w)
 		for _, p := range way {
+			h.echo = 0
 			if d, ok := p.body.(datagram); ok {
-				if pinger := map[bool]wire.ID{false: from, true: to}[d.ping.Ack]; g.hosts[pinger].ring != nil {
-					h.echo = g.hosts[pinger].ring.detect.echo
+				pinger := g.hosts[from]
+				if d.ping.Ack {
+					pinger = g.hosts[to]
+				}
+				if pinger.ring != nil {
+					h.echo = pinger.ring.detect.echo
 				}
 			}
 			hash(&h, &p)
 		}
 	}
-	hash(&h, &g.cut)
+	for _, from := range g.cut {
+		for _, cut := range from {
+			h.flag(cut)
+		}
+	}
 	hash(&h, &g.open)
 	hash(&h, &g.witness)
 	return h.sum
@@ -557,20 +576,42 @@ func (h *hasher) host(p *host, newest [8]wire.Incarnation) {
 		h.sum = sum
 	}
 	h.add(p.hashed.sum)
-	hash(h, &p.dark)
-	hash(h, &p.dozes)
-	hash(h, &p.store)
-	hash(h, &p.incarnation)
+	h.flag(p.ring != nil)
+	h.flag(p.dark)
+	h.flag(p.dozes)
+	h.bytes(p.store[:])
+	h.add(uint64(p.state))
+	h.add(uint64(newest[p.id] - p.incarnation))
 	hash(h, &p.rows)
-	hash(h, &p.files)
-	hash(h, &p.state)
-	hash(h, &p.links)
+	versions(h, p.files)
+	versions(h, p.synced)
+	for _, l := range p.links {
+		hash(h, &l)
+	}
 	for peer, run := range p.sessions { // only that of the run of now is any good
 		q := h.globe.hosts[peer]
-		hash(h, new(q.ring != nil && q.run == run))
+		h.flag(q.ring != nil && q.run == run)
 	}
-	hash(h, &p.transfers)
-	hash(h, &p.synced)
+	for _, t := range p.transfers {
+		hash(h, &t)
+	}
+}
+
+func (h *hasher) flag(b bool) {
+	if b {
+		h.add(1)
+	} else {
+		h.add(0)
+	}
+}
+
+// versions adds which there are: the sum of a version says all of it.
+func versions[V any](h *hasher, m map[Version]V) {
+	sum := uint64(0)
+	for v := range m {
+		sum += binary.LittleEndian.Uint64(v.Sum[:])
+	}
+	h.add(sum)
 }
 
 // twins are worlds with one hash that a search has come to in different ways.

@@ -15,13 +15,12 @@ func replay(t *testing.T, peers int, r Roster, path string) {
 	t.Helper()
 	s := newSearch(scope{peers: peers, roster: r})
 	g := newGlobe(peers, r)
-	s.steps = []step{{-1, ""}}
+	s.steps = []step{{}}
 	p := spot{g, 0}
 	for words := range strings.SplitSeq(path, ", ") {
 		q, ok := s.follow(p, words, map[uint64]bool{})
 		if !ok {
-			t.Errorf("%v", s.failed)
-			return
+			t.Fatal(strings.Join(s.failed, "\n"))
 		}
 		p = q
 	}

@@ -751,7 +751,7 @@ func (g *globe) next(until Time) Time {
 }
 
 // tick lets everything arrive, then time pass to the next tick of anybody, at
-// most until, and everything arrive that this makes.
+// most until. What that makes is on its way.
 func (g *globe) tick(until Time) {
 	g.arrive()
 	g.now = g.next(until)
@@ -760,7 +760,6 @@ func (g *globe) tick(until Time) {
 			g.step(h.id, Tick{})
 		}
 	}
-	g.arrive()
 }
 
 // pass lets d pass.
@@ -774,6 +773,9 @@ func (g *globe) pass(d time.Duration) {
 		if spins > 100 {
 			g.violate("a tick makes the next one later: it is due at once for ever")
 			g.now = until
+		}
+		if g.now >= until {
+			g.arrive()
 		}
 		if g.now >= until && g.next(never) > until {
 			return
