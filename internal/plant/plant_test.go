@@ -5,7 +5,9 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,6 +27,9 @@ func TestEveryBugApplies(t *testing.T) {
 		in[strings.Split(b.file, "/")[0]]++
 		if len(b.suites()) == 0 {
 			t.Errorf("%s: no suite is for %s", b.name, b.file)
+		}
+		if b.test != "" && !hasTest(t, path.Dir(b.file), b.test) {
+			t.Errorf("%s: %s has no %s", b.name, path.Dir(b.file), b.test)
 		}
 		before, err := os.ReadFile(filepath.Join(root, b.file))
 		if err != nil {
@@ -46,6 +51,22 @@ func TestEveryBugApplies(t *testing.T) {
 	if len(bugs) < 40 || in["ring"] < 24 || in["node"] < 12 {
 		t.Errorf("there are %d bugs, %v", len(bugs), in)
 	}
+}
+
+// hasTest looks for a test in a folder.
+func hasTest(t *testing.T, folder, test string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(file string) bool {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(source, []byte("\nfunc "+test+"("))
+	})
 }
 
 // changed counts the lines of a that are not in b, and those of b that are not
