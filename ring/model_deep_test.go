@@ -51,33 +51,30 @@ func (h *hasher) add(x uint64) {
 type number uint64
 
 // A rule is how the hash takes a field where not every bit of it can make a
-// difference; own is the hash of its type. A field without one is hashed as it is, so a new one costs
-// states, never truth; TestModel looks for a rule
-// that is wrong: see twins.
+// XX
 type rule func(h *hasher, at unsafe.Pointer, own hashing)
 
 type hashing func(h *hasher, at unsafe.Pointer)
 
 var rules = map[string]rule{
 	// An instant lies so many intervals back that no wait asks any more how many.
-	"Ring.agreed":      age(stuckBehind + 1),
-	"Ring.hearsay":     age(hearsayWait + 1),
+	"Ring.agreed":      age(21),
 	"Ring.saved":       age(3),
 	"copier.due":       age(0),
-	"copier.progress":  age(stillHolding + 1),
+	"copier.progress":  age(11),
 	"detector.anybody": age(2),
 	"detector.awake":   age(8), // the grace, and more
 	"detector.looked":  age(1),
 	"detector.steady":  age(8),
 	"doubts.due":       age(0),
 	"doubts.since":     age(8),
-	"doubts.ticked":    age(doubtWait + 1),
+	"doubts.ticked":    age(4),
 	"line.blank":       age(1),
 	"line.fell":        age(20), // two dials, as it is compared with since
 	"line.heard":       age(8),
 	"line.oneWay":      age(6),
 	"line.pinged":      age(1),
-	"line.tried":       age(slowDial + slowDial/4 + 1),
+	"line.tried":       age(14),
 	"line.used":        age(0), // of the links that are ended when idle there are none here
 	"link.since":       age(2), // dialTimeout
 	"links.due":        age(0),
@@ -87,7 +84,7 @@ var rules = map[string]rule{
 	"resting.until":    age(0),
 	"spread.last":      age(1),
 	"transfer.since":   age(4),
-	"own.contested":    age(contestSpan + 1),
+	"own.contested":    age(61),
 
 	// The same of a map of instants: without an entry is as with an old one.
 	"spread.answered": lapse(1),

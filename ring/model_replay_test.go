@@ -95,12 +95,12 @@ func TestRulesNameFields(t *testing.T) {
 	}
 	for where := range rules {
 		if !fieldsMet[where] {
-			t.Errorf("there is no field %s", where)
+			t.Errorf("there is no field %s: delete its rule, or name it anew", where)
 		}
 	}
 	for where := range shared {
 		if !fieldsMet[where] {
-			t.Errorf("there is no field %s", where)
+			t.Errorf("there is no field %s: delete its rule, or name it anew", where)
 		}
 	}
 }
