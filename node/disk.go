@@ -138,9 +138,10 @@ func (d *disk) savedView(b *book, v *verifier) ([]wire.Row, error) {
 		return nil, err
 	}
 	var rows []wire.Row
-	for chunk := range slices.Chunk(data, savedRow*wire.MaxRows) {
-		// As a message, so that there is one parser.
-		body := binary.BigEndian.AppendUint16(nil, uint16(len(chunk)/savedRow))
+	for chunk := range slices.Chunk(data, savedRow) {
+		// As a message, so that there is one parser; each alone, so that one that
+		// no longer holds takes none of the others with it.
+		body := binary.BigEndian.AppendUint16(nil, 1)
 		body = append(append(body, chunk...), 0, 0)
 		msg, err := wire.Parse(wire.TypeRows, body)
 		if err != nil {

@@ -24,6 +24,10 @@ const (
 	// anything here is theirs.
 	farPass = 10
 
+	// slowTaker is how long an offer may wait while its peer has half of the
+	// window: then the rest of what it lacks is for another pass.
+	slowTaker = Time(2 * time.Second)
+
 	// steadyTimes is how often a member may become another, without a pause of
 	// steadyAfter intervals, before others take their time over it: one that
 	// comes back is held unreachable, joining, active, and full at most.
@@ -281,6 +285,9 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 			p.fail(id)
 		case p.epoch != c.epoch && !slices.Contains(places(v, c.is, x.Key), i):
 			p.fail(id) // whose place it was to take has come back
+		case p.slow(now, id):
+			p.fail(id) // the others have waited long enough
+			c.later(now, id)
 		default:
 			f := offered{peer: id, req: o.number(), version: x, at: now}
 			p.offers = append(p.offers, f)
@@ -346,6 +353,18 @@ func (p *pass) answered(from wire.ID, req uint32, took bool) bool {
 	return true
 }
 
+// slow reports whether id has half of the window and is long about it.
+func (p *pass) slow(now Time, id wire.ID) bool {
+	n, oldest := 0, now
+	for _, f := range p.offers {
+		if f.peer == id {
+			oldest = min(oldest, f.at)
+			n++
+		}
+	}
+	return n >= window/2 && now-oldest > slowTaker
+}
+
 // fail notes that id did not get all: nothing more is offered to it in this
 // pass.
 func (p *pass) fail(id wire.ID) {
@@ -366,6 +385,14 @@ func (c *copier) rest(now Time, id wire.ID, v *view) {
 		r.times++
 	}
 	r.until = now + Time(c.interval)<<min(r.times, backoffs)
+	c.resting[id] = r
+}
+
+// later leaves alone, for a moment, a peer that takes what it is offered, but
+// slowly.
+func (c *copier) later(now Time, id wire.ID) {
+	r := c.resting[id]
+	r.until = max(r.until, now+2*Time(c.interval))
 	c.resting[id] = r
 }
 

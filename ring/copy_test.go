@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -460,3 +461,55 @@ func TestNewRunIsNotLeftAlone(t *testing.T) {
 		t.Errorf("offered to %v in the interval after 20 came back", got)
 	}
 }
+
+// TestSlowTakerStallsNobody: one that answers an offer now and then only, as an
+// honest slow disk does, gets what it lacks by and by; another is given
+// everything at once.
+func TestSlowTakerStallsNobody(t *testing.T) {
+	w := among(t, 20, 30)
+	const versions = 500
+	var all []Version
+	for i := range versions {
+		all = append(all, Version{Key: 15, Sum: wire.Sum{byte(i), byte(i >> 8), 1}})
+	}
+	scan := func(s Scan) Scanned {
+		rest := all
+		for len(rest) > 0 && !s.First && compareSums(rest[0], s.After) <= 0 {
+			rest = rest[1:]
+		}
+		n := min(len(rest), s.Limit)
+		return Scanned{Scan: s.Scan, Versions: rest[:n], More: n < len(rest)}
+	}
+	slices.SortFunc(all, compareSums)
+	took := map[wire.Sum]bool{}
+	var late []SendOffer
+	var handle func(acts []Action)
+	handle = func(acts []Action) {
+		for _, a := range acts {
+			switch a := a.(type) {
+			case Scan:
+				handle(w.step(scan(a)))
+			case SendOffer:
+				if a.To == 20 {
+					late = append(late, a)
+					continue
+				}
+				took[a.Version.Sum] = true
+				handle(w.step(Received{30, wire.Confirmed{Req: a.Req}}))
+			}
+		}
+	}
+	for range 40 {
+		handle(w.live(600*ms, ms, nil, 20, 30))
+		if len(late) > 0 {
+			a := late[0]
+			late = late[1:]
+			handle(w.step(Received{20, wire.Confirmed{Req: a.Req}}))
+		}
+	}
+	if len(took) != versions {
+		t.Errorf("the prompt one has %d of %d versions after 24 s beside a slow one", len(took), versions)
+	}
+}
+
+func compareSums(a, b Version) int { return bytes.Compare(a.Sum[:], b.Sum[:]) }

@@ -181,6 +181,10 @@ func inform(id wire.ID, k wire.Pos, v *view, o *outbox) {
 	o.send(id, wire.Rows{Rows: rows, Votes: votes})
 }
 
+// nearbyRows is how many rows nearby returns at most: who needs more has fallen
+// so far behind that its neighbours' views are the shorter way.
+const nearbyRows = 64
+
 // nearby returns the rows and votes that decide who holds k: of the members
 // from k on, as far as its holders reach and as far again; and of those before
 // it, by whose votes it is decided who of the others can be reached, to twice
@@ -190,7 +194,7 @@ func nearby(k wire.Pos, v *view) (rows []wire.Row, votes []wire.Vote) {
 	first := v.at(k)
 	take := func(i int) (more bool) {
 		m := &v.members[i%n]
-		if len(rows) == wire.MaxRows || len(votes)+len(v.votes[m.id]) > wire.MaxVotes {
+		if len(rows) == nearbyRows || len(votes)+len(v.votes[m.id]) > wire.MaxVotes {
 			return false
 		}
 		if m.seen() {

@@ -81,8 +81,8 @@ func TestNearbyFitsAMessage(t *testing.T) {
 		}
 		v.settle()
 		told, cast := nearby(100, v)
-		if len(told) < wire.MaxVotes/2 || len(told) > wire.MaxRows || len(cast) > wire.MaxVotes {
-			t.Errorf("%d rows and %d votes, want as many as a message takes", len(told), len(cast))
+		if len(told) != nearbyRows || len(cast) > wire.MaxVotes || votes && len(cast) != 2*nearbyRows {
+			t.Errorf("%d rows and %d votes, want %d and those on them", len(told), len(cast), nearbyRows)
 		}
 	}
 }

@@ -116,3 +116,18 @@ func TestOldRowsEndNobody(t *testing.T) {
 		t.Errorf("%d contests, want 1", w.own.contests)
 	}
 }
+
+// TestHalfSeenVerdictIsRefuted: two say that this peer is unreachable, one of
+// whom it can't reach itself and so takes for no observer: to the others the
+// verdict stands, and it is answered.
+func TestHalfSeenVerdictIsRefuted(t *testing.T) {
+	w := among(t, 6, 7, 8, 9, 20)
+	w.live(3*time.Second, ms, nil, 6, 7, 8, 9, 20)
+	w.view.silence(9, false)
+	if acts := w.step(Received{8, wire.Rows{Votes: []wire.Vote{vote(9, 10, 2, wire.Unreachable, 1)}}}); has[Persist](acts) {
+		t.Error("one vote is answered")
+	}
+	if acts := w.step(Received{8, wire.Rows{Votes: []wire.Vote{vote(8, 10, 2, wire.Unreachable, 1)}}}); !has[Persist](acts) {
+		t.Error("two votes are not answered")
+	}
+}

@@ -322,3 +322,52 @@ func TestOfferIsConfirmedWhenTheVersionIsHere(t *testing.T) {
 		}
 	}
 }
+
+// TestFallenLinkIsReasonToAsk: a member whose link falls is pinged at once, and
+// not with the next interval; one that is not watched is not.
+func TestFallenLinkIsReasonToAsk(t *testing.T) {
+	w := among(t, 20, 30, 40, 50, 60, 70, 80)
+	others := []wire.ID{20, 30, 40, 50, 60, 70, 80}
+	w.live(3*time.Second, ms, nil, others...)
+	w.live(100*ms, ms, nil, others...)
+	if got := pings(w.step(LinkDown{20})); len(got[20]) != 1 {
+		t.Errorf("pings %v, want one to 20", got)
+	}
+	if got := pings(w.step(LinkDown{20})); len(got[20]) != 0 {
+		t.Errorf("pings %v again, and the first is on its way", got)
+	}
+	if got := pings(w.step(LinkDown{60})); len(got) != 0 {
+		t.Errorf("pings %v, though others watch 60", got)
+	}
+}
+
+// TestSinceIsOfEachMember: since when a member is out of the ring, from which
+// its grace runs, does not change with who else leaves the ring or comes back.
+func TestSinceIsOfEachMember(t *testing.T) {
+	w := within(t, 20, 30, 40, 50, 60)
+	since := map[wire.ID]Time{}
+	seq := uint64(0)
+	check := func() {
+		for _, m := range w.Status().Members {
+			if m.Since != since[m.ID] {
+				t.Errorf("at %v: %d is out since %v, want %v", time.Duration(w.now), m.ID, time.Duration(m.Since), time.Duration(since[m.ID]))
+			}
+		}
+	}
+	incarnation := map[wire.ID]wire.Incarnation{20: 1, 30: 1, 40: 1, 50: 1, 60: 1}
+	for _, id := range []wire.ID{40, 20, 60, -40 & 0xffff, 30, -60 & 0xffff, 50, -20 & 0xffff, 40, -30 & 0xffff} {
+		w.now += Time(70 * ms)
+		seq++
+		if id < 1000 {
+			since[id] = w.now
+			w.step(Received{id, wire.Rows{Rows: []wire.Row{row(id, incarnation[id]+1, wire.Stopped)}}})
+			incarnation[id]++
+		} else {
+			id = -id
+			delete(since, id)
+			incarnation[id]++
+			w.step(Received{id, wire.Rows{Rows: []wire.Row{row(id, incarnation[id], wire.Active)}}})
+		}
+		check()
+	}
+}

@@ -86,9 +86,8 @@ func (p *put) place(now Time, s scene) {
 	newest := p.look.newest()
 	var mine *wire.Manifest
 	var others []wire.Manifest
-	version := uint64(1)
+	version := p.number(newest, s.view.self)
 	for i, m := range newest {
-		version = max(version, min(m.Version+1, wire.MaxVersion))
 		if m.Flags&wire.Tombstone != 0 {
 			continue
 		}
@@ -100,7 +99,7 @@ func (p *put) place(now Time, s scene) {
 	}
 	switch {
 	case p.remove:
-		p.bury(now, mine, others, version, s)
+		p.bury(now, mine, others, newest, s)
 	case mine == nil && len(others) > 0:
 		p.finish(Result{Outcome: Taken, By: others[0].Writer}, s)
 	default:
@@ -117,10 +116,32 @@ func (p *put) place(now Time, s scene) {
 	}
 }
 
+// number returns that of the next version by writer: above its own and above
+// others', unless one of those has leapt so far ahead that it can only mean to
+// use the numbers up.
+func (p *put) number(newest []wire.Manifest, writer wire.ID) uint64 {
+	own := uint64(0)
+	for _, m := range newest {
+		if m.Writer == writer {
+			own = m.Version
+		}
+	}
+	next := own + 1
+	for _, m := range newest {
+		if m.Version < own+leap {
+			next = max(next, m.Version+1)
+		}
+	}
+	return min(next, wire.MaxVersion)
+}
+
+// leap is how far ahead of a writer's own version another's still counts.
+const leap = 1 << 32
+
 // bury makes the tombstone: over this peer's own manifest or, if it is a
 // steward, over another's. A missing answer may hide a version, so no is said
 // only by every home holder.
-func (p *put) bury(now Time, mine *wire.Manifest, others []wire.Manifest, version uint64, s scene) {
+func (p *put) bury(now Time, mine *wire.Manifest, others, newest []wire.Manifest, s scene) {
 	target := mine
 	if target == nil && p.steward && len(others) > 0 {
 		target = &others[0]
@@ -133,7 +154,7 @@ func (p *put) bury(now Time, mine *wire.Manifest, others []wire.Manifest, versio
 	case target == nil:
 		p.finish(Result{Outcome: NotFound}, s)
 	default:
-		m := wire.Manifest{Name: p.name, Version: version, Writer: target.Writer, Signer: s.view.self,
+		m := wire.Manifest{Name: p.name, Version: p.number(newest, target.Writer), Writer: target.Writer, Signer: s.view.self,
 			Flags: wire.Tombstone, Mtime: p.mtime}
 		m.Sig = s.own.sign(m.SignedBytes(s.own.ring, nil))
 		p.manifest, p.sealed = m, true

@@ -140,8 +140,11 @@ func TestPutOfAnothersName(t *testing.T) {
 		{"another's old one, removed since", []wire.Manifest{alive(30, 3), buried(30, 4)}, 0, 5, false},
 		{"mine and, from a cut, another's", []wire.Manifest{alive(10, 2), alive(30, 3)}, 0, 4, false},
 		{"mine, removed", []wire.Manifest{buried(10, 3)}, 0, 4, false},
-		{"the last version, removed", []wire.Manifest{buried(30, wire.MaxVersion)}, 0, wire.MaxVersion, false},
-		{"mine, and another's at the last version", []wire.Manifest{alive(10, 2), alive(30, wire.MaxVersion)}, 0, wire.MaxVersion, false},
+		{"another's last version, removed", []wire.Manifest{buried(30, wire.MaxVersion)}, 0, 1, false},
+		{"mine, and another's at the last version", []wire.Manifest{alive(10, 2), alive(30, wire.MaxVersion)}, 0, 3, true},
+		{"mine, and another's as far ahead as counts", []wire.Manifest{alive(10, 2), alive(30, leap+1)}, 0, leap + 2, false},
+		{"mine, and another's farther ahead", []wire.Manifest{alive(10, 2), alive(30, leap+2)}, 0, 3, true},
+		{"mine, the last version", []wire.Manifest{alive(10, wire.MaxVersion)}, 0, wire.MaxVersion, false},
 	} {
 		w := within(t, 20, 30, 40)
 		acts := w.answerLooks(w.step(Put{Op: 1, Name: "0015"}), map[wire.ID][]wire.Manifest{20: c.found})

@@ -629,7 +629,7 @@ func (r *Ring) follow(now Time, from int) {
 			r.detect.stop()
 		}
 	}
-	if r.view.members[r.view.me].verdict != 0 && (r.refuted == 0 || now-r.refuted >= r.interval()) {
+	if r.view.charged() && (r.refuted == 0 || now-r.refuted >= r.interval()) {
 		r.refuted = now
 		r.refute()
 	}

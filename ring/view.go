@@ -463,6 +463,19 @@ func (v *view) convicted(a accusation) bool {
 	return agree >= 2 || observers == 1 && agree == 1
 }
 
+// charged reports whether a verdict on this peer stands, or two say so who may
+// be its observers in the eyes of others: those that it can't reach itself are
+// none in its own.
+func (v *view) charged() bool {
+	n := 0
+	for _, t := range v.votes[v.self] {
+		if against(t) {
+			n++
+		}
+	}
+	return n >= 2 || v.members[v.me].verdict != 0
+}
+
 // buried reports whether two members say that one is gone, or the only
 // one in the ring. Any two: who watched it for the whole grace may be gone
 // itself when the next one comes.
