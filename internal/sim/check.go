@@ -408,6 +408,12 @@ func (w *World) checkGet(op *Op) {
 		if op.Manifest.Flags&wire.Tombstone != 0 || op.Manifest.Name != op.Name {
 			w.violate("a get brings a version of the name: %v got %+v", op.Host, op.Manifest)
 		}
+		if o := w.newestAcked(op); o != nil && o.Result.Manifest.Newer(op.Manifest) {
+			if id, ok := w.reader(op, o); ok {
+				w.violate("a get brings nothing older than its writer was acked before it began: %v got version %v of %q, version %v is on %v",
+					op.Host, op.Manifest.Version, op.Name, o.Result.Manifest.Version, id)
+			}
+		}
 	case ring.NotFound:
 		// With one copy there is no other home holder to ask: one that died
 		// before it was given what is its own may come back and say no.
@@ -502,6 +508,19 @@ func (p *process) reaches(acked *Op) bool {
 		h := p.world.byID[id]
 		return slices.Contains(acked.Result.Copies, id) && !h.liar && h.wiped < acked.Begun
 	})
+}
+
+// newestAcked returns the put of the newest version, by the writer whose file a
+// get has brought, that had succeeded when it began.
+func (w *World) newestAcked(op *Op) (newest *Op) {
+	for _, o := range w.ops {
+		if o.Kind == PutOp && o.Name == op.Name && o.Host == op.Manifest.Writer && o.Ended && o.At <= op.Begun &&
+			o.Result.Outcome == ring.Succeeded && !w.byID[o.Host].liar &&
+			(newest == nil || o.Result.Manifest.Newer(newest.Result.Manifest)) {
+			newest = o
+		}
+	}
+	return newest
 }
 
 // ackedBefore returns a put that had succeeded when op began, of a name that
