@@ -346,7 +346,6 @@ func TestFallenLinkIsReasonToAsk(t *testing.T) {
 func TestSinceIsOfEachMember(t *testing.T) {
 	w := within(t, 20, 30, 40, 50, 60)
 	since := map[wire.ID]Time{}
-	seq := uint64(0)
 	check := func() {
 		for _, m := range w.Status().Members {
 			if m.Since != since[m.ID] {
@@ -354,20 +353,19 @@ func TestSinceIsOfEachMember(t *testing.T) {
 			}
 		}
 	}
-	incarnation := map[wire.ID]wire.Incarnation{20: 1, 30: 1, 40: 1, 50: 1, 60: 1}
-	for _, id := range []wire.ID{40, 20, 60, -40 & 0xffff, 30, -60 & 0xffff, 50, -20 & 0xffff, 40, -30 & 0xffff} {
+	for n, x := range []struct {
+		id wire.ID
+		is wire.State
+	}{
+		{40, wire.Stopped}, {20, wire.Stopped}, {60, wire.Stopped}, {40, wire.Active}, {30, wire.Stopped},
+		{60, wire.Active}, {50, wire.Stopped}, {20, wire.Active}, {40, wire.Stopped}, {30, wire.Active},
+	} {
 		w.now += Time(70 * ms)
-		seq++
-		if id < 1000 {
-			since[id] = w.now
-			w.step(Received{id, wire.Rows{Rows: []wire.Row{row(id, incarnation[id]+1, wire.Stopped)}}})
-			incarnation[id]++
-		} else {
-			id = -id
-			delete(since, id)
-			incarnation[id]++
-			w.step(Received{id, wire.Rows{Rows: []wire.Row{row(id, incarnation[id], wire.Active)}}})
+		delete(since, x.id)
+		if x.is == wire.Stopped {
+			since[x.id] = w.now
 		}
+		w.step(Received{x.id, wire.Rows{Rows: []wire.Row{row(x.id, wire.Incarnation(n+2), x.is)}}})
 		check()
 	}
 }
