@@ -243,7 +243,7 @@ func TestScaleTwoHalves(t *testing.T) {
 		side = append(side, wire.ID(i))
 	}
 	w.Split(side...)
-	w.Run(often(10*time.Minute, 10*time.Minute, 2*time.Minute))
+	w.Run(often(10*time.Minute, 3*time.Minute, 2*time.Minute))
 	apart := len(v.gone)
 	if apart != n*n/2 {
 		t.Errorf("each half holds the other to be away: %v verdicts, want %v", apart, n*n/2)
