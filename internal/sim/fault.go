@@ -255,7 +255,14 @@ func (w *World) strike(f Fault, h *Host) bool {
 		w.after(f.Lasts, func() { h.late = 0; w.disturbed(f.Who) })
 	case WhatJump:
 		w.Pause(f.Who)
-		w.after(f.Lasts, func() { w.jump(h, f.Jump); w.Resume(f.Who); w.disturbed(f.Who) })
+		w.after(f.Lasts, func() {
+			if h.process == nil || !h.process.paused {
+				return // it was killed meanwhile, or faults have ended
+			}
+			w.jump(h, f.Jump)
+			w.Resume(f.Who)
+			w.disturbed(f.Who)
+		})
 	case WhatCut:
 		w.Cut(f.Who, f.Whom, true)
 		w.after(f.Lasts, func() { w.Cut(f.Who, f.Whom, false); w.disturbed(f.Who, f.Whom) })
