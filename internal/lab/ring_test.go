@@ -233,7 +233,7 @@ func (w *world) begin(peers ...*peer) {
 // figure remembers what a scenario measured; durations are in T, too.
 func (w *world) figure(name string, value any) {
 	if d, ok := value.(time.Duration); ok {
-		value = fmt.Sprintf("%v(%.1fT)", d.Round(time.Millisecond), float64(d)/float64(interval))
+		value = fmt.Sprintf("%v(%.1fT)", d.Round(100*time.Microsecond), float64(d)/float64(interval))
 	}
 	w.figures = append(w.figures, fmt.Sprintf("%s=%v", name, value))
 }
