@@ -284,16 +284,18 @@ func (g *globe) checkLeft(h *host) {
 }
 
 // checkNotFound holds a no against what was acked before it was asked, unless
-// a remove has begun: none of those who acked may be in the asker's ring and
-// within reach.
+// a remove has begun: no copy may be with a home holder in the asker's view,
+// which has not said no then, nor with a peer in its ring and within reach.
 func (g *globe) checkNotFound(h *host, o request) {
 	if g.witness.rm {
 		return
 	}
+	v := h.ring.view
 	for _, a := range g.witness.acked[:o.acked] {
 		for _, id := range a.copies {
-			p := g.hosts[id]
-			if p.ring != nil && !g.blocked(h.id, id) && !g.blocked(id, h.id) && h.ring.view.member(id).inRing {
+			reached := v.member(id).inRing && g.hosts[id].ring != nil && !g.blocked(h.id, id) && !g.blocked(id, h.id)
+			home := slices.ContainsFunc(v.holders(wire.KeyOf(wire.Space8, theName), nil), func(p holder) bool { return p.home && p.id == id })
+			if reached || home {
 				g.violate("not found is never said of an acked file: by %v, while %v has version %v", h.id, id, a.manifest.Version)
 			}
 		}
