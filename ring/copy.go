@@ -32,7 +32,7 @@ const (
 	// steadyAfter intervals, before others take their time over it: one that
 	// comes back is held unreachable, joining, active, and full at most.
 	steadyTimes = 6
-	steadyAfter = 30
+	steadyAfter = 10
 
 	// backoffs is how often the wait for whoever does not take what it is
 	// offered is doubled.
@@ -174,7 +174,7 @@ func (c *copier) moved(now Time, id wire.ID, near bool) {
 	case f.times <= steadyTimes:
 		c.want(now + Time(c.interval/20))
 	default:
-		c.want(now + Time(c.interval)<<min(f.times-steadyTimes, 3))
+		c.want(now + Time(c.interval)<<min(f.times-steadyTimes, 2))
 	}
 }
 
@@ -229,6 +229,11 @@ func (c *copier) step(now Time, v *view, l *links, o *outbox) {
 		silent := p.offers[0].peer
 		c.rest(now, silent, v)
 		c.drop(now, v, o, func(f offered) bool { return f.peer == silent })
+	}
+	if p := c.pass; p != nil && now >= p.full() && c.others(p.offers[0].peer, v) {
+		slow := p.offers[0].peer
+		c.later(now, slow)
+		c.drop(now, v, o, func(f offered) bool { return f.peer == slow })
 	}
 	c.fresh.step(now, v, o)
 }
@@ -285,8 +290,8 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 			p.fail(id)
 		case p.epoch != c.epoch && !slices.Contains(places(v, c.is, x.Key), i):
 			p.fail(id) // whose place it was to take has come back
-		case p.slow(now, id):
-			p.fail(id) // the others have waited long enough
+		case p.slow(now, id) && c.others(id, v):
+			p.fail(id) // they have waited long enough
 			c.later(now, id)
 		default:
 			f := offered{peer: id, req: o.number(), version: x, at: now}
@@ -300,6 +305,18 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 // that it was to get, and it goes on from there.
 func (c *copier) given(i int, is stamp, v *view) bool {
 	return c.last != nil && is.continues(c.last.stamps[i]) && !slices.Contains(c.last.failed, v.members[i].id)
+}
+
+// others reports whether anybody but id is still to be given something.
+func (c *copier) others(id wire.ID, v *view) bool {
+	p := c.pass
+	for i, is := range p.stamps {
+		o := v.members[i].id
+		if is.up && o != id && o != v.self && !slices.Contains(p.failed, o) && !c.given(i, is, v) {
+			return true
+		}
+	}
+	return false
 }
 
 // stored remembers a version that was just written here.
@@ -351,6 +368,15 @@ func (p *pass) answered(from wire.ID, req uint32, took bool) bool {
 		p.fail(from)
 	}
 	return true
+}
+
+// full is when whoever was made the oldest offer has taken too long over it, if
+// no more can be made; or never.
+func (p *pass) full() Time {
+	if len(p.offers) < window {
+		return never
+	}
+	return p.offers[0].at + slowTaker
 }
 
 // slow reports whether id has half of the window and is long about it.
