@@ -18,13 +18,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
 
 func main() {
 	list := flag.Bool("list", false, "list the bugs and plant none")
-	only := flag.String("only", "", "plant only bugs with this text in their name or file")
+	only := flag.String("only", "", "plant only bugs with this text, or one of several with | between, in their name or file")
 	whole := flag.Bool("whole", false, "run whole suites, whatever test a bug names: which test is the first to catch it?")
 	mutate := flag.Int("mutate", 0, "plant this many bugs drawn at random, instead of those that are listed")
 	seed := flag.Uint64("seed", 1, "with -mutate: of the draw")
@@ -59,10 +60,13 @@ func moduleRoot() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// wanted returns the listed bugs that have text in their name or file.
-func wanted(text string) (some []bug) {
+// wanted returns the listed bugs that have one of some texts in their name or
+// file.
+func wanted(texts string) (some []bug) {
 	for _, b := range bugs {
-		if strings.Contains(b.name, text) || strings.Contains(b.file, text) {
+		if slices.ContainsFunc(strings.Split(texts, "|"), func(text string) bool {
+			return strings.Contains(b.name, text) || strings.Contains(b.file, text)
+		}) {
 			some = append(some, b)
 		}
 	}
