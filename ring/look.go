@@ -285,6 +285,13 @@ func (k *look) good() (n int, home bool) {
 	return n, home || !reachable
 }
 
+// unasked reports whether a home holder could not be asked.
+func (k *look) unasked() bool {
+	return slices.ContainsFunc(k.asked, func(l looked) bool {
+		return l.home && (l.state == skipped || l.state == failed)
+	})
+}
+
 // silent returns the home holders that did not say yes or no, as such.
 func (k *look) silent() []wire.ID {
 	var ids []wire.ID

@@ -369,3 +369,71 @@ func TestSinceIsOfEachMember(t *testing.T) {
 		check()
 	}
 }
+
+// TestHelpersOfARoundAreTwo: not one that is asked twice; nor is the suspect.
+func TestHelpersOfARoundAreTwo(t *testing.T) {
+	w := among(t, 20, 30, 40, 50, 60)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50, 60)
+	var rounds [][]wire.ID
+	for range 20 {
+		to, asked := sends[wire.PingReq](w.live(100*ms, ms, says(true), 30, 40, 50, 60))
+		for _, m := range asked {
+			if m.Member != 20 {
+				t.Errorf("asks about %d", m.Member)
+			}
+		}
+		if len(to) > 0 {
+			rounds = append(rounds, to)
+		}
+	}
+	for _, to := range rounds {
+		if len(to) != helpers || to[0] == to[1] || slices.Contains(to, 20) || slices.Contains(to, 10) {
+			t.Errorf("asks %v in a round, want two others", to)
+		}
+	}
+	if len(rounds) < 2 || slices.Equal(rounds[0], rounds[1]) {
+		t.Errorf("asks %v, want others in each round", rounds)
+	}
+}
+
+// TestReturnIsNoticed: who was held unreachable returns; who was never there, or
+// had stopped, is seen.
+func TestReturnIsNoticed(t *testing.T) {
+	w := within(t, 20, 30, 40, 50)
+	kinds := func(acts []Action) (kinds []Kind) {
+		for _, a := range acts {
+			if n, ok := a.(Notify); ok && n.Notice.Peer == 40 && (n.Notice.Kind == Returned || n.Notice.Kind == MemberSeen || n.Notice.Kind == MemberGone) {
+				kinds = append(kinds, n.Notice.Kind)
+			}
+		}
+		return kinds
+	}
+	says := func(r wire.Row) []Kind { return kinds(w.step(Received{20, wire.Rows{Rows: []wire.Row{r}}})) }
+	w.judge(wire.Unreachable, 1, 40)
+	if got := kinds(w.acts); !slices.Equal(got, []Kind{MemberGone}) {
+		t.Errorf("by a verdict: %v, want gone", got)
+	}
+	if got := says(row(40, 2, wire.Active)); !slices.Equal(got, []Kind{Returned}) {
+		t.Errorf("back after it: %v, want returned", got)
+	}
+	if got := says(row(40, 3, wire.Stopped)); !slices.Equal(got, []Kind{MemberGone}) {
+		t.Errorf("stopped: %v, want gone", got)
+	}
+	if got := says(row(40, 4, wire.Active)); !slices.Equal(got, []Kind{MemberSeen}) {
+		t.Errorf("started again: %v, want seen", got)
+	}
+}
+
+// TestMoreFreshVersionsThanAreRemembered: then a whole pass looks after them,
+// and gives everything to everybody.
+func TestMoreFreshVersionsThanAreRemembered(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	w.walk(time.Second, nil, onTen)
+	for i := range maxFresh + 1 {
+		w.step(PutStored{Serve: 1, From: 20, Name: "0005", Holders: []wire.ID{10, 20, 30},
+			Version: Version{5, wire.Sum{9, byte(i), byte(i >> 8)}}})
+	}
+	if got := w.walk(1200*ms, nil, onTen)[onTen]; !slices.Equal(got, []wire.ID{20, 30}) {
+		t.Errorf("what was there before is offered to %v, want 20 and 30 again", got)
+	}
+}

@@ -112,7 +112,7 @@ func (p *put) place(now Time, s scene) {
 			mine = nil // not the newest of the name: the same bytes are a new version
 		}
 		p.uploading, p.waiting = true, to
-		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: version, Prior: mine})
+		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: p.above(version, s.view), Prior: mine})
 	}
 }
 
@@ -135,6 +135,24 @@ func (p *put) number(newest []wire.Manifest, writer wire.ID) uint64 {
 	return min(next, wire.MaxVersion)
 }
 
+// above returns a number above any that somebody may have who can't be asked: a
+// home holder that is out of reach, or a member that is gone and may come back.
+// Its version must not win over the one that is made now.
+func (p *put) above(version uint64, v *view) uint64 {
+	blind := p.look.unasked()
+	for _, x := range v.out {
+		blind = blind || v.members[x.index].gone()
+	}
+	if !blind {
+		return version
+	}
+	return min(version+blindLeap, wire.MaxVersion)
+}
+
+// blindLeap is how many versions of one name are more than anybody makes while
+// its holders are away.
+const blindLeap = 1 << 16
+
 // leap is how far ahead of a writer's own version another's still counts.
 const leap = 1 << 32
 
@@ -154,7 +172,7 @@ func (p *put) bury(now Time, mine *wire.Manifest, others, newest []wire.Manifest
 	case target == nil:
 		p.finish(Result{Outcome: NotFound}, s)
 	default:
-		m := wire.Manifest{Name: p.name, Version: p.number(newest, target.Writer), Writer: target.Writer, Signer: s.view.self,
+		m := wire.Manifest{Name: p.name, Version: p.above(p.number(newest, target.Writer), s.view), Writer: target.Writer, Signer: s.view.self,
 			Flags: wire.Tombstone, Mtime: p.mtime}
 		m.Sig = s.own.sign(m.SignedBytes(s.own.ring, nil))
 		p.manifest, p.sealed = m, true

@@ -211,3 +211,24 @@ func TestVersionIsThatOfAHomeHolder(t *testing.T) {
 		t.Errorf("version %v, want 6", up.Version)
 	}
 }
+
+// TestBlindPutIsAbove: a put that can't ask all who may have an earlier version,
+// as they are silent or gone, takes a number above theirs: when they come back
+// the newer bytes stay the newer ones.
+func TestBlindPutIsAbove(t *testing.T) {
+	for name, lose := range map[string]func(w *world){
+		"silent":  func(w *world) { w.view.silence(30, false) },
+		"stopped": func(w *world) { w.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, 2, wire.Stopped)}}}) },
+		"gone": func(w *world) {
+			w.step(Received{20, wire.Rows{Votes: []wire.Vote{vote(20, 30, 1, wire.Gone, 1), vote(40, 30, 1, wire.Gone, 1)}}})
+		},
+		"nobody": func(*world) {},
+	} {
+		w := within(t, 20, 30, 40)
+		lose(w)
+		up := first[Upload](t, w.answerLooks(w.step(Put{Op: 1, Name: "0015"}), nil))
+		if want := map[string]uint64{"nobody": 1}[name]; want != 0 && up.Version != want || want == 0 && up.Version <= blindLeap {
+			t.Errorf("%s: version %d", name, up.Version)
+		}
+	}
+}
