@@ -51,17 +51,17 @@ func New(dir string) *Client {
 
 // Status asks the peer for all it knows.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.ask(ctx, http.MethodGet, "/v1/status", &s)
+	return s, c.snapshot(ctx, "/v1/status", &s)
 }
 
 // Ring asks for the computed ring.
 func (c *Client) Ring(ctx context.Context) (r Ring, err error) {
-	return r, c.ask(ctx, http.MethodGet, "/v1/ring", &r)
+	return r, c.snapshot(ctx, "/v1/ring", &r)
 }
 
 // Peers asks for the members.
 func (c *Client) Peers(ctx context.Context) (p Peers, err error) {
-	return p, c.ask(ctx, http.MethodGet, "/v1/peers", &p)
+	return p, c.snapshot(ctx, "/v1/peers", &p)
 }
 
 // List asks for the files whose names begin with prefix.
@@ -278,6 +278,18 @@ func (c *Client) Watch(ctx context.Context, pings Pings) (iter.Seq2[Event, error
 			}
 		}
 	}, nil
+}
+
+// answerWithin is how long a peer may take to say what it knows itself.
+const answerWithin = 10 * time.Second
+
+// snapshot asks for what the peer knows itself: one that does not say it soon
+// hangs.
+func (c *Client) snapshot(ctx context.Context, path string, answer any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin,
+		newError(CodeTimeout, "the peer runs and does not answer: it is stopped by a signal, or the machine is overloaded"))
+	defer cancel()
+	return c.ask(ctx, http.MethodGet, path, answer)
 }
 
 // ask does one call whose answer is one object; a nil answer is not read.
