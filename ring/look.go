@@ -285,6 +285,24 @@ func (k *look) good() (n int, home bool) {
 	return n, home || !reachable
 }
 
+// vouched reports whether anybody but its writer says that it has a version, or
+// nobody else could know. A member's word alone, which costs it nothing, must
+// not take a name from all others.
+func (k *look) vouched(m wire.Manifest) bool {
+	sum, known := m.Sum(), true
+	for i := range k.asked {
+		l := &k.asked[i]
+		if l.state != answered || l.peer == m.Writer {
+			continue
+		}
+		if slices.ContainsFunc(l.manifests, func(o wire.Manifest) bool { return o.Sum() == sum }) {
+			return true
+		}
+		known = known && !l.asHome()
+	}
+	return known
+}
+
 // unasked reports whether a home holder could not be asked.
 func (k *look) unasked() bool {
 	return slices.ContainsFunc(k.asked, func(l looked) bool {

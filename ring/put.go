@@ -93,7 +93,7 @@ func (p *put) place(now Time, s scene) {
 		}
 		if m.Writer == s.view.self {
 			mine = &newest[i]
-		} else {
+		} else if p.look.vouched(m) {
 			others = append(others, m)
 		}
 	}

@@ -232,3 +232,27 @@ func TestBlindPutIsAbove(t *testing.T) {
 		}
 	}
 }
+
+// TestNameIsTakenByMoreThanAWord: a member that says of every name that it has
+// a version of its own takes none, if a holder says that there is nothing.
+func TestNameIsTakenByMoreThanAWord(t *testing.T) {
+	claim := wire.Manifest{Name: "0015", Version: 7, Writer: 30, Signer: 30, Size: 1, Blocks: wire.Sum{1}}
+	for name, c := range map[string]struct {
+		found map[wire.ID][]wire.Manifest
+		taken bool
+	}{
+		"its word alone":         {map[wire.ID][]wire.Manifest{30: {claim}}, false},
+		"another has it as well": {map[wire.ID][]wire.Manifest{30: {claim}, 40: {claim}}, true},
+		"another, and it denies": {map[wire.ID][]wire.Manifest{20: {claim}}, true},
+	} {
+		w := within(t, 20, 30, 40)
+		acts := w.answerLooks(w.step(Put{Op: 1, Name: "0015"}), c.found)
+		if got := has[Done](acts); got != c.taken {
+			t.Errorf("%s: refused %v, want %v", name, got, c.taken)
+		}
+	}
+	w := within(t, 30) // with nobody else to ask, its word must do
+	if acts := w.answerLooks(w.step(Put{Op: 1, Name: "0015"}), map[wire.ID][]wire.Manifest{30: {claim}}); has[Upload](acts) != true {
+		t.Error("this peer, a home holder that has nothing, does not count")
+	}
+}
