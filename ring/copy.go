@@ -28,11 +28,11 @@ const (
 	// window: then the rest of what it lacks is for another pass.
 	slowTaker = Time(2 * time.Second)
 
-	// steadyTimes is how often a member may become another, without a pause of
-	// steadyAfter intervals, before others take their time over it: one that
-	// comes back is held unreachable, joining, active, and full at most.
+	// steadyTimes is how often a member may become another before others take
+	// their time over it: one that comes back is held unreachable, joining,
+	// active, and full at most. Each steadyAfter intervals one of them is forgiven.
 	steadyTimes = 6
-	steadyAfter = 10
+	steadyAfter = 2
 
 	// backoffs is how often the wait for whoever does not take what it is
 	// offered is doubled.
@@ -163,10 +163,8 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 // has the others walk all that they hold without a pause.
 func (c *copier) moved(now Time, id wire.ID, near bool) {
 	f := c.fickle[id]
-	if f.times++; now-f.at > Time(steadyAfter*c.interval) {
-		f.times = 1
-	}
-	f.at = now
+	rest := int(min((now-f.at)/Time(steadyAfter*c.interval), Time(f.times))) // so much is forgiven
+	f = fickle{now, f.times - rest + 1}
 	c.fickle[id] = f
 	switch {
 	case !near:

@@ -87,7 +87,9 @@ func (d *detector) helpWith(now Time, from wire.ID, m wire.PingReq, v *view, l *
 		return false
 	}
 	d.helps = append(d.helps, help{helper{from, m.Req}, m.Member, now, 1})
-	l.dial(now, m.Member, o)
+	if l.near(v).has(m.Member) { // else a liar could have everybody linked with everybody
+		l.dial(now, m.Member, o)
+	}
 	d.ask(m.Member, v, o)
 	return true
 }
