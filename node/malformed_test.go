@@ -64,11 +64,6 @@ func (s *speaker) ping(body [crypto.PingBodySize]byte) {
 	s.packets.WriteTo(datagram, to.LocalAddr()) // memory takes it
 }
 
-func (s *speaker) row(r wire.Row) wire.Row {
-	r.Sig = s.secret.Sign(r.SignedBytes("test", nil))
-	return r
-}
-
 func (s *speaker) vote(v wire.Vote) wire.Vote {
 	v.Sig = s.secret.Sign(v.SignedBytes("test", nil))
 	return v

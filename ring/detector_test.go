@@ -347,7 +347,7 @@ func (w *town) die(d time.Duration, others []wire.ID, dead ...wire.ID) {
 	for end := w.now + Time(d); w.now < end; {
 		for _, a := range w.live(500*ms, ms, says(false), up...) {
 			if d, ok := a.(Dial); ok && slices.Contains(dead, d.Peer) {
-				w.step(LinkDown{d.Peer})
+				w.step(LinkDown(d))
 			}
 		}
 	}

@@ -30,7 +30,6 @@ func TestStop(t *testing.T) {
 	if at, over := w.exitAt(5 * time.Second); over {
 		t.Fatalf("ends after %v, before its last row is on disk", time.Duration(at-began))
 	}
-	began = w.now
 	acts := w.step(Persisted(p))
 	acts = append(acts, w.step(Stop{})...)
 	acts = append(acts, w.pass(100*ms)...)
