@@ -437,3 +437,19 @@ func TestMoreFreshVersionsThanAreRemembered(t *testing.T) {
 		t.Errorf("what was there before is offered to %v, want 20 and 30 again", got)
 	}
 }
+
+// TestPauseIsNotOfTheGrace: what this peer slept through it has not waited for.
+func TestPauseIsNotOfTheGrace(t *testing.T) {
+	w, others := graced(t)
+	w.die(10*time.Second, others, 20)
+	w.now += Time(time.Hour)
+	w.step(Tick{})
+	w.die(17*time.Second, others, 20)
+	if v := w.votesOn(20); v == wire.Gone {
+		t.Error("gone when this peer has been awake for less than the grace")
+	}
+	w.die(6*time.Second, others, 20)
+	if v := w.votesOn(20); v != wire.Gone {
+		t.Errorf("vote %v after the whole grace awake", v)
+	}
+}

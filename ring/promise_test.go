@@ -128,7 +128,7 @@ func TestContestsFarApartAreRestarts(t *testing.T) {
 		if err := exits(acts); err != nil {
 			t.Fatalf("contest %d: %v", n+1, err)
 		}
-		w.step(Persisted{i + 1})
+		w.step(Persisted(first[Persist](t, acts)))
 		w.now += contestSpan / 4 * w.interval()
 	}
 }
