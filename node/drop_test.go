@@ -1,7 +1,11 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"os"
 	"reflect"
 	"slices"
 	"testing"
@@ -158,5 +162,25 @@ func TestRingHearsOfEveryBreak(t *testing.T) {
 	p.others = append(p.others, left)
 	if got := l.down(k); !reflect.DeepEqual(got, []ring.Event{down, up(5)}) || p.carry != left || len(p.others) != 0 {
 		t.Errorf("with a link left the ring hears %+v, and %d others stay", got, len(p.others))
+	}
+}
+
+// TestIdleLinkThatFellIsNotUsed: a link whose watcher has found anything but
+// the end of its watch is of no more use.
+func TestIdleLinkThatFellIsNotUsed(t *testing.T) {
+	w := newWorld(t, 2, "")
+	conn := w.linkOf(5).conn
+	for _, c := range []struct {
+		found error
+		fit   bool
+	}{
+		{fmt.Errorf("reading: %w", os.ErrDeadlineExceeded), true},
+		{io.EOF, false}, {io.ErrUnexpectedEOF, false}, {errors.New("record on an idle link"), false},
+	} {
+		idle := &transfer{Conn: conn, peer: 1, rest: make(chan error, 1)}
+		idle.rest <- c.found
+		if got := idle.awake(); got != c.fit {
+			t.Errorf("the watcher found %v: fit for use %v, want %v", c.found, got, c.fit)
+		}
 	}
 }
