@@ -67,7 +67,7 @@ type copier struct {
 	resting map[wire.ID]resting
 	told    map[wire.ID]wire.Settled // what was last said over the link of now
 	gave    map[wire.ID]bool         // brought something here that the others may lack
-	fickle  map[wire.ID]fickle
+	fickle  map[wire.ID]fickle       // those near
 
 	progress Time // when an offer was last confirmed
 	gained   Time // when a version that was not here last came
@@ -162,16 +162,17 @@ func (c *copier) changed(now Time, v *view, l *links, o *outbox) {
 // later and later if it never stays what it is, so that nobody by that alone
 // has the others walk all that they hold without a pause.
 func (c *copier) moved(now Time, id wire.ID, near bool) {
+	if !near {
+		c.want(now + farPass*Time(c.interval))
+		return
+	}
 	f := c.fickle[id]
 	rest := int(min((now-f.at)/Time(steadyAfter*c.interval), Time(f.times))) // so much is forgiven
 	f = fickle{now, f.times - rest + 1}
 	c.fickle[id] = f
-	switch {
-	case !near:
-		c.want(now + farPass*Time(c.interval))
-	case f.times <= steadyTimes:
+	if f.times <= steadyTimes {
 		c.want(now + Time(c.interval/20))
-	default:
+	} else {
 		c.want(now + Time(c.interval)<<min(f.times-steadyTimes, 2))
 	}
 }
