@@ -70,6 +70,7 @@ type detector struct {
 	anybody  Time         // when anything authenticated last came from anybody
 	awake    Time         // since when this peer has run in the ring without a pause
 	steady   Time         // the same, and without a cut
+	last     Time         // when the last step was
 	looked   Time         // when members out of the ring were last looked at
 	turn     int          // of the fingers; of the helpers
 	echo     uint64
@@ -110,7 +111,10 @@ func (d *detector) find(id wire.ID) *watch {
 // have been paused: what the others said meanwhile may still be unread, and
 // their silence is ours.
 func (d *detector) woke(now Time, l *links) {
-	if d.due == 0 || now-d.next(l) <= Time(d.interval/4) {
+	last := d.last
+	d.last = now
+	// What an event has made due at once was not due before it.
+	if d.due == 0 || now-max(last, d.next(l)) <= Time(d.interval/4) {
 		return
 	}
 	d.awake, d.steady, d.anybody = now, now, now

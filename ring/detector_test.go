@@ -719,3 +719,25 @@ func TestStrainedPredecessorIsWatched(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswerOfAHelperIsNoPause: that the last helper has answered may make a
+// verdict due that would have been before, which is not this peer's own
+// lateness: no round begins anew, and the dead are found out.
+func TestAnswerOfAHelperIsNoPause(t *testing.T) {
+	w := among(t, 20, 30, 40, 50)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50)
+	var asked []Action
+	for w.detect.find(20).full == 0 {
+		asked = append(asked, w.live(50*ms, ms, nil, 30, 40, 50)...)
+	}
+	w.live(550*ms, ms, nil, 30, 40, 50)
+	since := w.detect.find(20).since
+	to, reqs := sends[wire.PingReq](asked)
+	for i, m := range reqs {
+		w.step(Received{to[i], wire.PingReqAck{Req: m.Req}})
+	}
+	w.live(20*ms, ms, nil, 30, 40, 50)
+	if got := w.detect.find(20); len(reqs) != helpers || got == nil || got.since != since || w.votesOn(20) != wire.Unreachable {
+		t.Errorf("%d helpers asked; watch %+v, vote %v", len(reqs), got, w.votesOn(20))
+	}
+}

@@ -68,6 +68,7 @@ var rules = map[string]rule{
 	"copier.progress":  age(11),
 	"detector.anybody": age(2),
 	"detector.awake":   age(8), // the grace, and more
+	"detector.last":    age(1),
 	"detector.looked":  age(1),
 	"detector.steady":  age(8),
 	"doubts.due":       age(0),
