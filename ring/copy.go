@@ -514,8 +514,10 @@ func (c *copier) settle(i int, v *view, o *outbox) {
 // done reports whether everything that this peer holds is on all home holders
 // that it can reach, or on stand-ins.
 func (c *copier) done(v *view) bool {
-	if !slices.ContainsFunc(v.members, func(m member) bool { return m.id != v.self && m.home() }) {
-		return true // nobody is there who could hold anything
+	if !slices.ContainsFunc(v.members, func(m member) bool {
+		return m.id != v.self && m.home() && v.vote(m.id) != wire.Gone
+	}) {
+		return true // nobody is there who could hold anything, or is still waited for
 	}
 	return c.pass == nil && !c.wanted && c.last != nil && !c.last.stranded && len(c.last.failed) == 0 &&
 		c.epoch == v.epoch && slices.Equal(c.last.stamps, c.is)

@@ -492,14 +492,10 @@ func (v *view) buried(a accusation) bool {
 	return false
 }
 
-// alone reports whether id is in the ring, and nobody else but member i. A
-// peer that leaves a ring of one is out of it, and still goes by its own word.
+// alone reports whether id is in the ring, and nobody else but member i.
 func (v *view) alone(id wire.ID, i int) bool {
-	if o := v.member(id); id != v.self && (o == nil || !o.inRing) {
-		return false
-	}
 	for j := range v.members {
-		if m := &v.members[j]; m.inRing && m.id != id && j != i {
+		if m := &v.members[j]; m.inRing != (m.id == id) && j != i {
 			return false
 		}
 	}
