@@ -289,9 +289,6 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 			p.fail(id)
 		case p.epoch != c.epoch && !slices.Contains(places(v, c.is, x.Key), i):
 			p.fail(id) // whose place it was to take has come back
-		case p.slow(now, id) && c.others(id, v):
-			p.fail(id) // they have waited long enough
-			c.later(now, id)
 		default:
 			f := offered{peer: id, req: o.number(), version: x, at: now}
 			p.offers = append(p.offers, f)
@@ -376,18 +373,6 @@ func (p *pass) full() Time {
 		return never
 	}
 	return p.offers[0].at + slowTaker
-}
-
-// slow reports whether id has half of the window and is long about it.
-func (p *pass) slow(now Time, id wire.ID) bool {
-	n, oldest := 0, now
-	for _, f := range p.offers {
-		if f.peer == id {
-			oldest = min(oldest, f.at)
-			n++
-		}
-	}
-	return n >= window/2 && now-oldest > slowTaker
 }
 
 // fail notes that id did not get all: nothing more is offered to it in this

@@ -235,9 +235,9 @@ func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) boo
 	case now >= d.again(w):
 		d.probe(now, w, v, o)
 	}
-	if !w.alone && now >= max(counts, w.since+aloneAfter*Time(d.interval)) {
+	if now >= max(counts, w.since+aloneAfter*Time(d.interval)) {
 		w.alone = true
-		v.silence(w.peer, w.heard >= w.since)
+		v.silence(w.peer, w.heard >= w.since) // again, if a newer row has put it back
 	}
 	if now >= max(counts, d.verdict(w)) {
 		w.judged = true
@@ -352,6 +352,9 @@ func (d *detector) acked(now Time, id wire.ID, p wire.Ping) bool {
 func (d *detector) heard(now Time, id wire.ID, o *outbox) {
 	d.anybody = now
 	if w := d.find(id); w != nil {
+		if w.alone { // it is back: a round of its own says whether it hears
+			w.answered()
+		}
 		w.heard = now
 	}
 	d.tell(id, o)

@@ -741,3 +741,19 @@ func TestAnswerOfAHelperIsNoPause(t *testing.T) {
 		t.Errorf("%d helpers asked; watch %+v, vote %v", len(reqs), got, w.votesOn(20))
 	}
 }
+
+// TestLateRowOfTheSilentPutsItBackForAMoment: the newest row of a member that
+// has died meanwhile ends what was believed of the one before; it is as silent
+// as ever, and routed around again.
+func TestLateRowOfTheSilentPutsItBackForAMoment(t *testing.T) {
+	w := among(t, 20, 30)
+	w.live(3*time.Second, ms, nil, 20, 30)
+	w.live(3100*ms, ms, says(false), 30)
+	w.step(Received{30, wire.Rows{Rows: []wire.Row{row(20, 2, wire.Active)}}})
+	if !w.view.member(20).inRing {
+		t.Fatal("its newer row does not put it back")
+	}
+	if w.live(2*time.Second, ms, says(false), 30); w.view.member(20).inRing {
+		t.Error("still in the ring")
+	}
+}
