@@ -161,6 +161,7 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 
 // upload moves the bytes of a put. It returns when every target has ended.
 func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.Reader, opt PutOptions) (same bool, err error) {
+	user := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
@@ -170,6 +171,8 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 		cancel()
 		u.finish(nil)
 		switch {
+		case user.Err() != nil: // all targets end with it, which is not why
+			return false, user.Err()
 		case err != errNoTarget:
 			return false, err
 		case u.noSpace():
