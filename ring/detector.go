@@ -241,7 +241,7 @@ func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) boo
 	}
 	if now >= max(counts, d.verdict(w)) {
 		w.judged = true
-		return !w.alive && w.heard < w.since && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable &&
+		return !w.alive && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable &&
 			slices.Contains(d.ahead(v, l), w.peer)
 	}
 	return false
@@ -258,13 +258,17 @@ func (d *detector) again(w *watch) Time {
 	return w.last + d.pace(w)
 }
 
-// verdict is when a round ends: the pings have had their time, and helpers
-// theirs.
+// verdict is when a round ends: the pings have had their time, helpers theirs,
+// and nothing has come by itself, as a neighbour's own pings would.
 func (d *detector) verdict(w *watch) Time {
 	if w.judged || w.full == 0 {
 		return never
 	}
-	return max(w.full+d.rto(w), d.helpUntil(w))
+	t := max(w.full+d.rto(w), d.helpUntil(w))
+	if w.heard != 0 {
+		t = max(t, w.heard+Time(d.interval+d.interval/4))
+	}
+	return t
 }
 
 // hearing reports whether anybody at all was heard in the last interval: who

@@ -757,3 +757,17 @@ func TestLateRowOfTheSilentPutsItBackForAMoment(t *testing.T) {
 		t.Error("still in the ring")
 	}
 }
+
+// TestLastWordsDelayAVoteAndNoMore: a packet of the dead that comes after this
+// peer's first ping without an answer is no sign that it lives on.
+func TestLastWordsDelayAVoteAndNoMore(t *testing.T) {
+	w := among(t, 20, 30, 40, 50)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50)
+	for w.detect.find(20).since == 0 {
+		w.live(10*ms, ms, nil, 30, 40, 50)
+	}
+	w.step(Pinged{20, wire.Ping{Mine: 1}})
+	if w.live(2*time.Second, ms, says(false), 30, 40, 50); w.votesOn(20) != wire.Unreachable {
+		t.Errorf("no vote after 2 T: %+v", w.detect.find(20))
+	}
+}
