@@ -24,8 +24,9 @@ const (
 	// anything here is theirs.
 	farPass = 10
 
-	// slowTaker is how long an offer may wait while its peer has half of the
-	// window: then the rest of what it lacks is for another pass.
+	// slowTaker is how long the oldest offer of a full window may wait while
+	// others are to be given something: then the rest of what its peer lacks is
+	// for another pass.
 	slowTaker = Time(2 * time.Second)
 
 	// steadyTimes is how often a member may become another before others take
