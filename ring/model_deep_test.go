@@ -224,8 +224,15 @@ func shapeOf(t reflect.Type) *shape {
 	}
 	compiling.Lock()
 	defer compiling.Unlock()
+	done := false
+	defer func() {
+		if !done {
+			clear(structs) // of what was refused some are half made
+		}
+	}()
 	s := compile(t, "")
 	compiled.Store(t, s)
+	done = true
 	return s
 }
 
