@@ -112,13 +112,14 @@ func newCopier() copier {
 		gave:    map[wire.ID]bool{},
 		fickle:  map[wire.ID]fickle{},
 		doubts:  doubts{of: map[wire.ID]doubt{}},
+		pulls:   pulls{vain: map[wire.ID]Time{}},
 		accord:  accord{settled: map[wire.ID]wire.Settled{}, excused: map[wire.ID]wire.Settled{}},
 	}
 }
 
 // tune takes what the copier needs of the roster.
 func (c *copier) tune(interval, grace time.Duration) {
-	c.interval, c.fresh.interval = interval, interval
+	c.interval, c.fresh.interval, c.pulls.interval = interval, interval, interval
 	c.doubts.interval, c.doubts.grace = interval, grace
 }
 
@@ -208,6 +209,7 @@ func (c *copier) reset(now Time) {
 // step begins a pass when one is due, and sees to fresh puts.
 func (c *copier) step(now Time, v *view, l *links, o *outbox) {
 	c.doubts.tick(now, v)
+	c.pulls.step(now, o)
 	if !gives(v) {
 		return
 	}
@@ -535,7 +537,7 @@ func (c *copier) pending() int {
 
 // pulled takes the end of a pull.
 func (c *copier) pulled(now Time, e Pulled, v *view, o *outbox) {
-	by, ok := c.pulls.pulled(e, o)
+	by, ok := c.pulls.pulled(now, e, o)
 	if !ok || e.Code != wire.CodeOK || !e.New {
 		return
 	}
@@ -561,9 +563,9 @@ func (c *copier) load() int {
 
 func (c *copier) next(v *view) Time {
 	if !gives(v) {
-		return never
+		return c.pulls.next()
 	}
-	t := min(c.fresh.next(), c.doubts.due)
+	t := min(c.pulls.next(), c.fresh.next(), c.doubts.due)
 	if c.wanted && c.pass == nil {
 		t = min(t, c.due)
 	}

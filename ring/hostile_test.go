@@ -147,6 +147,65 @@ func TestOneMembersOffersLeaveRoom(t *testing.T) {
 	}
 }
 
+// TestOffersInVainArePaced: a member that offers what another does not have has
+// that one asked twice an interval at most, however fast it offers; nobody
+// else's offers wait for it.
+func TestOffersInVainArePaced(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	pulls := map[wire.ID]int{}
+	todo := func(acts []Action) (under []Pull) {
+		for _, a := range acts {
+			if p, ok := a.(Pull); ok {
+				pulls[p.From]++
+				under = append(under, p)
+			}
+		}
+		return under
+	}
+	for i := range 5000 {
+		m := wire.Manifest{Name: fmt.Sprintf("%04d", i), Version: 1, Writer: 20, Size: 9}
+		under := todo(w.step(Received{20, wire.Offer{Req: uint32(i), Source: 40, Manifest: m}}))
+		under = append(under, todo(w.pass(ms))...)
+		for len(under) > 0 {
+			v := Version{wire.KeyOf(w.view.space, under[0].Manifest.Name), under[0].Manifest.Sum()}
+			under = append(under[1:], todo(w.step(Pulled{Version: v, Code: wire.CodeNotFound}))...)
+		}
+	}
+	if n := pulls[40]; n < 5 || n > 2*6 {
+		t.Errorf("40 was asked %d times in 5 intervals, want twice an interval at most", n)
+	}
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 30, Size: 9}
+	if p := first[Pull](t, w.step(Received{30, wire.Offer{Req: 1, Source: 30, Manifest: m}})); p.From != 30 {
+		t.Errorf("pulls %+v", p)
+	}
+	w.pass(2 * time.Second)
+	if len(w.copies.pulls.vain) > 0 {
+		t.Error("who once offered in vain is remembered for ever")
+	}
+}
+
+// TestOffererWhoseLinkFell: what it offers again is pulled within an interval,
+// and not refused. A full disk here is no fault of who offers.
+func TestOffererWhoseLinkFell(t *testing.T) {
+	w := within(t, 20, 30)
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+	v := Version{15, m.Sum()}
+	first[Pull](t, w.step(Received{20, wire.Offer{Req: 1, Source: 20, Manifest: m}}))
+	w.step(LinkDown{20})
+	w.step(Pulled{Version: v, Code: wire.CodeBusy})
+	w.step(LinkUp{20, 1})
+	acts := w.step(Received{20, wire.Offer{Req: 2, Source: 20, Manifest: m}})
+	acts = append(acts, w.pass(time.Second)...)
+	if p := first[Pull](t, acts); p.Manifest != m {
+		t.Errorf("pulls %+v, want what was offered", p)
+	}
+	if _, said := sends[wire.Confirmed](acts); len(said) > 0 {
+		t.Errorf("answered %v before it was pulled", said)
+	}
+	w.step(Pulled{Version: v, Code: wire.CodeFull})
+	first[Pull](t, w.step(Received{20, wire.Offer{Req: 3, Source: 20, Manifest: m}}))
+}
+
 // TestSameOfferAgainAndAgain: of many offers of one version by one member the
 // last few are answered; of two, both.
 func TestSameOfferAgainAndAgain(t *testing.T) {

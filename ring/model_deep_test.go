@@ -94,6 +94,7 @@ var rules = map[string]rule{
 	// The same of a map of instants: without an entry is as with an old one.
 	"spread.answered": lapse(1),
 	"spread.passed":   lapse(1),
+	"pulls.vain":      lapse(0), // until then
 
 	// A count of pings: how many there have been since is what counts.
 	"detector.echo": echo,

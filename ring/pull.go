@@ -2,6 +2,7 @@ package ring
 
 import (
 	"slices"
+	"time"
 
 	"securepeer/wire"
 )
@@ -25,8 +26,10 @@ const (
 // pulls are the versions on their way here: at most MaxPulls, and maxQueued
 // that wait.
 type pulls struct {
-	under []pull
-	queue []pull // oldest first
+	interval time.Duration
+	under    []pull
+	queue    []pull           // oldest first
+	vain     map[wire.ID]Time // until when nothing is pulled of whom the last was in vain
 }
 
 // pull is a version on its way here, and who offered it.
@@ -40,7 +43,7 @@ type pull struct {
 
 // offered answers an Offer: with Confirmed when the version is here. It
 // reports whether the offer keeps the rules.
-func (p *pulls) offered(from wire.ID, m wire.Offer, v *view, o *outbox) bool {
+func (p *pulls) offered(now Time, from wire.ID, m wire.Offer, v *view, o *outbox) bool {
 	if !v.has(m.Source) {
 		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeInvalid})
 		return false
@@ -64,7 +67,7 @@ func (p *pulls) offered(from wire.ID, m wire.Offer, v *view, o *outbox) bool {
 		return true
 	}
 	p.queue = append(p.queue, x)
-	p.fetch(o)
+	p.fetch(now, o)
 	return true
 }
 
@@ -99,11 +102,32 @@ func offeredBy(list []pull, id wire.ID) int {
 	return n
 }
 
-// fetch begins pulls while there is room, the oldest offers first.
-func (p *pulls) fetch(o *outbox) {
+// step goes on with those who waited because of what they offered before.
+func (p *pulls) step(now Time, o *outbox) {
+	for id, until := range p.vain {
+		if now >= until {
+			delete(p.vain, id)
+		}
+	}
+	p.fetch(now, o)
+}
+
+func (p *pulls) next() Time {
+	t := never
+	for _, until := range p.vain {
+		t = min(t, until)
+	}
+	return t
+}
+
+// fetch begins pulls while there is room, the oldest offers first. Whoever
+// offered what could not be had waits an interval: else one that names as the
+// source a third member, which has nothing of the kind, would have everybody
+// ask that one as fast as messages go.
+func (p *pulls) fetch(now Time, o *outbox) {
 	for i := 0; i < len(p.queue) && len(p.under) < MaxPulls; {
 		x := p.queue[i]
-		if offeredBy(p.under, x.by) >= MaxPulls/share {
+		if offeredBy(p.under, x.by) >= MaxPulls/share || now < p.vain[x.by] {
 			i++
 			continue
 		}
@@ -133,7 +157,7 @@ func mayTake(k wire.Pos, v *view) wire.Code {
 
 // pulled answers who waited for a version, and begins the next pull. It
 // reports who offered the version first, if it was one of these.
-func (p *pulls) pulled(e Pulled, o *outbox) (by wire.ID, ok bool) {
+func (p *pulls) pulled(now Time, e Pulled, o *outbox) (by wire.ID, ok bool) {
 	i := slices.IndexFunc(p.under, func(x pull) bool { return x.sum == e.Version.Sum })
 	if i < 0 {
 		return 0, false
@@ -143,12 +167,18 @@ func (p *pulls) pulled(e Pulled, o *outbox) (by wire.ID, ok bool) {
 		o.send(f.peer, wire.Confirmed{Req: f.req, Code: e.Code})
 	}
 	p.under = slices.Delete(p.under, i, i+1)
-	p.fetch(o)
+	switch e.Code {
+	case wire.CodeOK, wire.CodeFull, wire.CodeStuck: // the last two are of this disk
+	default:
+		p.vain[x.by] = now + Time(p.interval)
+	}
+	p.fetch(now, o)
 	return x.by, true
 }
 
 // forget answers a member that the roster has taken out no more.
 func (p *pulls) forget(id wire.ID) {
+	delete(p.vain, id)
 	for _, list := range [][]pull{p.under, p.queue} {
 		for i := range list {
 			list[i].waiters = slices.DeleteFunc(list[i].waiters, func(f offered) bool { return f.peer == id })
@@ -160,7 +190,7 @@ func (p *pulls) pending() int { return len(p.under) + len(p.queue) }
 
 // load counts the pulls and who waits for them.
 func (p *pulls) load() int {
-	n := p.pending()
+	n := p.pending() + len(p.vain)
 	for _, list := range [][]pull{p.under, p.queue} {
 		for i := range list {
 			n += len(list[i].waiters)

@@ -259,7 +259,7 @@ func (r *Ring) received(now Time, e Received) {
 	case wire.Found:
 		r.ops.found(now, e.From, m, r.behind(), r.scene())
 	case wire.Offer:
-		if !r.copies.pulls.offered(e.From, m, r.view, &r.out) {
+		if !r.copies.pulls.offered(now, e.From, m, r.view, &r.out) {
 			r.links.refuse(e.From)
 		}
 	case wire.Confirmed:
