@@ -26,7 +26,8 @@ type table struct {
 	net     *memnet
 	secrets []*keys.Secret
 	roster  *keys.Roster
-	dials   []time.Time // when each reached the network
+	pings   *crypto.PingTable // of 0's ends of links; nil: one each
+	dials   []time.Time       // when each reached the network
 }
 
 // inTable runs f in a bubble, with a ring of two.
@@ -79,12 +80,12 @@ func (x *table) dialled() int {
 	return len(x.dials)
 }
 
-// link makes a link between the two that dialler has dialled, in these
+// connect makes a link between the two that dialler has dialled, in these
 // incarnations of 0 and 1, and returns both ends of it.
-func (x *table) link(dialler int, incarnations [2]uint64) (ends [2]*link) {
+func (x *table) connect(dialler int, kind crypto.Kind, incarnations [2]uint64) (ends [2]*crypto.Conn) {
 	x.t.Helper()
 	config := func(i int) *crypto.Config {
-		return &crypto.Config{
+		c := &crypto.Config{
 			Secret: x.secrets[i], Ring: "test", Pings: crypto.NewPingTable(),
 			Info: func() crypto.Info {
 				return crypto.Info{Incarnation: incarnations[i], RosterDigest: [8]byte{byte(i) + 1}}
@@ -95,6 +96,10 @@ func (x *table) link(dialler int, incarnations [2]uint64) (ends [2]*link) {
 			},
 			Publish: func(*crypto.Conn) error { return nil },
 		}
+		if i == 0 && x.pings != nil {
+			c.Pings = x.pings
+		}
+		return c
 	}
 	other := 1 - dialler
 	tcp, _ := x.net.listen(x.roster.Members[other].Addr)
@@ -104,16 +109,22 @@ func (x *table) link(dialler int, incarnations [2]uint64) (ends [2]*link) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	theirs, err := crypto.Dial(x.t.Context(), raw, config(dialler), x.secrets[other].Public(), crypto.Ring)
-	if err != nil {
+	if ends[dialler], err = crypto.Dial(x.t.Context(), raw, config(dialler), x.secrets[other].Public(), kind); err != nil {
 		x.t.Fatal(err)
 	}
-	mine, err := l.Accept()
-	if err != nil {
+	if ends[other], err = l.Accept(); err != nil {
 		x.t.Fatal(err)
 	}
-	for i, c := range map[int]*crypto.Conn{dialler: theirs, other: mine} {
+	for _, c := range ends {
 		x.t.Cleanup(func() { c.Close() })
+	}
+	return ends
+}
+
+// link is connect of a ring link, as the tables of both have it.
+func (x *table) link(dialler int, incarnations [2]uint64) (ends [2]*link) {
+	x.t.Helper()
+	for i, c := range x.connect(dialler, crypto.Ring, incarnations) {
 		ends[i] = &link{conn: c, peer: x.roster.Members[1-i], queue: make(chan wire.Message, linkQueue), at: time.Now(), sent: make(chan struct{})}
 	}
 	return ends
