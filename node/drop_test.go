@@ -50,6 +50,7 @@ func TestDroppedMemberIsCutOff(t *testing.T) {
 				return err == nil
 			}
 			_, c := b.insider(1)
+			defer c.Close()
 			for i := 1; i <= 2; i++ {
 				if !linked(i) || !pinged(i) {
 					t.Fatalf("before: member %d is linked %v, pinged %v", i, linked(i), pinged(i))

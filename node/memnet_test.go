@@ -19,6 +19,7 @@ type memnet struct {
 	listeners map[string]*memListener
 	packets   map[string]*memPackets
 	halves    []*half
+	conns     []*memConn                         // both ends of each
 	swallows  func(from, to netip.AddrPort) bool // nil: nothing
 }
 
@@ -87,6 +88,9 @@ func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (ne
 		a, b := m.newConns(from, l.addr)
 		select {
 		case l.conns <- b:
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.conns = append(m.conns, a, b)
 			return a, nil
 		case <-l.done:
 			return nil, errors.New("connection refused")
@@ -221,11 +225,12 @@ type memConn struct {
 
 func (m *memnet) newConns(a, b netip.AddrPort) (*memConn, *memConn) {
 	x, y := m.newHalf(b, a), m.newHalf(a, b)
+	here := &memConn{in: x, out: y, local: a, peer: b, gone: make(chan struct{})}
+	there := &memConn{in: y, out: x, local: b, peer: a, gone: make(chan struct{})}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.halves = append(m.halves, x, y)
-	m.mu.Unlock()
-	return &memConn{in: x, out: y, local: a, peer: b, gone: make(chan struct{})},
-		&memConn{in: y, out: x, local: b, peer: a, gone: make(chan struct{})}
+	return here, there
 }
 
 func (c *memConn) isGone() bool {

@@ -34,7 +34,8 @@ type bubble struct {
 	room    []*atomic.Int64       // bytes free on each
 	broken  atomic.Pointer[error] // what opening a version fails with, on all
 	nodes   []*Node
-	logged  logged // by all
+	open    []*atomic.Int64 // files and locks of each of nodes
+	logged  logged          // by all
 }
 
 // logged keeps what is logged, to be read when nothing more comes.
@@ -110,6 +111,8 @@ func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
 		for _, n := range b.nodes {
 			n.Close()
 		}
+		synctest.Wait()
+		b.nothingIsLeft()
 	})
 }
 
@@ -118,8 +121,10 @@ func (b *bubble) addr(i int) string { return fmt.Sprintf("10.0.0.%d:7460", i+1) 
 func (b *bubble) start(i int) {
 	b.t.Helper()
 	l, p := b.net.listen(b.addr(i))
+	b.open = append(b.open, new(atomic.Int64))
+	disk := countedFS{roomFS{b.disks[i].Mount(), b.room[i], &b.broken}, b.open[len(b.open)-1]}
 	n, err := open(Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
-		Dial: b.net.dialFrom(b.addr(i)), Logger: slog.New(slog.NewTextHandler(&b.logged, nil))}, roomFS{b.disks[i].Mount(), b.room[i], &b.broken})
+		Dial: b.net.dialFrom(b.addr(i)), Logger: slog.New(slog.NewTextHandler(&b.logged, nil))}, disk)
 	if err != nil {
 		b.t.Fatal(err)
 	}
