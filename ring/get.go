@@ -40,7 +40,7 @@ func (g *get) led(now Time, at wire.ID, how Outcome, s scene) {
 
 func (g *get) inquire(now Time, s scene) {
 	g.find, g.asked = nil, true
-	g.look.begin(now, g.name, s.view, s.out)
+	g.look.begin(now, g.name, s.paces, s.view, s.out)
 	g.step(now, s)
 }
 
@@ -94,7 +94,7 @@ func (g *get) next() Time {
 	if !g.stat && len(g.live()) > 0 {
 		return g.look.deadline()
 	}
-	return g.look.began + lookWait
+	return min(g.look.began+lookWait, g.look.enough())
 }
 
 func statResult(k *look, v *view) Result {

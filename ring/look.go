@@ -65,12 +65,15 @@ type look struct {
 	reserve []wire.ID // who is asked in the place of one that can't say no
 	began   Time
 	first   Time   // when the first answer came that counts; 0: none
+	last    Time   // when the last home holder answered; 0: none has
+	spare   Time   // how long those that leave are waited for after that
 	epoch   uint64 // of the view that the holders among asked are of
 }
 
 type looked struct {
 	peer      wire.ID
 	home      bool // in this peer's view
+	leaves    bool // asked only because it may not have given all away
 	agrees    bool // it is home in its own view, too
 	req       uint32
 	sent      Time
@@ -78,6 +81,11 @@ type looked struct {
 	state     lookState
 	behind    bool
 	manifests []wire.Manifest
+}
+
+// shows reports whether a version is among what l has answered with.
+func (l *looked) shows(sum wire.Sum) bool {
+	return slices.ContainsFunc(l.manifests, func(m wire.Manifest) bool { return m.Sum() == sum })
 }
 
 // counts reports whether l has answered and may say no.
@@ -98,12 +106,14 @@ const (
 
 // begin asks all home holders and stand-ins at once. Members that are leaving
 // are asked as well, as they may still hold what others are about to get.
-func (k *look) begin(now Time, name string, v *view, o *outbox) {
+func (k *look) begin(now Time, name string, p paces, v *view, o *outbox) {
 	k.name, k.key, k.began = name, wire.KeyOf(v.space, name), now
 	k.follow(now, v, o)
 	for j, i, n := 0, v.at(k.key), 0; j < len(v.members) && n < extraLooks; j, i = j+1, (i+1)%len(v.members) {
 		if m := &v.members[i]; m.seen() && m.state == wire.Leaving {
-			k.ask(now, k.add(m.id), v, o)
+			l := k.add(m.id)
+			k.asked[l].leaves, k.spare = true, max(k.spare, min(p[m.id].late(), secondWait))
+			k.ask(now, l, v, o)
 			n++
 		}
 	}
@@ -203,6 +213,9 @@ func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view
 	if l.counts() && k.first == 0 {
 		k.first = now
 	}
+	if l.asHome() {
+		k.last = now
+	}
 	if l.behind {
 		k.instead(now, v, o)
 	}
@@ -254,10 +267,37 @@ func (k *look) awaits(ids []wire.ID) bool {
 	})
 }
 
-// complete reports whether nobody can still answer.
+// complete reports whether nobody can still answer who is waited for.
 func (k *look) complete(now Time) bool {
-	return now >= k.began+lookWait ||
+	return now >= min(k.began+lookWait, k.enough()) ||
 		!slices.ContainsFunc(k.asked, func(l looked) bool { return l.state == waiting })
+}
+
+// enough is when those that leave are waited for no longer; never, if others
+// are, or the home holders are not at one. They are asked for every name: one
+// that says that it leaves, and then nothing, must not slow all.
+func (k *look) enough() Time {
+	for i := range k.asked {
+		l := &k.asked[i]
+		if l.home && !l.asHome() || l.state == waiting && (l.home || !l.leaves) {
+			return never
+		}
+	}
+	if k.last == 0 || !k.atOne() {
+		return never
+	}
+	return k.last + k.spare
+}
+
+// atOne reports whether the home holders have all that is newest.
+func (k *look) atOne() bool {
+	for _, m := range k.newest() {
+		sum := m.Sum()
+		if slices.ContainsFunc(k.asked, func(l looked) bool { return l.home && !l.shows(sum) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // deadline is when waiting longer is in vain.
@@ -295,7 +335,7 @@ func (k *look) vouched(m wire.Manifest) bool {
 		if l.state != answered || l.peer == m.Writer {
 			continue
 		}
-		if slices.ContainsFunc(l.manifests, func(o wire.Manifest) bool { return o.Sum() == sum }) {
+		if l.shows(sum) {
 			return true
 		}
 		known = known && !l.asHome()
@@ -358,7 +398,7 @@ func (k *look) sources(m wire.Manifest, v *view, owner []wire.ID) []wire.ID {
 	var ids []wire.ID
 	sum := m.Sum()
 	for _, l := range k.asked {
-		if slices.ContainsFunc(l.manifests, func(a wire.Manifest) bool { return a.Sum() == sum }) {
+		if l.shows(sum) {
 			ids = append(ids, l.peer)
 		}
 	}

@@ -82,6 +82,58 @@ func TestFewOfThoseThatLeaveAreAsked(t *testing.T) {
 	}
 }
 
+// TestWhoLeavesInSilenceSlowsNobody: a member that says that it leaves is asked
+// for every name. If it does not answer, an operation ends shortly after the
+// last home holder has said what the others say; if they differ, or one of
+// them is silent as well, it goes on waiting.
+func TestWhoLeavesInSilenceSlowsNobody(t *testing.T) {
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 10, Signer: 10, Size: 9}
+	all := map[wire.ID][]wire.Manifest{20: {m}, 30: {m}, 40: {m}}
+	none := map[wire.ID][]wire.Manifest{20: nil, 30: nil, 40: nil}
+	for _, c := range []struct {
+		name string
+		op   Event
+		says map[wire.ID][]wire.Manifest
+		want time.Duration // 0: the operation is not through after two seconds
+	}{
+		{"a get", Get{Op: 1, Name: "0015"}, none, time.Duration(paceUnknown)},
+		{"a put of a new name", Put{Op: 1, Name: "0015"}, none, time.Duration(paceUnknown)},
+		{"a put", Put{Op: 1, Name: "0015"}, all, time.Duration(paceUnknown)},
+		{"a remove", Remove{Op: 1, Name: "0015"}, all, time.Duration(paceUnknown)},
+		{"a stat", Stat{Op: 1, Name: "0015"}, all, time.Duration(paceUnknown)},
+		{"a put, and one lacks it", Put{Op: 1, Name: "0015"}, map[wire.ID][]wire.Manifest{20: {m}, 30: {m}, 40: nil}, time.Duration(secondWait)},
+		{"a get, and a home holder is silent", Get{Op: 1, Name: "0015"}, map[wire.ID][]wire.Manifest{20: nil, 30: nil}, 0},
+	} {
+		w := within(t, 20, 30, 40, 50)
+		w.step(Received{20, wire.Rows{Rows: []wire.Row{row(50, 2, wire.Leaving)}}})
+		who := asked(w.step(c.op))
+		if who[50] == 0 {
+			t.Fatalf("%s: asked %v, want 50 among them", c.name, who)
+		}
+		began, ended := w.now, func(acts []Action) bool {
+			return has[Done](acts) || has[Upload](acts) || slices.ContainsFunc(acts, func(a Action) bool {
+				s, ok := a.(Send)
+				_, offers := s.Msg.(wire.Offer)
+				return ok && offers
+			})
+		}
+		for _, id := range []wire.ID{20, 30, 40} {
+			if list, ok := c.says[id]; ok && ended(w.step(Received{id, wire.Found{Req: who[id], Home: true, Manifests: list}})) {
+				t.Errorf("%s: ended before all had answered", c.name)
+			}
+		}
+		took := time.Duration(0)
+		for took == 0 && w.now < began+Time(2*time.Second) {
+			if ended(w.pass(10 * ms)) {
+				took = time.Duration(w.now - began)
+			}
+		}
+		if took != c.want {
+			t.Errorf("%s: went on after %v, want %v", c.name, took, c.want)
+		}
+	}
+}
+
 // TestRowsLeadOn: whoever the rows before an answer name is asked at once.
 func TestRowsLeadOn(t *testing.T) {
 	for _, m := range []func(req uint32) wire.Message{
@@ -111,7 +163,7 @@ func TestLookIsBounded(t *testing.T) {
 	news{rows: live(ids...)}.merge(v)
 	var k look
 	o := &outbox{}
-	k.begin(1, "0000", v, o)
+	k.begin(1, "0000", nil, v, o)
 	for _, id := range ids[:150] {
 		v.mergeRow(row(id, 2, wire.Left))
 		v.settle()

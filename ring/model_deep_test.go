@@ -138,6 +138,7 @@ var rules = map[string]rule{
 	// A span of time, whose type is that of an instant.
 	"pace.deviation": whole,
 	"pace.mean":      whole,
+	"look.spare":     whole,
 }
 
 // shared are fields that no event here changes: they are neither cloned nor

@@ -53,7 +53,7 @@ func (p *put) begin(now Time, s scene) {
 // the walk is for who wants to see it.
 func (p *put) led(now Time, _ wire.ID, _ Outcome, s scene) {
 	p.find, p.asked = nil, true
-	p.look.begin(now, p.name, s.view, s.out)
+	p.look.begin(now, p.name, s.paces, s.view, s.out)
 	p.step(now, s)
 }
 
@@ -322,9 +322,9 @@ func (p *put) pulled(e Pulled, v *view) bool {
 func (p *put) next() Time {
 	switch {
 	case p.asked && !p.uploading && !p.sealed && p.known():
-		return p.look.deadline()
+		return min(p.look.deadline(), p.look.enough())
 	case p.asked && !p.uploading && !p.sealed:
-		return p.look.began + lookWait
+		return min(p.look.began+lookWait, p.look.enough())
 	case len(p.offers) > 0:
 		return p.offers[0].at + offerWait
 	}
