@@ -24,6 +24,11 @@ const (
 	// anything here is theirs.
 	farPass = 10
 
+	// floodPause is how many intervals lie between two passes that give
+	// everything to everybody because there were more fresh versions than are
+	// remembered: each offers all that this peer holds.
+	floodPause = 100
+
 	// slowTaker is how long the oldest offer of a full window may wait while
 	// others are to be given something: then the rest of what its peer lacks is
 	// for another pass.
@@ -70,6 +75,8 @@ type copier struct {
 	gave    map[wire.ID]bool         // brought something here that the others may lack
 	fickle  map[wire.ID]fickle       // those near
 
+	flood    Time // when everything is given anew for what fresh had no room for; 0: not
+	flooded  Time // when it last was
 	progress Time // when an offer was last confirmed
 	gained   Time // when a version that was not here last came
 
@@ -216,12 +223,17 @@ func (c *copier) step(now Time, v *view, l *links, o *outbox) {
 	if c.epoch != v.epoch || now >= c.doubts.due {
 		c.changed(now, v, l, o)
 	}
+	if c.flood != 0 && (now >= c.flood || leaving(v)) {
+		c.flooded, c.anew = now, true
+		c.want(now)
+	}
 	if c.wanted && now >= c.due && c.pass == nil {
 		if c.anew {
 			c.last, c.anew = nil, false
 		}
 		if c.last == nil {
 			clear(c.gave)
+			c.flood = 0
 		}
 		c.wanted = false
 		c.pass = &pass{stamps: c.is, epoch: c.epoch, more: true}
@@ -320,9 +332,12 @@ func (c *copier) others(id wire.ID, v *view) bool {
 
 // stored remembers a version that was just written here.
 func (c *copier) stored(now Time, x Version) {
-	if !c.fresh.add(now, x) {
-		c.anew = true
-		c.want(now + Time(c.interval))
+	if c.fresh.add(now, x) || c.flood != 0 {
+		return
+	}
+	c.flood = now + Time(c.interval)
+	if c.flooded != 0 {
+		c.flood = max(c.flood, c.flooded+floodPause*Time(c.interval))
 	}
 }
 
@@ -507,7 +522,7 @@ func (c *copier) done(v *view) bool {
 	}) {
 		return true // nobody is there who could hold anything, or is still waited for
 	}
-	return c.pass == nil && !c.wanted && c.last != nil && !c.last.stranded && len(c.last.failed) == 0 &&
+	return c.pass == nil && !c.wanted && c.flood == 0 && c.last != nil && !c.last.stranded && len(c.last.failed) == 0 &&
 		c.epoch == v.epoch && slices.Equal(c.last.stamps, c.is)
 }
 
@@ -568,6 +583,9 @@ func (c *copier) next(v *view) Time {
 	t := min(c.pulls.next(), c.fresh.next(), c.doubts.due)
 	if c.wanted && c.pass == nil {
 		t = min(t, c.due)
+	}
+	if c.flood != 0 && c.pass == nil {
+		t = min(t, c.flood)
 	}
 	if c.pass != nil && len(c.pass.offers) > 0 {
 		t = min(t, c.pass.offers[0].at+offerWait)

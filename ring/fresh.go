@@ -9,8 +9,9 @@ import (
 
 const (
 	// maxFresh is how many fresh versions are remembered until everybody has
-	// them; beyond, a whole pass looks after them.
-	maxFresh = 1024
+	// them: those of 600 puts a second at intervals of a second, in 1 MB. Beyond,
+	// a whole pass looks after them.
+	maxFresh = 4096
 
 	// freshWait is how many intervals a fresh version is left alone first: the
 	// put itself may still bring it everywhere. Later waits double, up to
@@ -38,13 +39,12 @@ type young struct {
 	have    []wire.ID // who confirmed it
 }
 
-// add remembers a version and reports whether there was room.
+// add remembers a version and reports whether there is room.
 func (f *fresh) add(now Time, x Version) bool {
 	if slices.ContainsFunc(f.waiting, func(y young) bool { return y.version == x }) {
 		return true
 	}
 	if len(f.waiting) >= maxFresh {
-		f.waiting = nil
 		return false
 	}
 	f.put(young{version: x, due: now + Time(freshWait*f.interval)})

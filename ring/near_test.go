@@ -328,7 +328,7 @@ func TestFreshVersionIsOffered(t *testing.T) {
 	for i := range maxFresh {
 		f.add(now, Version{Key: 15, Sum: wire.Sum{2, byte(i), byte(i >> 8)}})
 	}
-	if f.add(now, Version{Key: 15, Sum: wire.Sum{3}}) || f.load() != 0 {
+	if f.add(now, Version{Key: 15, Sum: wire.Sum{3}}) || f.load() != maxFresh {
 		t.Errorf("remembers %d beyond its bound", f.load())
 	}
 }

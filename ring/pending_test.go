@@ -425,16 +425,45 @@ func TestReturnIsNoticed(t *testing.T) {
 }
 
 // TestMoreFreshVersionsThanAreRemembered: then a whole pass looks after them,
-// and gives everything to everybody.
+// and gives everything to everybody; but once in a hundred intervals, as all
+// that this peer holds is offered for it.
 func TestMoreFreshVersionsThanAreRemembered(t *testing.T) {
 	w := within(t, 20, 30, 40)
 	w.walk(time.Second, nil, onTen)
-	for i := range maxFresh + 1 {
-		w.step(PutStored{Serve: 1, From: 20, Name: "0005", Holders: []wire.ID{10, 20, 30},
-			Version: Version{5, wire.Sum{9, byte(i), byte(i >> 8)}}})
+	stored := 0
+	flood := func() {
+		for range maxFresh + 1 {
+			stored++
+			w.step(PutStored{Serve: 1, From: 20, Name: "0005", Holders: []wire.ID{10, 20, 30},
+				Version: Version{5, wire.Sum{9, byte(stored), byte(stored >> 8)}}})
+		}
 	}
-	if got := w.walk(1200*ms, nil, onTen)[onTen]; !slices.Equal(got, []wire.ID{20, 30}) {
+	again := func(d time.Duration) (to []wire.ID) {
+		for end := w.now + Time(d); w.now < end; {
+			to = append(to, w.walk(time.Second, nil, onTen)[onTen]...)
+			for _, id := range []wire.ID{20, 30, 40} {
+				w.step(Pinged{id, wire.Ping{Ack: true, Mine: 1}})
+			}
+		}
+		return to
+	}
+	flood()
+	if got := again(2 * time.Second); !slices.Equal(got, []wire.ID{20, 30}) {
 		t.Errorf("what was there before is offered to %v, want 20 and 30 again", got)
+	}
+	again(10 * time.Second) // all are given to all
+	flood()
+	if got := again(85 * time.Second); len(got) > 0 {
+		t.Errorf("it is offered to %v soon after, want nobody", got)
+	}
+	if got := again(6 * time.Second); !slices.Equal(got, []wire.ID{20, 30}) {
+		t.Errorf("it is offered to %v a hundred intervals after, want 20 and 30", got)
+	}
+	flood()
+	w.step(Leave{1})
+	w.step(Persisted{3})
+	if got := again(2 * time.Second); len(got) == 0 || w.copies.flood != 0 {
+		t.Error("who leaves gives away what it remembers, and not what it had no room for")
 	}
 }
 
