@@ -287,20 +287,31 @@ func TestIdleTransferLinksEnd(t *testing.T) {
 // insider is member i, who does not run, on a transfer link to node 0.
 func (b *bubble) insider(i int) (*insider, *crypto.Conn) {
 	b.t.Helper()
+	c, _ := b.dial(i, crypto.Transfer, 1)
+	return &insider{t: b.t, secret: b.secrets[i]}, c
+}
+
+// dial opens a link of member i, who does not run, to node 0, and returns it
+// and node 0's end of the connection.
+func (b *bubble) dial(i int, kind crypto.Kind, incarnation uint64) (*crypto.Conn, *memConn) {
+	b.t.Helper()
 	raw, err := b.net.dialFrom(b.addr(i))(b.t.Context(), "tcp", b.addr(0))
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.net.mu.Lock()
+	far := b.net.conns[len(b.net.conns)-1]
+	b.net.mu.Unlock()
 	c, err := crypto.Dial(b.t.Context(), raw, &crypto.Config{
 		Secret: b.secrets[i], Ring: "test", Pings: crypto.NewPingTable(),
-		Info:    func() crypto.Info { return crypto.Info{Incarnation: 1} },
+		Info:    func() crypto.Info { return crypto.Info{Incarnation: incarnation} },
 		Publish: func(*crypto.Conn) error { return nil },
-	}, b.secrets[0].Public(), crypto.Transfer)
+	}, b.secrets[0].Public(), kind)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { c.Close() })
-	return &insider{t: b.t, secret: b.secrets[i]}, c
+	return c, far
 }
 
 func TestAbandonedUploadIsForgotten(t *testing.T) {

@@ -1,0 +1,342 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/wire"
+)
+
+// untilEnd reads a link to its end, with no limit but the bubble's time.
+func untilEnd(c *crypto.Conn) error {
+	for {
+		if _, _, err := c.ReadRecord(); err != nil {
+			return err
+		}
+	}
+}
+
+// TestLinkOfAnEarlierProcessEnds: the link that a later process of a member
+// has replaced is ended, not cut, and soon closed, though nobody ends its
+// other side.
+func TestLinkOfAnEarlierProcessEnds(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		t := b.t
+		first, far := b.dial(1, crypto.Ring, 1)
+		time.Sleep(2 * glareTime)
+		began := time.Now()
+		second, _ := b.dial(1, crypto.Ring, 2)
+		defer second.Close()
+		if err := untilEnd(first); err != io.EOF || time.Since(began) > 0 {
+			t.Errorf("the first link: %v after %v, want its end at once", err, time.Since(began))
+		}
+		if synctest.Wait(); far.isGone() {
+			t.Error("the first link is closed before its other side may have ended")
+		}
+		time.Sleep(endTime)
+		if synctest.Wait(); !far.isGone() {
+			t.Errorf("the first link is open after %v", endTime)
+		}
+	})
+}
+
+// TestClosingPeerEndsItsLinks: a peer that closes says so on every link: to
+// the others it has not broken down.
+func TestClosingPeerEndsItsLinks(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		c, _ := b.dial(1, crypto.Ring, 1)
+		ended := make(chan error, 1)
+		go func() { ended <- untilEnd(c) }()
+		b.nodes[0].Close()
+		if err := <-ended; err != io.EOF {
+			b.t.Errorf("the link of a peer that closed: %v, want io.EOF", err)
+		}
+	})
+}
+
+// stuffed opens a ring link of member 1, who reads nothing, and has node 0
+// send it count large messages, of which some fill the connection.
+func (b *bubble) stuffed(count int) (*crypto.Conn, *memConn) {
+	c, far := b.dial(1, crypto.Ring, 1)
+	synctest.Wait()
+	for range count {
+		b.nodes[0].post(sending{1, wire.Rows{Rows: make([]wire.Row, wire.MaxRows)}})
+	}
+	synctest.Wait()
+	return c, far
+}
+
+// TestMessageThatDoesNotLeaveEndsItsLink: one that takes longer than writeTime.
+func TestMessageThatDoesNotLeaveEndsItsLink(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		_, far := b.stuffed(linkQueue / 2)
+		time.Sleep(writeTime - time.Second)
+		if synctest.Wait(); far.isGone() {
+			b.t.Errorf("closed before %v", writeTime)
+		}
+		time.Sleep(2 * time.Second)
+		if synctest.Wait(); !far.isGone() {
+			b.t.Errorf("open after %v", writeTime)
+		}
+	})
+}
+
+// TestFullQueueEndsItsLink: at once.
+func TestFullQueueEndsItsLink(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		if _, far := b.stuffed(2 * linkQueue); !far.isGone() {
+			b.t.Error("a link is open whose queue was full")
+		}
+	})
+}
+
+// TestWrongRecordEndsALinkAtOnce: though a message is on its way out that the
+// other side does not take.
+func TestWrongRecordEndsALinkAtOnce(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		c, far := b.stuffed(linkQueue / 2)
+		if err := c.WriteRecord(200, nil); err != nil {
+			b.t.Fatal(err)
+		}
+		if synctest.Wait(); !far.isGone() {
+			b.t.Error("the link is open")
+		}
+	})
+}
+
+// TestTransferMessagesEndARingLink: each of them.
+func TestTransferMessagesEndARingLink(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		for _, m := range []wire.Message{
+			wire.Put{Name: "f"}, wire.PutMore{}, wire.PutEnd{Manifest: wire.Manifest{Name: "f", Version: 1}}, wire.PutAck{},
+			wire.Blocks{}, wire.BlockList{}, wire.Get{}, wire.Fail{Code: wire.CodeBusy},
+		} {
+			before := refusedOf(b.t, b.nodes[0], "n1")
+			c, far := b.dial(1, crypto.Ring, 1)
+			if !tell(c, m) {
+				b.t.Fatal("not sent")
+			}
+			if synctest.Wait(); !far.isGone() || refusedOf(b.t, b.nodes[0], "n1") != before+1 {
+				b.t.Errorf("%v on a ring link: it is open, or nobody counts it", m.Type())
+			}
+			c.Close()
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestForgedOfferIsAnswered: who passes on what another has forged waits for
+// an answer, and gets one; its link goes on.
+func TestForgedOfferIsAnswered(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		c, _ := b.dial(1, crypto.Ring, 1)
+		defer c.Close()
+		m := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: 1, Blocks: wire.Sum{1}}
+		for req := range uint32(2) {
+			if !tell(c, wire.Offer{Req: req, Source: 1, Manifest: m}) {
+				b.t.Fatal("not sent")
+			}
+			for {
+				msg, err := readMessage(c)
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				if got, ok := msg.(wire.Confirmed); ok {
+					if got != (wire.Confirmed{Req: req, Code: wire.CodeForbidden}) {
+						b.t.Errorf("a forged offer is answered with %+v", got)
+					}
+					break
+				}
+			}
+		}
+	})
+}
+
+// TestDialThatComesToNothingEnds: in dialTime, whatever swallows it.
+func TestDialThatComesToNothingEnds(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		n := b.nodes[0]
+		b.hung(1, func(c *crypto.Conn) { untilEnd(c) })
+		b.net.off(b.addr(1))
+		began := time.Now()
+		if _, err := n.dial(b.t.Context(), b.roster.Members[1], crypto.Ring); err == nil || time.Since(began) != dialTime {
+			b.t.Errorf("dial: %v after %v, want an error after %v", err, time.Since(began), dialTime)
+		}
+	})
+}
+
+// TestDroppedWhileItIsDialled: a member that the roster drops just when its
+// link has come up is dialled again if another roster brings it back.
+func TestDroppedWhileItIsDialled(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		n := b.nodes[0]
+		b.hung(1, func(c *crypto.Conn) { untilEnd(c) })
+		without := *b.roster
+		without.Members = without.Members[:1]
+		next, err := newBook(&without, b.secrets[0].Public())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		publish := n.crypto.Publish
+		with := n.members.book()
+		n.crypto.Publish = func(c *crypto.Conn) error {
+			err := publish(c)
+			n.members.current.Store(next)
+			return err
+		}
+		n.post(sending{1, wire.Here{}})
+		time.Sleep(time.Second)
+		n.members.current.Store(with)
+		n.crypto.Publish = publish
+		n.post(sending{1, wire.Here{}})
+		time.Sleep(time.Second)
+		n.members.mu.Lock()
+		defer n.members.mu.Unlock()
+		if len(n.members.links) != 1 {
+			b.t.Errorf("%d links, want one with the member that is back", len(n.members.links))
+		}
+	})
+}
+
+// TestPoolBounds: so many transfer links are dialled to one member; who wants
+// another waits, no longer than it likes, and a place that came to nothing is
+// free again.
+func TestPoolBounds(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		t, p := b.t, b.nodes[0].pool
+		for range 2 * maxTransfers {
+			if _, err := p.take(t.Context(), 1); err == nil {
+				t.Fatal("a link with nobody")
+			}
+		}
+		b.hung(1, func(c *crypto.Conn) { untilEnd(c) })
+		var all []*transfer
+		for range maxTransfers {
+			link, err := p.take(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, link)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := p.take(ctx, 1); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("one more: %v after %v", err, time.Since(began))
+		}
+		p.drop(all[0])
+		p.give(all[1])
+		for i := range 2 {
+			link, err := p.take(t.Context(), 1)
+			if err != nil || i == 0 && link.Conn != all[1].Conn {
+				t.Fatalf("after two were given back: %v", err)
+			}
+			defer p.drop(link)
+		}
+		p.drop(all[2])
+		p.drop(all[3])
+	})
+}
+
+// TestIdleLinkThatSpeaksIsNotUsed: nothing may come between two requests; what
+// does would be taken for the answer to the next.
+func TestIdleLinkThatSpeaksIsNotUsed(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		t, p := b.t, b.nodes[0].pool
+		speak := make(chan struct{})
+		b.hung(1, func(c *crypto.Conn) {
+			<-speak
+			tell(c, wire.PutAck{})
+			untilEnd(c)
+		})
+		link, err := p.take(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.give(link)
+		close(speak)
+		synctest.Wait()
+		next, err := p.take(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.drop(next)
+		if next.Conn == link.Conn || !closed(link.Conn) {
+			t.Error("a link is used on which the other side speaks unasked")
+		}
+	})
+}
+
+// TestLinkThatFellWhileItRestedIsClosed: who takes it finds that before its
+// watcher has taken it away.
+func TestLinkThatFellWhileItRestedIsClosed(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		t, p := b.t, b.nodes[0].pool
+		b.hung(1, func(c *crypto.Conn) { untilEnd(c) })
+		link, err := p.take(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link.rest = make(chan error, 1)
+		link.rest <- io.ErrUnexpectedEOF
+		l := p.lane(1)
+		<-l.places
+		l.idle = append(l.idle, link)
+		next, err := p.take(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.drop(next)
+		if next.Conn == link.Conn || !closed(link.Conn) {
+			t.Error("it is used, or stays open")
+		}
+	})
+}
+
+// TestIdleLinkEndsWithAnEnd: the other side of a transfer link that is not used
+// any more reads its end, and no cut.
+func TestIdleLinkEndsWithAnEnd(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		t, p := b.t, b.nodes[0].pool
+		ended := make(chan error, 1)
+		b.hung(1, func(c *crypto.Conn) { ended <- untilEnd(c) })
+		link, err := p.take(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		p.give(link)
+		if err := <-ended; err != io.EOF || time.Since(began) != transferIdle {
+			t.Errorf("%v after %v, want io.EOF after %v", err, time.Since(began), transferIdle)
+		}
+	})
+}
+
+// TestRequestThatDoesNotLeave: in writeTime.
+func TestRequestThatDoesNotLeave(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		t, p := b.t, b.nodes[0].pool
+		stop := make(chan struct{})
+		b.hung(1, func(*crypto.Conn) { <-stop })
+		defer close(stop)
+		link, err := p.take(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.drop(link)
+		began := time.Now()
+		for err == nil {
+			err = writeMessage(link.Conn, wire.BlockList{Hashes: make([]wire.Sum, wire.MaxHashes)})
+		}
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(began) != writeTime {
+			t.Errorf("%v after %v, want a timeout after %v", err, time.Since(began), writeTime)
+		}
+	})
+}
