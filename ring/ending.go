@@ -13,6 +13,7 @@ func (r *Ring) stop(now Time) {
 	if r.exit != 0 {
 		return
 	}
+	r.saveView(now)
 	r.exit = now + r.interval()/4 // what is said last needs a moment to be heard
 	if r.own.state == 0 {
 		r.exit = now

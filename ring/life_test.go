@@ -165,50 +165,59 @@ func TestLeaveSaysWhomItWaitsFor(t *testing.T) {
 	}
 }
 
-// TestViewIsSaved: at once when somebody is met for the first time, else two
-// intervals after the last time; without this peer's own row.
+// TestViewIsSaved: at once when somebody can be a home holder who could not be
+// before, and when this peer stops; else 30 intervals after the last time,
+// whatever one member says of itself; without this peer's own row.
 func TestViewIsSaved(t *testing.T) {
 	w := within(t, 20, 30, 40)
 	all := []wire.ID{20, 30, 40}
-	w.keepAlive(5*time.Second, all...)
-	if has[SaveView](w.keepAlive(10*time.Second, all...)) {
+	w.keepAlive(40*time.Second, all...)
+	if has[SaveView](w.keepAlive(40*time.Second, all...)) {
 		t.Error("saved though nothing changed")
 	}
 	i := wire.Incarnation(1)
-	saves := 0
-	for range 40 {
-		i++
-		w.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, i, wire.Active)}}})
-		for _, a := range w.keepAlive(500*ms, all...) {
-			if s, ok := a.(SaveView); ok {
-				saves++
-				if len(s.Rows) != 3 || slices.ContainsFunc(s.Rows, func(r wire.Row) bool { return r.ID == 10 }) {
-					t.Errorf("saves %d rows, want the three of others", len(s.Rows))
+	for _, states := range [][]wire.State{{wire.Active}, {wire.Leaving, wire.Active}} {
+		saves := 0
+		for range 130 {
+			i++
+			w.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, i, states[int(i)%len(states)])}}})
+			for _, a := range w.keepAlive(500*ms, all...) {
+				if s, ok := a.(SaveView); ok {
+					saves++
+					if len(s.Rows) != 3 || slices.ContainsFunc(s.Rows, func(r wire.Row) bool { return r.ID == 10 }) {
+						t.Errorf("saves %d rows, want the three of others", len(s.Rows))
+					}
 				}
 			}
 		}
+		if saves < 2 || saves > 4 {
+			t.Errorf("saved %d times in 65 intervals of changes between %v, want every 30", saves, states)
+		}
 	}
-	if saves < 8 || saves > 11 {
-		t.Errorf("saved %d times in 20 intervals of changes, want every second", saves)
+	if !has[SaveView](w.step(Stop{})) {
+		t.Error("the last changes are not saved at a stop")
 	}
-	c := config(10, 10, 20, 30, 40)
-	n := &world{Ring: New(c), now: Time(time.Second)}
+
+	n := &world{Ring: New(config(10, 10, 20, 30, 40)), now: Time(time.Second)}
 	n.step(Tick{})
 	n.step(Persisted{1})
 	n.step(LinkUp{20, 1})
-	n.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 1, wire.Active)}}})
-	if !has[SaveView](n.step(Tick{})) {
-		t.Error("whom it has met is not saved at once")
-	}
-	n.now += Time(10 * ms)
-	n.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, 1, wire.Active)}}})
-	if !has[SaveView](n.step(Tick{})) {
-		t.Error("whom it has met next is not saved at once")
-	}
-	n.now += Time(10 * ms)
-	n.step(Received{20, wire.Rows{Rows: []wire.Row{row(30, 2, wire.Active)}}})
-	if has[SaveView](n.step(Tick{})) {
-		t.Error("another row of who is known is saved at once")
+	for _, c := range []struct {
+		name string
+		row  wire.Row
+		want bool
+	}{
+		{"whom it has met", row(20, 1, wire.Active), true},
+		{"whom it has met next", row(30, 1, wire.Active), true},
+		{"another row of who is known", row(30, 2, wire.Active), false},
+		{"who has left", row(40, 1, wire.Left), false},
+		{"who is back after it had left", row(40, 2, wire.Joining), true},
+	} {
+		n.now += Time(10 * ms)
+		n.step(Received{20, wire.Rows{Rows: []wire.Row{c.row}}})
+		if got := has[SaveView](n.step(Tick{})); got != c.want {
+			t.Errorf("%s: saved at once: %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

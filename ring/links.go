@@ -43,6 +43,7 @@ type line struct {
 	asked   Time             // when it was last pinged though it is not in the ring; 0: never
 	blank   Time             // when it first pinged or acked without a row of its own; 0: it has one
 	oneWay  Time             // when somebody last said that it lives, and we did not hear it; 0: never
+	kept    Time             // when the view was last saved for its sake; 0: never
 	refused uint64           // what of its messages broke a rule
 }
 

@@ -63,7 +63,8 @@ type hashing func(h *hasher, at unsafe.Pointer)
 var rules = map[string]rule{
 	// An instant lies so many intervals back that no wait asks any more how many.
 	"Ring.agreed":      age(21),
-	"Ring.saved":       age(3),
+	"Ring.saved":       age(31),
+	"Ring.save":        age(0),
 	"copier.due":       age(0),
 	"copier.progress":  age(11),
 	"detector.anybody": age(2),
@@ -77,6 +78,7 @@ var rules = map[string]rule{
 	"line.blank":       age(1),
 	"line.fell":        age(20), // two dials, as it is compared with since
 	"line.heard":       age(8),
+	"line.kept":        age(31),
 	"line.oneWay":      age(6),
 	"line.pinged":      age(1),
 	"line.tried":       age(14),

@@ -82,15 +82,15 @@ type Ring struct {
 	leaveAt Time // when a leave that is not through is reported
 	exit    Time // when to end; 0: not
 	refuted Time // when a verdict on this peer was last answered
-	saved   Time // when the view was last saved; 0: to be saved at once
-	unsaved bool
+	saved   Time // when the view was last saved
+	save    Time // when it is to be
 	agreed  Time // when this peer last was not behind
 	out     outbox
 }
 
 // New returns a peer that has not started: the first Tick does that.
 func New(c Config) *Ring {
-	r := &Ring{roster: c.Roster, view: newView(c), disk: c.Disk}
+	r := &Ring{roster: c.Roster, view: newView(c), disk: c.Disk, save: never}
 	r.own = own{ring: c.Roster.Ring, id: c.Self, store: c.Store, sign: c.Sign,
 		asked: c.Incarnation, durable: c.Incarnation}
 	r.join = join{contact: c.Contact, only: c.HasContact && c.Contact != c.Self,
@@ -293,11 +293,11 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		}
 		anew := row.State == wire.Active &&
 			(!was.seen() || was.state == wire.Active && row.Incarnation > was.incarnation)
-		met := was.seen()
+		home := was.home()
 		merged := r.view.mergeRow(row)
 		learned = learned || merged
-		if merged && !met {
-			r.saved = 0 // whom this peer has met it must not forget
+		if merged && !home && was.home() {
+			r.keep(now, row.ID)
 		}
 		if merged && anew {
 			// It was cut off, or never met before: until it has given us what
@@ -321,6 +321,30 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 	if learned {
 		r.spread.learned(from)
 	}
+}
+
+// saveWait is how many intervals after the last time a changed view is saved
+// again. A start from an old one learns the rest from the others.
+const saveWait = 30
+
+// keep has the view saved at once, as a member can be a home holder now: alone
+// after its next start, this peer would else take itself for the only one, and
+// say no of what that member has. No member has a say in that more often than
+// other changes are saved: each is a write and a sync for all.
+func (r *Ring) keep(now Time, id wire.ID) {
+	if l := r.links.line(id); l.kept == 0 || now-l.kept >= saveWait*r.interval() {
+		l.kept, r.save = now, now
+	}
+}
+
+// saveView has what has changed written down.
+func (r *Ring) saveView(now Time) {
+	if r.save == never {
+		return
+	}
+	r.saved, r.save = now, never
+	rows, _ := r.view.all()
+	r.out.do(SaveView{Rows: slices.DeleteFunc(rows, func(w wire.Row) bool { return w.ID == r.view.self })})
 }
 
 // helped takes what a helper says of a member that does not answer.
@@ -593,10 +617,8 @@ func (r *Ring) tick(now Time) {
 	}
 	r.copies.step(now, r.view, &r.links, &r.out)
 	r.ops.step(now, r.scene())
-	if r.unsaved && (r.saved == 0 || now-r.saved >= 2*r.interval()) {
-		r.saved, r.unsaved = now, false
-		rows, _ := r.view.all()
-		r.out.do(SaveView{Rows: slices.DeleteFunc(rows, func(w wire.Row) bool { return w.ID == r.view.self })})
+	if now >= r.save {
+		r.saveView(now)
 	}
 }
 
@@ -619,7 +641,7 @@ func (r *Ring) follow(now Time, from int) {
 	r.view.settle()
 	if r.view.changed {
 		r.view.changed = false
-		r.unsaved = true
+		r.save = min(r.save, r.saved+saveWait*r.interval())
 		r.console.step(r.view, &r.join, &r.out)
 		r.copies.changed(now, r.view, &r.links, &r.out)
 		if r.view.inRing() && r.detect.due == 0 {
