@@ -755,7 +755,8 @@ func (w *World) checkPlaced() error {
 // checkReadable has everybody get every name. What comes is the newest of the
 // live versions on the disks of those that run; while a home holder is away a
 // version may be with a stand-in of earlier that nobody asks, but none comes
-// that is older than what was acked.
+// that is older than what was acked; unless a liar is the only home holder
+// there, which can withhold it.
 func (w *World) checkReadable() error {
 	for _, name := range w.names() {
 		newest := w.live(name)
@@ -766,7 +767,7 @@ func (w *World) checkReadable() error {
 		maps.DeleteFunc(newest, func(by wire.ID, _ wire.Manifest) bool { return w.byID[by].liar })
 		least := highest(slices.Collect(maps.Values(newest)))
 		if slices.ContainsFunc(w.homes(name), func(id wire.ID) bool { return w.byID[id].process == nil || w.byID[id].liar }) {
-			if w.Config.Copies == 1 {
+			if w.Config.Copies == 1 || w.liesAlone(name) {
 				continue // the only holder may be away
 			}
 			least = highest(w.acked(name, newest))
@@ -785,6 +786,17 @@ func (w *World) checkReadable() error {
 		}
 	}
 	return nil
+}
+
+// liesAlone says whether a liar is home to a name, and nobody else who is runs.
+func (w *World) liesAlone(name string) bool {
+	lies, others := false, false
+	for _, id := range w.homes(name) {
+		h := w.byID[id]
+		lies = lies || h.liar
+		others = others || h.process != nil && !h.liar
+	}
+	return lies && !others
 }
 
 // highest returns the highest of some manifests that is no tombstone, if any.
