@@ -296,6 +296,16 @@ func TestNewsGoesToWhomItIsNews(t *testing.T) {
 	if s.next() != t0+Time(125*ms) {
 		t.Errorf("goes on at %v, want when the turn of the first has come", time.Duration(s.next()-t0))
 	}
+	for _, order := range [][]wire.ID{{13, 14}, {14, 13}} {
+		x := newSpread()
+		x.due, x.last, x.passed[13], x.passed[14] = 1, t0+Time(50*ms), t0, t0+Time(50*ms)
+		for _, id := range order {
+			x.pending = append(x.pending, rumor{item{id, id}, nobody})
+		}
+		if x.step(t0+Time(60*ms), nil, v, &outbox{}); x.next() != t0+Time(125*ms) {
+			t.Errorf("%v wait until %v, want until the turn of the first", order, time.Duration(x.next()-t0))
+		}
+	}
 	if got := s.said(t0+Time(125*ms), v, 11); got[11] != "row 13.5 " {
 		t.Errorf("tells %v, want what is due", got)
 	}
