@@ -18,7 +18,12 @@ import (
 // diskOf opens the disk of a peer that does not run.
 func diskOf(t *testing.T, sim *simdisk.Disk) *disk {
 	t.Helper()
-	s, err := store.Open(sim.Mount(), strings.NewReader(strings.Repeat("x", 16)))
+	return diskOn(t, sim.Mount())
+}
+
+func diskOn(t *testing.T, fsys store.FS) *disk {
+	t.Helper()
+	s, err := store.Open(fsys, strings.NewReader(strings.Repeat("x", 16)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +134,10 @@ func TestSavedViewIsVerified(t *testing.T) {
 	d.saveView([]wire.Row{row(1, w.secrets[2])})
 	if rows, err := d.savedView(b, newVerifier()); err != nil || len(rows) > 0 {
 		t.Errorf("saved %v, %v; want none: another has signed it", rows, err)
+	}
+	d.saveView([]wire.Row{row(2, w.secrets[1]), good})
+	if rows, err := d.savedView(b, newVerifier()); err != nil || len(rows) != 1 || rows[0] != good {
+		t.Errorf("saved %v, %v; want the one that is right", rows, err)
 	}
 }
 

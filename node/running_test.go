@@ -21,8 +21,8 @@ import (
 	"securepeer/wire"
 )
 
-// brokenFS is a disk on which nothing can be created any more, if told so, and
-// whose lock is let go with an error.
+// brokenFS is a disk on which nothing can be created or listed any more, if told
+// so, and whose lock is let go with an error.
 type brokenFS struct {
 	store.FS
 	broken atomic.Bool
@@ -44,6 +44,13 @@ func (f *brokenFS) Create(name string) (store.File, error) {
 		return nil, syscall.EIO
 	}
 	return f.FS.Create(name)
+}
+
+func (f *brokenFS) List(dir string) ([]string, error) {
+	if f.broken.Load() {
+		return nil, syscall.EIO
+	}
+	return f.FS.List(dir)
 }
 
 // loner makes a node that does not run, of a bubble's member who does not run

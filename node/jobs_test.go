@@ -1,0 +1,286 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"securepeer/internal/store"
+	"securepeer/internal/store/simdisk"
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// posted takes what waits for a loop that does not run.
+func posted(n *Node) (all []input) {
+	synctest.Wait()
+	for {
+		select {
+		case in := <-n.inputs:
+			all = append(all, in)
+		default:
+			return all
+		}
+	}
+}
+
+func tombstone(b *bubble, i int, name string, version uint64) wire.Manifest {
+	return claim(b.secrets[i], wire.Manifest{Name: name, Version: version, Writer: wire.ID(i), Signer: wire.ID(i), Flags: wire.Tombstone})
+}
+
+// TestJobs is what a worker makes of each, on a disk that works and on one
+// that does not.
+func TestJobs(t *testing.T) {
+	inBubble(t, 3, 1, "copies=1", func(b *bubble) {
+		t := b.t
+		fsys := &brokenFS{FS: b.disks[1].Mount()}
+		n := b.loner(1, roomFS{fsys, b.room[1], &b.broken})
+		defer n.Close()
+		m := tombstone(b, 2, "f", 3)
+		v := versionOf(b.roster.Space, m)
+		at := ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}
+		want := func(what string, want ...input) {
+			t.Helper()
+			if got := posted(n); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+				t.Errorf("%s: %+v, want %+v", what, got, want)
+			}
+		}
+		event := func(ev ring.Event) input { return happened{event: ev} }
+
+		for _, isNew := range []bool{true, false} {
+			n.startPull(ring.Pull{Manifest: m, From: 2})
+			want("a pull", event(ring.Pulled{Version: at, Code: wire.CodeOK, New: isNew}))
+		}
+		n.do(job{action: ring.Answer{To: 1, Req: 7, Name: "f", Behind: true, Home: true}})
+		want("an own look", event(ring.Received{From: 1, Msg: wire.Found{Req: 7, Behind: true, Home: true, Manifests: []wire.Manifest{m}}}))
+		n.do(job{action: ring.Answer{To: 2, Req: 7, Name: "g"}})
+		want("another's look", sending{2, wire.Found{Req: 7}})
+		n.do(job{action: ring.SendOffer{To: 2, Req: 7, Version: at}})
+		want("an offer", sending{2, wire.Offer{Req: 7, Source: 1, Manifest: m}})
+		if !n.offered.has(2, m.Sum()) || n.offered.has(0, m.Sum()) {
+			t.Error("what was offered to whom is not known")
+		}
+		n.do(job{action: ring.SendOffer{To: 2, Req: 8, Version: ring.Version{Key: at.Key}}})
+		want("an offer of what is not here", event(ring.OfferFailed{Peer: 2, Req: 8, Missing: true}))
+		n.do(job{list: &wire.List{Req: 9}, from: 2})
+		want("a list", sending{2, wire.Listed{Req: 9, Manifests: []wire.Manifest{m}}})
+		n.do(job{action: ring.Scan{Scan: 4, First: true, Limit: 5}})
+		want("a scan", event(ring.Scanned{Scan: 4, Versions: []ring.Version{at}}))
+		n.heal(m, []wire.ID{1})
+		if lines := b.logged.lines("not healed"); len(lines) > 0 {
+			t.Errorf("healing from itself: %q", lines)
+		}
+
+		b.broken.Store(ptr[error](syscall.EIO))
+		defer b.broken.Store(nil)
+		n.do(job{action: ring.Answer{To: 2, Req: 7, Name: "f"}})
+		want("a look on a broken disk", sending{2, wire.Found{Req: 7, Behind: true}})
+		n.do(job{action: ring.SendOffer{To: 2, Req: 7, Version: at}})
+		want("an offer from a broken disk", event(ring.OfferFailed{Peer: 2, Req: 7}))
+		n.do(job{list: &wire.List{Req: 9}, from: 2})
+		want("a list of a broken disk")
+		fsys.broken.Store(true)
+		n.do(job{action: ring.Scan{Scan: 5, First: true, Limit: 5}})
+		want("a scan of a broken disk", event(ring.Scanned{Scan: 5, Failed: true}))
+	})
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// TestEveryJobIsDone: however many come while the workers sleep.
+func TestEveryJobIsDone(t *testing.T) {
+	inBubble(t, 3, 1, "copies=1", func(b *bubble) {
+		n := b.loner(1, b.disks[1].Mount())
+		const jobs = 5 * jobWorkers
+		for i := range uint32(jobs) {
+			n.jobs.add(job{action: ring.Answer{To: 2, Req: i, Name: "f"}}, 1)
+		}
+		n.work.Go(n.workJobs)
+		if got := len(posted(n)); got != jobs {
+			b.t.Errorf("%d of %d jobs are done", got, jobs)
+		}
+		n.Close()
+	})
+}
+
+// TestOfferedIsBounded: and what was offered last is known.
+func TestOfferedIsBounded(t *testing.T) {
+	o := &offers{known: make(map[offerKey]struct{})}
+	for i := range 3 * maxOffered {
+		o.add(wire.ID(i), wire.Sum{1})
+		if len(o.known) > maxOffered || !o.has(wire.ID(i), wire.Sum{1}) {
+			t.Fatalf("after %d: %d are known", i, len(o.known))
+		}
+	}
+}
+
+// TestStateIsWrittenOnce: the last view, and every incarnation.
+func TestStateIsWrittenOnce(t *testing.T) {
+	s := &state{wake: make(chan struct{}, 1)}
+	for i := range wire.Incarnation(3) {
+		s.add(func(s *state) {
+			s.persist = append(s.persist, i)
+			s.view, s.hasView = []wire.Row{{Incarnation: i}}, true
+		})
+	}
+	persist, view, hasView := s.take()
+	if len(persist) != 3 || !hasView || len(view) != 1 || view[0].Incarnation != 2 || len(s.wake) != 1 {
+		t.Errorf("to be written are %v, %v, %v", persist, view, hasView)
+	}
+	if persist, view, hasView := s.take(); len(persist)+len(view) > 0 || hasView {
+		t.Errorf("again: %v, %v, %v", persist, view, hasView)
+	}
+}
+
+// failingFS fails to create or sync files, with an error of its own.
+type failingFS struct {
+	store.FS
+	create, sync error
+}
+
+type failingFile struct {
+	store.File
+	sync *error
+}
+
+func (f *failingFS) Create(name string) (store.File, error) {
+	if f.create != nil {
+		return nil, f.create
+	}
+	file, err := f.FS.Create(name)
+	return failingFile{file, &f.sync}, err
+}
+
+func (f failingFile) Sync() error {
+	if *f.sync != nil {
+		return *f.sync
+	}
+	return f.File.Sync()
+}
+
+// TestIncarnationOfADiskThatFails: one that is full or stuck keeps a peer from
+// saying so in no case; any other error means that the incarnation must not
+// be spoken.
+func TestIncarnationOfADiskThatFails(t *testing.T) {
+	for _, c := range []struct {
+		what         string
+		create, sync error
+		spoken       bool
+		health       wire.State
+	}{
+		{"full", syscall.ENOSPC, nil, true, wire.Full},
+		{"stuck", nil, syscall.EIO, true, wire.Stuck},
+		{"broken", syscall.EIO, nil, false, wire.Active},
+	} {
+		fsys := &failingFS{FS: simdisk.New(1).Mount()}
+		d := diskOn(t, fsys)
+		if err := d.persist(5); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.persist(3); err != nil || d.persisted() != 5 {
+			t.Errorf("an earlier one is asked for: %v, and %d may be spoken", err, d.persisted())
+		}
+		fsys.create, fsys.sync = c.create, c.sync
+		err := d.persist(1000)
+		if spoken := d.persisted() == 1000; (err == nil) != c.spoken || spoken != c.spoken || d.health() != c.health {
+			t.Errorf("%s: %v, spoken %v, and the disk is %v", c.what, err, spoken, d.health())
+		}
+	}
+}
+
+// TestViewThatIsNotSavedIsNewsOfTheDisk: as any write.
+func TestViewThatIsNotSavedIsNewsOfTheDisk(t *testing.T) {
+	fsys := &failingFS{FS: simdisk.New(1).Mount()}
+	d := diskOn(t, fsys)
+	fsys.create = syscall.ENOSPC
+	d.saveView([]wire.Row{{ID: 1}})
+	if len(d.changed) != 1 || d.health() != wire.Full {
+		t.Errorf("the disk is %v, and %d are told", d.health(), len(d.changed))
+	}
+	fsys.create, fsys.sync = nil, syscall.EIO
+	if err := d.WriteState("x", nil); !errors.Is(err, store.ErrStuck) {
+		t.Fatal(err)
+	}
+	if d.measure(); d.health() != wire.Stuck {
+		t.Errorf("a stuck disk is measured as %v", d.health())
+	}
+}
+
+// TestRoom is what is said of an announced size.
+func TestRoom(t *testing.T) {
+	d := diskOf(t, simdisk.New(1))
+	usage, err := d.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[int64]wire.Code{0: wire.CodeOK, min(usage.Free, store.MaxSize): wire.CodeOK, store.MaxSize + 1: wire.CodeInvalid} {
+		if got := d.room(size); got != want {
+			t.Errorf("%d bytes: code %d, want %d", size, got, want)
+		}
+	}
+}
+
+// TestLookIsBounded: sixteen writers of one name fit into an answer.
+func TestLookIsBounded(t *testing.T) {
+	d := diskOf(t, simdisk.New(1))
+	for writer := range wire.ID(wire.MaxManifests + 3) {
+		d.keep(t, wire.Manifest{Name: "f", Version: uint64(writer) + 1, Writer: writer, Signer: writer, Flags: wire.Tombstone})
+	}
+	ms, err := d.look(wire.Space8, "f")
+	if err != nil || len(ms) != wire.MaxManifests || !slices.IsSortedFunc(ms, newestFirst) || ms[0].Version != wire.MaxManifests+3 {
+		t.Errorf("%d manifests, %v; want the newest %d", len(ms), err, wire.MaxManifests)
+	}
+	wire.Found{Manifests: ms}.Append(nil) // panics beyond the limit
+}
+
+// TestListedGivesWholeNames: as many as fit, then the next; what is damaged is
+// left out, what cannot be read is an error.
+func TestListedGivesWholeNames(t *testing.T) {
+	sim := simdisk.New(1)
+	d := diskOn(t, sim.Mount())
+	if ms, more, err := d.listed("", ""); len(ms) > 0 || more || err != nil { // builds the index
+		t.Fatal(ms, more, err)
+	}
+	const names, writers = 40, 5
+	for i := range names {
+		for writer := range wire.ID(writers) {
+			d.keep(t, wire.Manifest{Name: fmt.Sprintf("f%02d", i), Version: 1, Writer: writer, Signer: writer, Flags: wire.Tombstone})
+		}
+	}
+	seen := make(map[string]int)
+	after, pages := "", 0
+	for more := true; more; pages++ {
+		var ms []wire.Manifest
+		var err error
+		if ms, more, err = d.listed("f", after); err != nil || len(ms) == 0 || len(ms) > wire.MaxListed {
+			t.Fatalf("a page of %d, more %v, %v", len(ms), more, err)
+		}
+		for _, m := range ms {
+			if seen[m.Name]++; m.Name <= after && after != "" {
+				t.Errorf("%q again", m.Name)
+			}
+		}
+		after = ms[len(ms)-1].Name
+	}
+	for name, count := range seen {
+		if count != writers {
+			t.Errorf("%q has %d manifests, want %d", name, count, writers)
+		}
+	}
+	if want := (names*writers + wire.MaxListed/writers*writers - 1) / (wire.MaxListed / writers * writers); len(seen) != names || pages != want {
+		t.Errorf("%d names on %d pages, want %d on %d", len(seen), pages, names, want)
+	}
+	failed, err := d.Create(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := d.commit(failed, wire.Space8, wire.Manifest{Name: "zz"}); code == wire.CodeOK {
+		t.Fatal("a commit of nothing")
+	}
+	if names, _ := d.index.after("zz", "", 1); len(names) > 0 {
+		t.Errorf("what was not committed is listed: %v", names)
+	}
+}
