@@ -377,3 +377,40 @@ func TestWordOfTheOperator(t *testing.T) {
 		t.Error("a leave is reported to nobody")
 	}
 }
+
+// TestNewLinkIsTold: what this peer knows, at once.
+func TestNewLinkIsTold(t *testing.T) {
+	w := within(t, 20, 30)
+	w.step(LinkDown{30})
+	to, m := sends[wire.Rows](w.step(LinkUp{30, 1}))
+	if len(m) == 0 || to[0] != 30 || len(m[0].Rows) != 3 {
+		t.Errorf("tells %v %v", to, m)
+	}
+}
+
+// TestVotesOfALaterRunAreAbove: an observer that has lost its count must not be
+// taken for one that repeats itself.
+func TestVotesOfALaterRunAreAbove(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	w.cast(20, wire.Unreachable)
+	before := w.view.voteOf(10, 20).Sequence
+	w.own.spoken++
+	w.detect.sequence = 0
+	w.cast(20, wire.Reachable)
+	w.cast(20, wire.Unreachable)
+	if got := w.view.voteOf(10, 20); got.Sequence <= before+1 || got.Verdict != wire.Unreachable {
+		t.Errorf("votes %+v after %d", got, before)
+	}
+}
+
+// TestNewRosterIsTheLaw: its times count from then on.
+func TestNewRosterIsTheLaw(t *testing.T) {
+	w := within(t, 20, 30)
+	r := w.Ring.roster
+	r.Interval, r.Grace, r.Serial, r.Walk = 2*time.Second, time.Hour, 7, true
+	w.step(RosterChanged{r})
+	if d := w.detect; d.interval != r.Interval || d.grace != r.Grace || d.serial != 7 || !w.route.walk ||
+		w.links.interval != r.Interval || w.spread.interval != r.Interval || w.copies.interval != r.Interval {
+		t.Errorf("goes on by the one before: %+v", d)
+	}
+}
