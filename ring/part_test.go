@@ -414,3 +414,36 @@ func TestNewRosterIsTheLaw(t *testing.T) {
 		t.Errorf("goes on by the one before: %+v", d)
 	}
 }
+
+// TestOutsideOfTheRing: nothing is asked before the incarnation is on disk, a
+// question is refused, and nobody is watched once this peer has stopped.
+func TestOutsideOfTheRing(t *testing.T) {
+	w := &world{Ring: New(config(10, 10, 20, 30)), now: Time(time.Second)}
+	w.step(Tick{})
+	if to, _ := sends[wire.Find](w.step(LinkUp{20, 1})); len(to) != 0 {
+		t.Errorf("asks %v before its incarnation is on disk", to)
+	}
+	for _, f := range []wire.Find{{Req: 1, For: wire.ForJoin}, {Req: 1, For: wire.ForLookup, Name: "0015"}} {
+		if _, m := sends[wire.Refuse](w.step(Received{20, f})); len(m) != 1 || m[0].Code != wire.CodeNotInRing {
+			t.Errorf("answers %v by %v", f, m)
+		}
+	}
+	w = within(t, 20, 30)
+	w.step(Persisted(first[Persist](t, w.step(Stop{}))))
+	if w.InRing() || w.detect.due != 0 || len(w.detect.watches) != 0 {
+		t.Errorf("watches %v when it has stopped", w.detect.watches)
+	}
+}
+
+// TestWhoHasJoinedSaysSo: by its own row, or by a ping that has one.
+func TestWhoHasJoinedSaysSo(t *testing.T) {
+	for _, e := range []Event{Pinged{20, wire.Ping{Mine: 1}}, Received{20, wire.Rows{Rows: []wire.Row{row(20, 1, wire.Active)}}}} {
+		w := within(t, 20, 30)
+		w.view.joins(20)
+		w.step(Received{30, wire.Rows{Rows: []wire.Row{row(20, 1, wire.Active)}}})
+		before := w.view.member(20).inRing
+		if w.step(e); before || !w.view.member(20).inRing {
+			t.Errorf("%v: in the ring %v, before %v", e, w.view.member(20).inRing, before)
+		}
+	}
+}
