@@ -69,10 +69,6 @@ func TestJobs(t *testing.T) {
 		want("a list", sending{2, wire.Listed{Req: 9, Manifests: []wire.Manifest{m}}})
 		n.do(job{action: ring.Scan{Scan: 4, First: true, Limit: 5}})
 		want("a scan", event(ring.Scanned{Scan: 4, Versions: []ring.Version{at}}))
-		n.heal(m, []wire.ID{1})
-		if lines := b.logged.lines("not healed"); len(lines) > 0 {
-			t.Errorf("healing from itself: %q", lines)
-		}
 
 		b.broken.Store(ptr[error](syscall.EIO))
 		defer b.broken.Store(nil)
