@@ -117,9 +117,10 @@ func newView(c Config) *view {
 }
 
 // setRoster makes another roster law: rows and votes of members that are gone
-// from it, or whose id has another key or position now, are forgotten.
+// from it, or whose id has another key or position now, are forgotten. Of the
+// others nothing is: no clock begins anew.
 func (v *view) setRoster(r Roster) {
-	was, old, votes := v.circle, v.members, v.votes
+	was, old, votes, out := v.circle, v.members, v.votes, v.out
 	v.space, v.k, v.copies = r.Space, r.Observers, r.Copies
 	if v.circle = r.Circle; v.circle == nil {
 		v.circle = NewCircle(r.Members)
@@ -137,6 +138,9 @@ func (v *view) setRoster(r Roster) {
 		j, _ := was.find(m.id)
 		if *m = old[j]; m.seen() {
 			v.mix(m.id, m.row().Sum())
+		}
+		if since := outSince(out, j); since != 0 {
+			v.out = append(v.out, outsider{int32(i), since})
 		}
 		for _, t := range votes[m.id] {
 			if same(t.Observer) {
@@ -431,12 +435,14 @@ func (v *view) close() {
 
 // since returns since when the member at index i is out of the computed ring; 0:
 // it is in it.
-func (v *view) since(i int) Time {
-	j, ok := slices.BinarySearchFunc(v.out, int32(i), func(o outsider, i int32) int { return cmp.Compare(o.index, i) })
+func (v *view) since(i int) Time { return outSince(v.out, i) }
+
+func outSince(out []outsider, i int) Time {
+	j, ok := slices.BinarySearchFunc(out, int32(i), func(o outsider, i int32) int { return cmp.Compare(o.index, i) })
 	if !ok {
 		return 0
 	}
-	return v.out[j].since
+	return out[j].since
 }
 
 // belongs derives whether a member is in the computed ring. This peer itself

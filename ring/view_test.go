@@ -398,6 +398,31 @@ func TestRosterChangeForgetsWhoIsGone(t *testing.T) {
 	}
 }
 
+// TestRosterChangeRestartsNoClock: how long a member has been out of the ring,
+// and so the grace, does not begin anew because a roster was read again.
+func TestRosterChangeRestartsNoClock(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	w.judge(wire.Unreachable, 1, 30)
+	since := w.view.since(w.view.place(30))
+	for _, id := range []wire.ID{0, 25} { // the same roster; one more, so that places move
+		w.now += Time(3 * time.Second)
+		to := w.roster
+		if id != 0 {
+			to.Members = append(slices.Clone(to.Members), Member{ID: id, Pos: wire.Pos(id)})
+		}
+		w.step(RosterChanged{to})
+		if got := w.view.since(w.view.place(30)); got != since || since == 0 {
+			t.Errorf("out since %d, want %d as before", got, since)
+		}
+	}
+	if got := w.view.since(w.view.place(25)); got != w.now {
+		t.Errorf("the new member is out since %d, want %d", got, w.now)
+	}
+	if got := w.view.since(w.view.place(40)); got != 0 {
+		t.Errorf("who is in the ring is out since %d", got)
+	}
+}
+
 // TestReusedIDIsAnotherMember: an id that the roster has given to another key
 // brings no row of the earlier one with it, which nobody could verify.
 func TestReusedIDIsAnotherMember(t *testing.T) {
