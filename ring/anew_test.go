@@ -130,10 +130,11 @@ func TestJoinerGoesOnToTheNext(t *testing.T) {
 		{"it is in no ring", func(req uint32) Event { return Received{20, wire.Refuse{Req: req}} }, 30},
 		{"it says so of another question", func(req uint32) Event { return Received{20, wire.Refuse{Req: req + 9}} }, 0},
 		{"it sends another question on", func(req uint32) Event { return Received{20, wire.Ask{Req: req + 9, Next: 40}} }, 0},
+		{"it answers another question", func(req uint32) Event { return Received{20, wire.Here{Req: req + 9}} }, 0},
 	} {
 		w, req := joining(t, 20, 30)
-		if got := w.asks(c.said(req)); got != c.want {
-			t.Errorf("%s: asks %d, want %d", c.name, got, c.want)
+		if got := w.asks(c.said(req)); got != c.want || w.InRing() {
+			t.Errorf("%s: asks %d, want %d; in the ring %v", c.name, got, c.want, w.InRing())
 		}
 	}
 }
