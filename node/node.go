@@ -199,7 +199,9 @@ func newNode(c Config, b *book) *Node {
 		Pings:   n.pings,
 		Publish: n.members.publish,
 		Known:   n.addresses.has,
-		Refused: func(source net.Addr, _ error) { n.refused.stranger(source, "connection that opened no link") },
+		Refused: func(source net.Addr, _ error) {
+			n.refused.stranger(source, "connections that opened no link: strangers, or members that gave up")
+		},
 	}
 	return n
 }

@@ -21,9 +21,31 @@ type ping struct {
 	body wire.Ping
 }
 
+// maxPings is how many datagrams of a member are taken in an interval. A ping,
+// an ack, a burst of eight and the acks of another are the most that one has
+// to send, each perhaps twice on its way, and a user may ask for more.
+const maxPings = 256
+
+// pingLimit counts those of one member. Each may cost an answer, and none may
+// take the place of all others'.
+type pingLimit struct {
+	since time.Time // when the interval began
+	n     int
+}
+
+// allow counts one, and reports whether it is within the limit.
+func (l *pingLimit) allow(now time.Time, interval time.Duration) bool {
+	if now.Sub(l.since) >= interval {
+		l.since, l.n = now, 0
+	}
+	l.n++
+	return l.n <= maxPings
+}
+
 // readPings hands authenticated datagrams to the loop. Anything else is
 // silence. It ends when the socket closes.
 func (n *Node) readPings() {
+	limits := make(map[wire.ID]*pingLimit)     // at most as many as there are ids
 	buf := make([]byte, crypto.DatagramSize+1) // one more: a longer one is not cut to fit
 	for {
 		size, source, err := n.packets.ReadFrom(buf)
@@ -39,12 +61,21 @@ func (n *Node) readPings() {
 		}
 		noise, body, ok := n.pings.Open(buf[:size], time.Now())
 		if !ok {
-			n.refused.stranger(source, "datagram of no session")
+			n.refused.stranger(source, "datagrams of no session: strangers, or members that just restarted")
 			continue
 		}
 		member, ok := n.members.book().member(noise)
 		if !ok {
 			continue // dropped just now; its session goes too
+		}
+		limit := limits[member.ID]
+		if limit == nil {
+			limit = new(pingLimit)
+			limits[member.ID] = limit
+		}
+		if !limit.allow(time.Now(), n.interval()) {
+			n.refused.add(member.Name, "more pings than are answered")
+			continue
 		}
 		p, err := wire.ParsePing(body)
 		if err != nil {

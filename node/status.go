@@ -126,6 +126,11 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 	if m.Since > 0 {
 		p.Out = time.Duration(max(s.now-m.Since, 1))
 	}
+	for _, v := range m.Votes {
+		if v.Verdict == wire.Gone {
+			p.GoneBy = append(p.GoneBy, b.name(v.Observer))
+		}
+	}
 	return p, true
 }
 

@@ -135,6 +135,7 @@ type PeerStatus struct {
 	Drain       bool
 	Why         Why           // it is not in the ring, or not well in it
 	Gone        bool          // its copies are made elsewhere
+	GoneBy      []string      // who says that it is gone, or forgets it: two make it so
 	Out         time.Duration // how long it has been out of this peer's ring; 0: it is in it
 	Silence     time.Duration // since anything authenticated came; -1: never
 	RTT         time.Duration // 0: not measured

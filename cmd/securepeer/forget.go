@@ -13,8 +13,9 @@ machine, too, unless this peer is the only one left. Then the others make the
 copies that it had, each as soon as it has itself not reached the member for the
 grace: so nothing moves for a member that two liars forget.
 
-Nothing is deleted, and no key is refused. If the machine comes back it is let
-in again and given what it missed; to keep it out: securepeer roster rm.
+Nothing is deleted, and no key is refused; but a file that only forgotten peers
+had is not in the ring until one of them is back. If the machine comes back it is
+let in again and given what it missed; to keep it out: securepeer roster rm.
 
 Exit code 0 says that the member is gone, 3 that another peer must say so, too.`,
 		GroupID:           groupRing,

@@ -99,6 +99,9 @@ func remarks(m control.Member, successors []string) string {
 	if i := slices.Index(successors, m.Name); i >= 0 {
 		list = append(list, fmt.Sprintf("successor %d", i+1))
 	}
+	if !m.Gone && len(m.GoneBy) > 0 {
+		list = append(list, "gone, says "+names(m.GoneBy)+": one more has to")
+	}
 	if m.OtherRoster {
 		list = append(list, "has another roster")
 	}

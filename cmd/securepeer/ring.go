@@ -121,7 +121,7 @@ func (a *app) showAbsent(ring control.Ring) {
 	}
 	table.end()
 	if ring.Cut {
-		a.printf("  cut: too many are silent at once to call any of them gone; securepeer status tells what to do\n")
+		a.printf("  cut: too many are away at once to call any of them gone by time; securepeer status tells what to do\n")
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,11 +45,11 @@ func (a *app) showStatus(s control.Status) {
 		a.printf("moving %s\n", copies(s.Moving))
 	}
 	for _, r := range s.Refused {
-		who := "strangers"
+		who := "" // nobody has said who it is
 		if r.Peer != "" {
-			who = name(r.Peer)
+			who = " of " + name(r.Peer)
 		}
-		a.printf("refused %s of %s: %s\n", fmt.Sprint(r.Count), who, clean(r.Cause))
+		a.printf("refused %d%s: %s\n", r.Count, who, clean(r.Cause))
 	}
 	a.printf("\n")
 	a.showMembers(s.Members, s.Revoked, s.Successors)
@@ -60,11 +59,11 @@ func (a *app) showStatus(s control.Status) {
 func (a *app) showCut(s control.Status) {
 	var away []string
 	for _, m := range s.Members {
-		if !m.Self && !m.InRing && !m.Gone && (m.Why == string(node.WhyCut) || m.Unreachable) {
+		if !m.Self && !m.InRing && !m.Gone && (m.Why == string(node.WhyCut) || m.Why == string(node.WhyStopped) || m.Unreachable) {
 			away = append(away, m.Name)
 		}
 	}
-	a.printf("cut    too many are silent at once to call any of them gone, so nothing is copied in their place: %s\n", names(away))
+	a.printf("cut    too many are away at once to call any of them gone by time, so only last copies are made anew: %s\n", names(away))
 	a.printf("cut    start them, or mend the network; of one that is lost for good: securepeer forget NAME, at two peers\n")
 }
 

@@ -119,8 +119,34 @@ func (s *Server) answering(h handler) http.HandlerFunc {
 		}
 		if err != nil {
 			failure := errorOf(err)
+			s.mayReturn(r.Context(), failure)
 			sendStatus(w, statusOf(failure.Code), failure)
 		}
+	}
+}
+
+// mayReturn adds to the error that a file is not in the ring who is not in it
+// either: what only they have comes back with them.
+func (s *Server) mayReturn(ctx context.Context, failure *Error) {
+	if failure.Code != CodeNotFound {
+		return
+	}
+	status, err := s.Node.Status(ctx)
+	if err != nil {
+		return // the file is not there, whoever is
+	}
+	for _, p := range status.Peers {
+		if p.Why == node.WhyGone {
+			failure.Peers = append(failure.Peers, p.Name)
+		}
+	}
+	switch n := len(failure.Peers); {
+	case n == 1:
+		failure.Hint = failure.Peers[0] + " is gone: a file that nobody else had comes back when it does"
+	case n > 1 && n <= 8:
+		failure.Hint = strings.Join(failure.Peers, ", ") + " are gone: a file that nobody else had comes back when one of them does"
+	case n > 8:
+		failure.Hint = fmt.Sprintf("%d members are gone: a file that nobody else had comes back when one of them does", n)
 	}
 }
 
@@ -246,15 +272,15 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// member finds a member by its name or its id. No name can be taken for
-// another member's id: one of digits is the member's own.
+// member finds a member by its name, its id or the short form of its key. No
+// name can be taken for another member's id: one of digits is the member's own.
 func (s *Server) member(ctx context.Context, who string) (node.PeerStatus, error) {
 	status, err := s.Node.Status(ctx)
 	if err != nil {
 		return node.PeerStatus{}, err
 	}
 	for _, m := range status.Peers {
-		if who == m.Name || who == m.ID.String() {
+		if who == m.Name || who == m.ID.String() || who == m.Key {
 			return m, nil
 		}
 	}

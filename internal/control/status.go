@@ -80,6 +80,7 @@ func newMembers(peers []node.PeerStatus) []Member {
 			Drain:       p.Drain,
 			Why:         string(p.Why),
 			Gone:        p.Gone,
+			GoneBy:      list(p.GoneBy),
 			Since:       p.Out.Seconds(),
 			Silence:     p.Silence.Seconds(),
 			RTT:         p.RTT.Seconds(),

@@ -87,28 +87,29 @@ type Store struct {
 
 // Member is a line of the roster, and what this peer knows of that member.
 type Member struct {
-	ID          uint16  `json:"id"`
-	Name        string  `json:"name"`
-	Key         string  `json:"key"` // its short form
-	Address     string  `json:"address"`
-	Position    uint64  `json:"position,string"`
-	State       string  `json:"state"` // as in Status, or unseen
-	Incarnation uint64  `json:"incarnation"`
-	Self        bool    `json:"self"`
-	InRing      bool    `json:"in_ring"`
-	Unreachable bool    `json:"unreachable"`
-	Suspect     bool    `json:"suspect"`
-	Linked      bool    `json:"linked"`
-	Steward     bool    `json:"steward"`
-	Drain       bool    `json:"drain"`
-	Why         string  `json:"why"`          // it is not in the ring, or not well in it: "" or unseen starting silent one-way cut stopped leaving left gone
-	Gone        bool    `json:"gone"`         // its copies are made elsewhere
-	Since       float64 `json:"since_s"`      // for how long it has been out of the ring; 0: it is in it
-	Silence     float64 `json:"silence"`      // since anything came; -1: nothing ever did
-	RTT         float64 `json:"rtt"`          // 0: not measured
-	OtherRoster bool    `json:"other_roster"` // it works by another roster
-	Refused     uint64  `json:"refused"`      // messages of it that nobody may send
-	Problem     string  `json:"problem,omitempty"`
+	ID          uint16   `json:"id"`
+	Name        string   `json:"name"`
+	Key         string   `json:"key"` // its short form
+	Address     string   `json:"address"`
+	Position    uint64   `json:"position,string"`
+	State       string   `json:"state"` // as in Status, or unseen
+	Incarnation uint64   `json:"incarnation"`
+	Self        bool     `json:"self"`
+	InRing      bool     `json:"in_ring"`
+	Unreachable bool     `json:"unreachable"`
+	Suspect     bool     `json:"suspect"`
+	Linked      bool     `json:"linked"`
+	Steward     bool     `json:"steward"`
+	Drain       bool     `json:"drain"`
+	Why         string   `json:"why"`          // it is not in the ring, or not well in it: "" or unseen starting silent one-way cut stopped leaving left gone
+	Gone        bool     `json:"gone"`         // its copies are made elsewhere
+	GoneBy      []string `json:"gone_by"`      // who says so, or has forgotten it: two make it so
+	Since       float64  `json:"since_s"`      // for how long it has been out of the ring; 0: it is in it
+	Silence     float64  `json:"silence"`      // since anything came; -1: nothing ever did
+	RTT         float64  `json:"rtt"`          // 0: not measured
+	OtherRoster bool     `json:"other_roster"` // it works by another roster
+	Refused     uint64   `json:"refused"`      // messages of it that nobody may send
+	Problem     string   `json:"problem,omitempty"`
 }
 
 // Revoked is a member that the roster has put out: no link opens for its key.
