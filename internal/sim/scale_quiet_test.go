@@ -56,7 +56,7 @@ func TestScaleSpeed(t *testing.T) {
 }
 
 // What a peer knows of a member takes at most 140 bytes, so that 10,000 peers
-// fit in 16 GiB; with -huge they are there, for ten quiet minutes.
+// fit in 20 GB; with -huge they are there, for ten quiet minutes.
 func TestScaleTenThousand(t *testing.T) {
 	n, virtual := many(1000, 200), 10*time.Second
 	if *huge {

@@ -17,7 +17,7 @@ import (
 // same scenarios with few peers.
 var (
 	scale = flag.Bool("scale", false, "run the scale tests with as many peers as docs/proof.md says: minutes")
-	huge  = flag.Bool("huge", false, "and as often and as long, and some with 10,000 peers: two hours and 16 GiB")
+	huge  = flag.Bool("huge", false, "and as often and as long, and some with 10,000 peers: two hours and 20 GB")
 )
 
 // few is how many peers a scale test has without -scale.
