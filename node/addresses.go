@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -43,10 +44,28 @@ func newAddresses(ctx context.Context, work *sync.WaitGroup) *addresses {
 		known: make(map[string]*address), hosts: make(map[netip.Addr]struct{})}
 }
 
-// learn begins to look up every address of a roster.
+// learn begins to look up every address of a roster, and forgets all others.
 func (a *addresses) learn(b *book) {
+	listed := make(map[string]bool, len(b.Members))
+	for _, m := range b.Members {
+		listed[m.Addr] = true
+	}
+	a.mu.Lock()
+	maps.DeleteFunc(a.known, func(hostport string, _ *address) bool { return !listed[hostport] })
+	a.countLocked()
+	a.mu.Unlock()
 	for _, m := range b.Members {
 		a.udp(m.Addr)
+	}
+}
+
+// countLocked makes hosts those of what is known.
+func (a *addresses) countLocked() {
+	clear(a.hosts)
+	for _, k := range a.known {
+		if k.at.IsValid() {
+			a.hosts[k.at.Addr().Unmap()] = struct{}{}
+		}
 	}
 }
 
@@ -58,8 +77,8 @@ func (a *addresses) udp(hostport string) net.Addr {
 	if known == nil {
 		known = &address{}
 		if at, err := netip.ParseAddrPort(hostport); err == nil {
-			known.literal = true
-			a.setLocked(known, at)
+			known.literal, known.at = true, at
+			a.hosts[at.Addr().Unmap()] = struct{}{}
 		}
 		a.known[hostport] = known
 	}
@@ -72,11 +91,6 @@ func (a *addresses) udp(hostport string) net.Addr {
 		return nil
 	}
 	return net.UDPAddrFromAddrPort(known.at)
-}
-
-func (a *addresses) setLocked(known *address, at netip.AddrPort) {
-	known.at = at
-	a.hosts[at.Addr().Unmap()] = struct{}{}
 }
 
 func (a *addresses) lookup(hostport string, known *address) {
@@ -94,8 +108,9 @@ func (a *addresses) lookup(hostport string, known *address) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known.looking = false
-	if err == nil {
-		a.setLocked(known, found)
+	if err == nil && known.at != found {
+		known.at = found
+		a.countLocked()
 	}
 }
 

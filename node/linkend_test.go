@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,15 +186,15 @@ func TestDroppedWhileItIsDialled(t *testing.T) {
 		}
 		publish := n.crypto.Publish
 		with := n.members.book()
+		var once sync.Once
 		n.crypto.Publish = func(c *crypto.Conn) error {
 			err := publish(c)
-			n.members.current.Store(next)
+			once.Do(func() { n.members.current.Store(next) })
 			return err
 		}
 		n.post(sending{1, wire.Here{}})
 		time.Sleep(time.Second)
 		n.members.current.Store(with)
-		n.crypto.Publish = publish
 		n.post(sending{1, wire.Here{}})
 		time.Sleep(time.Second)
 		n.members.mu.Lock()

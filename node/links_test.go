@@ -8,6 +8,7 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,7 @@ type table struct {
 	secrets []*keys.Secret
 	roster  *keys.Roster
 	pings   *crypto.PingTable // of 0's ends of links; nil: one each
+	mu      sync.Mutex        // of dials, while some are under way
 	dials   []time.Time       // when each reached the network
 }
 
@@ -66,7 +68,9 @@ func (x *table) of(self wire.ID) *links {
 	n.dials = make(chan struct{}, maxDials)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		x.mu.Lock()
 		x.dials = append(x.dials, time.Now())
+		x.mu.Unlock()
 		<-n.ctx.Done()
 		return nil, errPulled
 	}

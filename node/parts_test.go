@@ -363,6 +363,44 @@ func TestNamesOfHostsAreLookedUpInTheBackground(t *testing.T) {
 	}
 }
 
+// TestAddressesOfEarlierAreForgotten: the share of the door that is kept for
+// the roster's addresses is for those of now: not for those that a roster or a
+// name server has dropped.
+func TestAddressesOfEarlierAreForgotten(t *testing.T) {
+	var work sync.WaitGroup
+	a := newAddresses(t.Context(), &work)
+	roster := func(addrs ...string) *book {
+		b := &book{Roster: &keys.Roster{}}
+		for i, addr := range addrs {
+			b.Members = append(b.Members, keys.Member{ID: wire.ID(i), Addr: addr})
+		}
+		return b
+	}
+	has := func(want map[string]bool) {
+		t.Helper()
+		for ip, want := range want {
+			if got := a.has(netip.MustParseAddr(ip)); got != want {
+				t.Errorf("%s is known: %v, want %v", ip, got, want)
+			}
+		}
+	}
+	a.learn(roster("192.0.2.1:1", "192.0.2.1:2", "192.0.2.3:1"))
+	has(map[string]bool{"192.0.2.1": true, "192.0.2.3": true})
+	a.learn(roster("192.0.2.1:2", "192.0.2.4:1"))
+	has(map[string]bool{"192.0.2.1": true, "192.0.2.3": false, "192.0.2.4": true})
+	a.learn(roster("localhost:7460"))
+	until(t, "localhost to be known", func() bool { return a.udp("localhost:7460") != nil })
+	work.Wait()
+	a.mu.Lock()
+	moved := a.known["localhost:7460"]
+	moved.at = netip.MustParseAddrPort("192.0.2.5:7460") // what the name server said earlier
+	a.countLocked()
+	a.mu.Unlock()
+	has(map[string]bool{"192.0.2.1": false, "192.0.2.4": false, "192.0.2.5": true})
+	a.lookup("localhost:7460", moved)
+	has(map[string]bool{"192.0.2.5": false})
+}
+
 func TestErrorsNameFileAndPeers(t *testing.T) {
 	for _, c := range []struct {
 		err  error
