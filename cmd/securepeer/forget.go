@@ -11,7 +11,8 @@ Without it a silent member is gone after the roster's grace, and never while too
 many are silent at once (a cut). It takes two peers' word: run it on another
 machine, too, unless this peer is the only one left. Then the others make the
 copies that it had, each as soon as it has itself not reached the member for the
-grace: so nothing moves for a member that two liars forget.
+grace: so nothing moves for a member that two liars forget. In a cut each that is
+forgotten is one less that is away: it may end, and the grace of the others runs.
 
 Nothing is deleted, and no key is refused; but a file that only forgotten peers
 had is not in the ring until one of them is back. If the machine comes back it is

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -148,6 +149,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 // exactly is the check of commands with n arguments.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if i := slices.Index(args, ""); i >= 0 { // as of a variable that is not set
+			return misused(cmd, args[:i])
+		}
 		if len(args) != n {
 			return misused(cmd, args)
 		}

@@ -64,7 +64,7 @@ func absent(stat control.Stat) error {
 	if len(unsure) > 0 {
 		return &fault{exitUnavailable, "start them, or try again", fmt.Errorf("nobody has %q as far as is known; no word from %s", stat.Name, names(unsure))}
 	}
-	return &fault{exitNotFound, "securepeer ls lists the files", fmt.Errorf("%q is not in the ring", stat.Name)}
+	return &fault{exitNotFound, "securepeer ls lists the files; what only a peer that is gone has comes back with it", fmt.Errorf("%q is not in the ring", stat.Name)}
 }
 
 func place(h node.HolderStat) string {

@@ -119,7 +119,9 @@ func (s *Server) answering(h handler) http.HandlerFunc {
 		}
 		if err != nil {
 			failure := errorOf(err)
-			s.mayReturn(r.Context(), failure)
+			if errors.As(err, new(*node.NotFoundError)) {
+				s.mayReturn(r.Context(), failure)
+			}
 			sendStatus(w, statusOf(failure.Code), failure)
 		}
 	}
@@ -128,9 +130,6 @@ func (s *Server) answering(h handler) http.HandlerFunc {
 // mayReturn adds to the error that a file is not in the ring who is not in it
 // either: what only they have comes back with them.
 func (s *Server) mayReturn(ctx context.Context, failure *Error) {
-	if failure.Code != CodeNotFound {
-		return
-	}
 	status, err := s.Node.Status(ctx)
 	if err != nil {
 		return // the file is not there, whoever is
