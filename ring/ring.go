@@ -293,11 +293,11 @@ func (r *Ring) rows(now Time, from wire.ID, m wire.Rows) {
 		}
 		anew := row.State == wire.Active &&
 			(!was.seen() || was.state == wire.Active && row.Incarnation > was.incarnation)
-		home := was.home()
+		met, home := was.seen(), was.home()
 		merged := r.view.mergeRow(row)
 		learned = learned || merged
 		if merged && !home && was.home() {
-			r.keep(now, row.ID)
+			r.keep(now, row.ID, met)
 		}
 		if merged && anew {
 			// It was cut off, or never met before: until it has given us what
@@ -330,9 +330,12 @@ const saveWait = 30
 // keep has the view saved at once, as a member can be a home holder now: alone
 // after its next start, this peer would else take itself for the only one, and
 // say no of what that member has. No member has a say in that more often than
-// other changes are saved: each is a write and a sync for all.
-func (r *Ring) keep(now Time, id wire.ID) {
-	if l := r.links.line(id); l.kept == 0 || now-l.kept >= saveWait*r.interval() {
+// other changes are saved: each is a write and a sync for all. Whoever is met
+// for the first time is so once, and needs no entry.
+func (r *Ring) keep(now Time, id wire.ID, met bool) {
+	if !met {
+		r.save = now
+	} else if l := r.links.line(id); l.kept == 0 || now-l.kept >= saveWait*r.interval() {
 		l.kept, r.save = now, now
 	}
 }
