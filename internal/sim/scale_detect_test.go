@@ -188,11 +188,13 @@ func TestScalePauses(t *testing.T) {
 		for _, d := range pause {
 			for _, i := range run {
 				cells++
-				judged, pauses := pauseCell(t, n, c, d*time.Millisecond, i*time.Millisecond, length)
-				paused += pauses
-				if worst = max(worst, judged); judged > 0 {
-					t.Errorf("C=%v D=%v I=%v: %v healthy peers judged by healthy ones", c, d*time.Millisecond, i*time.Millisecond, judged)
-				}
+				t.Run(fmt.Sprintf("C=%v,D=%v,I=%v", c, d*time.Millisecond, i*time.Millisecond), func(t *testing.T) { // its world ends with it
+					judged, pauses := pauseCell(t, n, c, d*time.Millisecond, i*time.Millisecond, length)
+					paused += pauses
+					if worst = max(worst, judged); judged > 0 {
+						t.Errorf("%v healthy peers judged by healthy ones", judged)
+					}
+				})
 			}
 		}
 	}
