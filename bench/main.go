@@ -16,11 +16,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
+
+	"github.com/spf13/pflag"
 )
 
 // options are the flags.
@@ -31,23 +35,59 @@ type options struct {
 	dir    string
 }
 
-// sizeFlag is a size in MiB.
+// sizeFlag is a flag's size in bytes, written with its unit, as in 64MiB.
 type sizeFlag int64
 
-func (s sizeFlag) bytes() int64 { return int64(s) << 20 }
+var _ pflag.Value = (*sizeFlag)(nil)
+
+const mib = 1 << 20
+
+// sizeUnits are the units that a size may have, the largest first.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", mib}, {"KiB", 1 << 10}, {"B", 1}}
+
+func (s *sizeFlag) String() string {
+	for _, u := range sizeUnits {
+		if n := int64(*s); n >= u.bytes && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return "0B"
+}
+
+func (s *sizeFlag) Set(text string) error {
+	for _, u := range sizeUnits {
+		number, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 63)
+		if err != nil || int64(n) > math.MaxInt64/u.bytes {
+			break
+		}
+		*s = sizeFlag(int64(n) * u.bytes)
+		return nil
+	}
+	return errors.New("it takes a size with its unit, as in 64MiB or 1GiB")
+}
+
+// Type is what the help shows for the value.
+func (s *sizeFlag) Type() string { return "size" }
 
 func main() {
 	if len(os.Args) > 1 && runBaseline(os.Args[1:]) {
 		return
 	}
-	var o options
-	flag.Int64Var((*int64)(&o.size), "size", 512, "size of the large file in `MiB`")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often each side runs")
-	flag.BoolVar(&o.json, "json", false, "print JSON")
-	flag.StringVar(&o.dir, "dir", "", "`FOLDER` to make a temporary one in, of 8 x size (default: the system's)")
-	flag.Parse()
-	if flag.NArg() > 0 || o.size < 1 || o.rounds < 1 {
-		flag.Usage()
+	o := options{size: 512 * mib}
+	pflag.Var(&o.size, "size", "size of the large file")
+	pflag.IntVar(&o.rounds, "rounds", 3, "how often each side runs")
+	pflag.BoolVar(&o.json, "json", false, "print JSON")
+	pflag.StringVar(&o.dir, "dir", "", "`FOLDER` to make a temporary one in, of 8 x size (default: the system's)")
+	pflag.Parse()
+	if pflag.NArg() > 0 || o.size < mib || o.rounds < 1 {
+		pflag.Usage()
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -83,7 +83,7 @@ func newReport(o options) *report {
 	congestion, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
 	return &report{
 		Machine: machine{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, runtime.NumCPU(), strings.TrimSpace(string(congestion))},
-		MiB:     int64(o.size), Rounds: o.rounds,
+		MiB:     int64(o.size) / mib, Rounds: o.rounds,
 		PeakMiB: make(map[string]float64), MaxPeakMiB: maxPeak >> 20,
 	}
 }

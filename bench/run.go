@@ -53,7 +53,7 @@ func (b *bench) run(ctx context.Context) (*report, error) {
 
 func (b *bench) prepare(ctx context.Context) (err error) {
 	b.large, b.small = filepath.Join(b.dir, "large"), filepath.Join(b.dir, "small")
-	if err := errors.Join(writeRandom(b.large, b.size.bytes()), writeRandom(b.small, smallSize)); err != nil {
+	if err := errors.Join(writeRandom(b.large, int64(b.size)), writeRandom(b.small, smallSize)); err != nil {
 		return err
 	}
 	b.program = filepath.Join(b.dir, "securepeer")

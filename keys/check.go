@@ -111,10 +111,10 @@ func checkRange(field string, n, most int) error {
 
 func checkTimes(interval, grace time.Duration) error {
 	if interval < minInterval || interval > maxInterval {
-		return fmt.Errorf("interval=%s must be %s to %s", formatDuration(interval), formatDuration(minInterval), formatDuration(maxInterval))
+		return fmt.Errorf("interval=%s must be %s to %s", FormatDuration(interval), FormatDuration(minInterval), FormatDuration(maxInterval))
 	}
 	if grace < interval || grace > maxGrace {
-		return fmt.Errorf("grace=%s must be %s (the interval) to %s", formatDuration(grace), formatDuration(interval), formatDuration(maxGrace))
+		return fmt.Errorf("grace=%s must be %s (the interval) to %s", FormatDuration(grace), FormatDuration(interval), FormatDuration(maxGrace))
 	}
 	return nil
 }

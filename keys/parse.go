@@ -144,12 +144,11 @@ func setNumber[N wire.Space | wire.ID | int](n *N, text string, most uint64) err
 }
 
 func setDuration(d *time.Duration, text string) error {
-	v, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("%s must be a duration as in 500ms, 10s, 5m or 1h30m", quote(text))
+	v, err := ParseDuration(text)
+	if err == nil {
+		*d = v
 	}
-	*d = v
-	return nil
+	return err
 }
 
 func (p *rosterParser) adminLine(l textLine, words []string) {

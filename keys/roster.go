@@ -317,7 +317,7 @@ func (r *Roster) eachLine(f func(note string, line []byte)) {
 
 func (r *Roster) appendRing(b []byte) []byte {
 	return fmt.Appendf(b, "ring %s space=%d copies=%d observers=%d interval=%s grace=%s route=%s\n",
-		r.Ring, r.Space, r.Copies, r.Observers, formatDuration(r.Interval), formatDuration(r.Grace), r.Route)
+		r.Ring, r.Space, r.Copies, r.Observers, FormatDuration(r.Interval), FormatDuration(r.Grace), r.Route)
 }
 
 func (m *Member) append(b []byte) []byte {
@@ -337,8 +337,8 @@ func (m *Member) append(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// formatDuration is d as people write it: 5m, not 5m0s.
-func formatDuration(d time.Duration) string {
+// FormatDuration returns d as the ring line has it: 5m, not 5m0s.
+func FormatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

@@ -167,8 +167,8 @@ func TestDurationsReadBackAndAreShort(t *testing.T) {
 		"1m30s": 90 * time.Second, "1h": time.Hour, "1h30m": 90 * time.Minute, "1h0m5s": time.Hour + 5*time.Second,
 		"10m": 10 * time.Minute, "20h": 20 * time.Hour, "1.000000001s": time.Second + 1,
 	} {
-		if got := formatDuration(want); got != text {
-			t.Errorf("formatDuration(%v) = %s, want %s", want, got, text)
+		if got := FormatDuration(want); got != text {
+			t.Errorf("FormatDuration(%v) = %s, want %s", want, got, text)
 		}
 		if got, err := time.ParseDuration(text); err != nil || got != want {
 			t.Errorf("ParseDuration(%s) = %v, %v, want %v", text, got, err, want)

@@ -73,7 +73,7 @@ stored and requested.`,
 	flags.BoolVar(&opt.classic, "classic", false, "show the classic ring instead")
 	flags.BoolVar(&opt.keep, "keep", false, "leave the ring up until Ctrl-C, and say how to talk to it")
 	flags.Uint64Var(&opt.seed, "seed", 0, "`NUMBER` that the files' content is made from; 0: at random")
-	flags.DurationVar(&opt.interval, "interval", 0, "time between pings (default: 1s, with --classic 3s)")
+	addDuration(flags, &opt.interval, "interval", "time between pings (default: 1s, with --classic 3s)")
 	return cmd
 }
 

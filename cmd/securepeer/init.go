@@ -79,7 +79,7 @@ func distance(roster *keys.Roster, from, to keys.Member) uint64 {
 
 // parseInterval reads seconds, or a duration with its unit.
 func parseInterval(text string) (time.Duration, error) {
-	d, err := time.ParseDuration(text)
+	d, err := keys.ParseDuration(text)
 	if err != nil {
 		var n uint64
 		n, err = strconv.ParseUint(text, 10, 16)

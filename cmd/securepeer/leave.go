@@ -38,7 +38,7 @@ on with it.`,
 			return a.object(ended)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait (0: until it is done)")
+	addDuration(cmd.Flags(), &timeout, "timeout", "how long to wait (0: until it is done)")
 	addJSON(cmd, a)
 	return cmd
 }

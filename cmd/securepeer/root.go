@@ -97,7 +97,7 @@ ring is on several of their disks before the command returns.
   securepeer demo                       see it work, on this machine alone
 
 ` + exitHelp(),
-		Version:           version().Version,
+		Version:           thisBuild().Version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,

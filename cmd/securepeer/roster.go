@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +45,7 @@ func (a *app) loadRoster() (*keys.Roster, error) {
 func rosterInitCommand(a *app) *cobra.Command {
 	var space uint8
 	var copies, observers int
-	var interval, grace time.Duration
+	interval, grace := keys.DefaultInterval, keys.DefaultGrace
 	var route string
 	cmd := &cobra.Command{
 		Use:   "init RING [NAME KEY HOST:PORT]...",
@@ -81,8 +80,8 @@ func rosterInitCommand(a *app) *cobra.Command {
 	flags.Uint8Var(&space, "space", uint8(keys.DefaultSpace), "`BITS` of a position: 64, or 8 for the classic ring of ids 0 to 255")
 	flags.IntVar(&copies, "copies", keys.DefaultCopies, "how many peers hold each file")
 	flags.IntVar(&observers, "observers", keys.DefaultObservers, "how many peers watch each peer")
-	flags.DurationVar(&interval, "interval", keys.DefaultInterval, "time between pings")
-	flags.DurationVar(&grace, "grace", keys.DefaultGrace, "how long a peer may be away until its copies are made elsewhere")
+	addDuration(flags, &interval, "interval", "time between pings")
+	addDuration(flags, &grace, "grace", "how long a peer may be away until its copies are made elsewhere")
 	flags.StringVar(&route, "route", keys.Hop.String(), "hop: ask the holders; walk: ask successor by successor")
 	return cmd
 }

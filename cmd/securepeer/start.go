@@ -66,7 +66,7 @@ SIGHUP has it read the roster again.`,
 	}
 	addStartFlags(cmd, a, &opt)
 	cmd.Flags().StringVar(&opt.contact, "join", "", "the `MEMBER` to ask first (default: any)")
-	cmd.Flags().DurationVar(&opt.interval, "interval", 0, "time between pings (default: the roster's)")
+	addDuration(cmd.Flags(), &opt.interval, "interval", "time between pings (default: the roster's)")
 	return cmd
 }
 

@@ -36,13 +36,8 @@ func helpCommand() *cobra.Command {
 // flagError says in words what a flag takes, without the functions that were
 // to read it.
 func flagError(_ *cobra.Command, err error) error {
-	for cause, takes := range map[string]string{
-		": strconv.": "it takes a number",
-		": time: ":   "it takes a duration, as in 500ms, 10s or 5m",
-	} {
-		if text, _, ok := strings.Cut(err.Error(), cause); ok {
-			return errors.New(text + ": " + takes)
-		}
+	if text, _, ok := strings.Cut(err.Error(), ": strconv."); ok {
+		return errors.New(text + ": it takes a number")
 	}
 	return err
 }

@@ -16,14 +16,21 @@ type build struct {
 	System  string `json:"system"`
 }
 
-// version reads what the go command wrote into the program.
-func version() build {
+// version is what the build says, as README's does: -X main.version=v1.2.3.
+// It is "" if the build says nothing: then thisBuild falls back on the module.
+var version string
+
+// thisBuild reads what the linker and the go command wrote into the program.
+func thisBuild() build {
 	b := build{Schema: "securepeer/version/1", Version: "unknown", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
 	b.Version = info.Main.Version
+	if version != "" {
+		b.Version = version
+	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			b.Commit = s.Value
@@ -38,7 +45,7 @@ func versionCommand(a *app) *cobra.Command {
 		Short: "Print which securepeer this is",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b := version()
+			b := thisBuild()
 			if a.json {
 				return a.object(b)
 			}
