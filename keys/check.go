@@ -183,10 +183,14 @@ func (c *checker) checkPlace(from source, space wire.Space, m *Member) {
 		c.fault(from, errors.New("pos= has no place in space=8, where the id is the position"))
 		return
 	}
-	if !m.HasPos && m.Pos != position(space, m.ID, m.Key) {
-		c.fault(from, fmt.Errorf("position %d is not the computed one", m.Pos))
+	if !m.HasPos && m.Pos != wire.PosOf(space, m.ID) {
+		c.fault(from, fmt.Errorf("position %d is not that of its id", m.Pos))
 	}
-	claim(c, c.places, m.Pos, from, fmt.Sprintf("position %d", m.Pos))
+	what := fmt.Sprintf("position %d", m.Pos)
+	if !m.HasPos {
+		what += ", which follows from its id,"
+	}
+	claim(c, c.places, m.Pos, from, what)
 }
 
 // checkAdmin checks the shape of a minisign public key: base64 of "Ed", a key

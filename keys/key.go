@@ -25,9 +25,8 @@ import (
 
 // Specification constants: docs/protocol.md, section "Keys and roster".
 const (
-	noiseLabel    = "securepeer/1 noise"
-	signLabel     = "securepeer/1 sign"
-	positionLabel = "securepeer/1 position"
+	noiseLabel = "securepeer/1 noise"
+	signLabel  = "securepeer/1 sign"
 
 	seedSize = 32
 )
@@ -139,7 +138,7 @@ func (p Public) Verify(msg []byte, sig [64]byte) bool {
 // LogValue is the fingerprint, [Public.Short].
 func (p Public) LogValue() slog.Value { return slog.StringValue(p.Short()) }
 
-// bytes is the 64-byte form that text, position and rosters are made of.
+// bytes is the 64-byte form that texts are made of.
 func (p Public) bytes() []byte {
 	return append(append(make([]byte, 0, 64), p.Noise[:]...), p.Sign[:]...)
 }

@@ -271,7 +271,7 @@ func (p *rosterParser) finish() {
 	for i := range r.Members {
 		m := &r.Members[i]
 		if !m.HasPos {
-			m.Pos = position(r.Space, m.ID, m.Key)
+			m.Pos = wire.PosOf(r.Space, m.ID)
 		}
 		p.c.checkPlace(p.c.ids[m.ID], r.Space, m)
 	}

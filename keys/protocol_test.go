@@ -64,7 +64,6 @@ func TestProtocolExamples(t *testing.T) {
 		"NoisePublic":    string(public.Noise[:]),
 		"SignSeed":       string(secret.m().sign.Seed()),
 		"SignPublic":     string(public.Sign[:]),
-		"PositionHashed": positionLabel + "\x00" + string(public.bytes()),
 		"Position":       string(unhex(t, fmt.Sprintf("%016x", uint64(roster.Members[0].Pos)))),
 		"SecretText":     secret.Text() + "\n",
 		"PublicText":     public.String() + "\n",

@@ -3,7 +3,6 @@ package keys
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,7 +68,7 @@ type Member struct {
 	Name    string
 	Key     Public
 	Addr    string   // HOST:PORT, TCP and UDP; an IPv6 address in brackets
-	Pos     wire.Pos // from pos=, else computed from the key, or in Space8 the id
+	Pos     wire.Pos // from pos=, else [wire.PosOf] the id
 	HasPos  bool     // the line has pos=
 	Steward bool     // may remove other members' names
 	Drain   bool     // serves and gives its ranges away, takes none
@@ -195,7 +194,7 @@ func (r *Roster) Add(m Member) error {
 	from := source{what: m.describe()}
 	c.checkMember(from, &m)
 	if !m.HasPos {
-		m.Pos = position(r.Space, m.ID, m.Key)
+		m.Pos = wire.PosOf(r.Space, m.ID)
 	}
 	c.checkPlace(from, r.Space, &m)
 	if err := told.err(); err != nil {
@@ -263,16 +262,6 @@ func byRevokedID(a, b Revoked) int { return cmp.Compare(a.ID, b.ID) }
 
 func (m *Member) describe() string  { return fmt.Sprintf("peer %d %s", m.ID, m.Name) }
 func (v *Revoked) describe() string { return fmt.Sprintf("revoke %d %s", v.ID, v.Name) }
-
-// position is where a member without pos= stands: its id in Space8, else the
-// first 8 bytes of SHA-256("securepeer/1 position", 0, both public keys).
-func position(space wire.Space, id wire.ID, key Public) wire.Pos {
-	if space == wire.Space8 {
-		return wire.Pos(id)
-	}
-	sum := sha256.Sum256(append(append([]byte(positionLabel), 0), key.bytes()...))
-	return wire.Pos(binary.BigEndian.Uint64(sum[:8]))
-}
 
 // Append appends the roster as text: ring, admins, members, revoked, each kind
 // sorted, one line a thing, fields in one order, comments and blank lines as

@@ -77,7 +77,7 @@ func TestFullRosterReadsAndWritesTheSameBytes(t *testing.T) {
 		t.Errorf("ByID(0) = %+v, %v, want %+v", alice, ok, want)
 	}
 	bob, ok := r.ByName("bob")
-	if !ok || bob.ID != 14 || bob.Pos != position(wire.Space64, 14, bob.Key) || bob.HasPos || bob.Steward || bob.Drain || bob.Next != nil {
+	if !ok || bob.ID != 14 || bob.Pos != wire.PosOf(wire.Space64, 14) || bob.HasPos || bob.Steward || bob.Drain || bob.Next != nil {
 		t.Errorf("ByName(bob) = %+v, %v", bob, ok)
 	}
 	if m, ok := r.ByKey(bob.Key.Noise); !ok || m.ID != 14 {
@@ -268,7 +268,8 @@ func TestEachFaultIsToldWithItsLine(t *testing.T) {
 		{"first halves", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=b:1\n", mixed), []string{"3: first half (X25519) of key"}},
 		{"second halves", ringLine + peerLine(t, 1, "bob", "") + fmt.Sprintf("peer 2 alice %s addr=b:1\n", mixed), []string{"3: second half (Ed25519) of key"}},
 		{"two positions", ringLine + peer(" pos=7") + peerLine(t, 2, "bob", " pos=0x7"), []string{"3: position 7 is that of peer 1 alice in line 2"}},
-		{"a position that another has by its key", ringLine + peer("") + peerLine(t, 2, "bob", fmt.Sprintf(" pos=%d", position(wire.Space64, 1, alice))), []string{"3: position"}},
+		{"a position that another has by its id", ringLine + peer("") + peerLine(t, 2, "bob", fmt.Sprintf(" pos=%d", wire.PosOf(wire.Space64, 1))), []string{"3: position 9223372036854775808 is that of peer 1 alice in line 2"}},
+		{"a position by its id that another has by pos=", ringLine + peerLine(t, 2, "bob", " pos=0x8000000000000000") + peer(""), []string{"3: position 9223372036854775808, which follows from its id, is that of peer 2 bob in line 2"}},
 		{"revoked id", ringLine + peer("") + fmt.Sprintf("revoke 1 bob %s\n", bob), []string{"3: revoke 1 bob: id 1 is that of peer 1 alice in line 2"}},
 		{"revoked name", ringLine + peer("") + fmt.Sprintf("revoke 2 alice %s\n", bob), []string{"3: the name alice"}},
 		{"revoked key comes back", ringLine + fmt.Sprintf("revoke 2 old %s\n", alice) + peer(""), []string{"3: first half (X25519) of key is that of revoke 2 old in line 2", "3: second half"}},
@@ -424,7 +425,7 @@ func TestAddAndRemoveKeepTheRest(t *testing.T) {
 	if err := r.Add(eve); err != nil {
 		t.Fatal(err)
 	}
-	if m, ok := r.ByID(3); !ok || m.Pos != position(wire.Space64, 3, eve.Key) {
+	if m, ok := r.ByID(3); !ok || m.Pos != wire.PosOf(wire.Space64, 3) {
 		t.Errorf("ByID(3) = %+v, %v, want a computed position", m, ok)
 	}
 	bob := peerLine(t, 14, "bob", "")
@@ -484,7 +485,7 @@ func TestValidateSeesWhatAProgramDidWrong(t *testing.T) {
 	for want, change := range map[string]func(*Roster){
 		"its lines are not sorted": func(r *Roster) { r.Revoked[0], r.Revoked[1] = r.Revoked[1], r.Revoked[0] },
 		"not sorted":               func(r *Roster) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] },
-		"is not the computed one":  func(r *Roster) { r.Members[1].Pos++ },
+		"is not that of its id":    func(r *Roster) { r.Members[1].Pos++ },
 		"id 0 is that of":          func(r *Roster) { r.Members[1].ID = 0 },
 		"copies=0":                 func(r *Roster) { r.Copies = 0 },
 		"the name is empty":        func(r *Roster) { r.Ring = "" },

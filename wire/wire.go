@@ -15,6 +15,7 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math/bits"
 	"strconv"
 )
 
@@ -56,6 +57,18 @@ const (
 	Space8  Space = 8
 	Space64 Space = 64
 )
+
+// PosOf returns where a member stands whose roster line has no pos=. In Space64
+// that is its id with the 16 bits in reverse order, at the top of the position:
+// van der Corput's sequence (1935), each member of which halves an arc that is
+// among the largest. So arcs differ by a factor of 2 at most while the ids
+// run from 0 without a gap. In Space8 it is the id.
+func PosOf(s Space, id ID) Pos {
+	if s == Space8 {
+		return Pos(id)
+	}
+	return Pos(bits.Reverse16(uint16(id))) << 48
+}
 
 // KeyOf returns the position that name hashes to. In Space8 a name of four
 // digits NNNN has key NNNN mod 256, as in the classic ring.

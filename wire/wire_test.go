@@ -60,6 +60,25 @@ func TestSignedBytesDiffer(t *testing.T) {
 	}
 }
 
+// TestPosOf: every id has a place of its own, which is its bits after the point,
+// the lowest first.
+func TestPosOf(t *testing.T) {
+	for id := range 1 << 16 {
+		want := Pos(0)
+		for bit := range 16 {
+			if id>>bit&1 == 1 {
+				want += 1 << (63 - bit)
+			}
+		}
+		if got := PosOf(Space64, ID(id)); got != want {
+			t.Fatalf("PosOf(64, %d) = %#x, want %#x", id, got, want)
+		}
+		if got := PosOf(Space8, ID(id)); got != Pos(id) {
+			t.Fatalf("PosOf(8, %d) = %d", id, got)
+		}
+	}
+}
+
 func TestKeyOf(t *testing.T) {
 	for _, c := range []struct {
 		space Space

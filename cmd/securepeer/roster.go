@@ -193,7 +193,7 @@ a peer that runs takes it with: securepeer roster reload.`,
 	flags := cmd.Flags()
 	flags.StringVar(&addr, "addr", "", "`HOST:PORT` at which the others reach it")
 	flags.StringVar(&id, "id", "", "its `ID` (default: the lowest free one)")
-	flags.StringVar(&pos, "pos", "", "its `POSITION` on the ring (default: computed from its key)")
+	flags.StringVar(&pos, "pos", "", "its `POSITION` on the ring (default: follows from its id)")
 	flags.BoolVar(&steward, "steward", false, "it may remove other members' files")
 	return cmd
 }

@@ -73,8 +73,12 @@ func (d drawer) config(seed uint64) Config {
 	if d.IntN(2) == 0 && !many {
 		c.Space = wire.Space8
 	}
+	byID := d.IntN(2) == 0
 	for id := range wire.ID(n) {
 		m := d.member(c.Space, id)
+		if byID {
+			m.Pos = wire.PosOf(c.Space, m.ID)
+		}
 		if used[m.Pos] {
 			continue
 		}
@@ -100,11 +104,12 @@ func (d drawer) config(seed uint64) Config {
 	return c
 }
 
+// member draws a line of the roster that has pos=.
 func (d drawer) member(space wire.Space, id wire.ID) ring.Member {
 	m := ring.Member{ID: id, Pos: wire.Pos(d.Uint64())}
 	if space == wire.Space8 {
 		m.ID *= 28
-		m.Pos = wire.Pos(m.ID)
+		m.Pos = wire.PosOf(space, m.ID)
 	}
 	return m
 }
