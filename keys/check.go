@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +35,7 @@ type checker struct {
 	noises map[[32]byte]source
 	signs  map[[32]byte]source
 	places map[wire.Pos]source
-	addrs  map[string]source // in lower case
+	addrs  map[string]source // in one spelling
 	admins map[[32]byte]source
 }
 
@@ -70,7 +68,7 @@ func (c *checker) claimAll(r *Roster) {
 		from := source{what: m.describe()}
 		c.ids[m.ID], c.names[strings.ToLower(m.Name)], c.places[m.Pos] = from, from, from
 		c.noises[m.Key.Noise], c.signs[m.Key.Sign] = from, from
-		c.addrs[strings.ToLower(m.Addr)] = from
+		c.addrs[oneSpelling(m.Addr)] = from
 		if m.Next != nil {
 			c.noises[m.Next.Noise], c.signs[m.Next.Sign] = from, from
 		}
@@ -160,7 +158,7 @@ func (c *checker) checkAddr(from source, addr string) {
 		c.fault(from, err)
 		return
 	}
-	claim(c, c.addrs, strings.ToLower(addr), from, "addr="+addr)
+	claim(c, c.addrs, oneSpelling(addr), from, "addr="+addr)
 }
 
 // checkKey looks at the two halves one by one: an identity that shares one of
@@ -223,55 +221,6 @@ func checkName(name string) error {
 		return fmt.Errorf("the name %s must begin with a letter or digit", quote(name))
 	}
 	return nil
-}
-
-// checkAddr wants HOST:PORT: a host name, an IPv4 address, or an IPv6 address
-// in brackets, that another machine can dial.
-func checkAddr(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		if _, err := netip.ParseAddr(addr); err == nil || strings.Count(addr, ":") > 1 {
-			return fmt.Errorf("addr=%s must be HOST:PORT, an IPv6 address in brackets: [2001:db8::1]:7460", quote(addr))
-		}
-		return fmt.Errorf("addr=%s must be HOST:PORT", quote(addr))
-	}
-	if n, err := parseDecimal(port, 65535); err != nil || n == 0 {
-		return fmt.Errorf("addr=%s: the port must be 1 to 65535", quote(addr))
-	}
-	ip, err := netip.ParseAddr(host)
-	bracketed := addr[0] == '['
-	switch {
-	case err == nil && ip.IsUnspecified():
-		return fmt.Errorf("addr=%s: nobody can dial %s", quote(addr), host)
-	case err == nil && ip.Zone() != "":
-		return fmt.Errorf("addr=%s: the zone %s means something on one machine only", quote(addr), quote(ip.Zone()))
-	case err == nil && ip.Is6() == bracketed:
-		return nil
-	case err == nil || bracketed || !isHostname(host):
-		return fmt.Errorf("addr=%s: %s is no host name or address", quote(addr), quote(host))
-	}
-	return nil
-}
-
-// isHostname takes what a resolver takes: labels of letters, digits, - and _.
-// One that ends in a number would be a mistyped IPv4 address.
-func isHostname(host string) bool {
-	if len(host) > 253 {
-		return false
-	}
-	labels := strings.Split(host, ".")
-	for _, label := range labels {
-		if len(label) < 1 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for i := range len(label) {
-			c := label[i]
-			if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-				return false
-			}
-		}
-	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // parseDecimal reads a number in its one spelling: digits, no leading zero.

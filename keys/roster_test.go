@@ -264,6 +264,7 @@ func TestEachFaultIsToldWithItsLine(t *testing.T) {
 		{"two names", ringLine + peer("") + fmt.Sprintf("peer 2 alice %s addr=b:1\n", bob), []string{"3: the name alice is that of peer 1 alice in line 2"}},
 		{"two names but for case", ringLine + peer("") + fmt.Sprintf("peer 2 Alice %s addr=b:1\n", bob), []string{"3: the name Alice is that of peer 1 alice in line 2"}},
 		{"two addresses", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=ALICE.example.net:7460\n", bob), []string{"3: addr=ALICE.example.net:7460 is that of peer 1 alice in line 2"}},
+		{"two spellings of one address", ringLine + fmt.Sprintf("peer 1 alice %s addr=[2001:DB8::0:1]:1\npeer 2 bob %s addr=[2001:db8::1]:1\n", alice, bob), []string{"3: addr=[2001:db8::1]:1 is that of peer 1 alice in line 2"}},
 		{"two keys", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=b:1\n", alice), []string{"3: first half (X25519) of key is that of peer 1 alice in line 2", "3: second half"}},
 		{"first halves", ringLine + peer("") + fmt.Sprintf("peer 2 bob %s addr=b:1\n", mixed), []string{"3: first half (X25519) of key"}},
 		{"second halves", ringLine + peerLine(t, 1, "bob", "") + fmt.Sprintf("peer 2 alice %s addr=b:1\n", mixed), []string{"3: second half (Ed25519) of key"}},
@@ -317,7 +318,7 @@ func TestEachFaultIsToldWithItsLine(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	for _, good := range []string{
 		"host:1", "host:65535", "a.b-c.example.net:7460", "127.0.0.1:80", "[::1]:7460", "[2001:db8::ffff:1]:9",
-		"my_host:5", "9p:1", "1.2.3.net:4", strings.Repeat("a", 63) + ":1",
+		"my_host:5", "9p:1", "1.2.3.net:4", "0xg:1", "169.254.1.2:1", "[fec0::1]:1", "10.0.0.255:1", strings.Repeat("a", 63) + ":1",
 	} {
 		if err := checkAddr(good); err != nil {
 			t.Errorf("checkAddr(%q) = %v", good, err)
@@ -334,6 +335,42 @@ func TestAddresses(t *testing.T) {
 	} {
 		if err := checkAddr(bad); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("checkAddr(%q) = %v, want %q", bad, err, want)
+		}
+	}
+}
+
+// TestAddressesThatNobodyCanDialAreRefused: of whatever kind, however spelled.
+func TestAddressesThatNobodyCanDialAreRefused(t *testing.T) {
+	for bad, want := range map[string]string{
+		"[fe80::1]:1": "link-local", "[febf::1]:1": "link-local", "[::ffff:0.0.0.0]:1": "nobody can dial 0.0.0.0", "[::0:0]:1": "nobody can dial",
+		"[::2]:1": "nobody can dial", "[::127.0.0.1]:1": "nobody can dial", "0.1.2.3:1": "nobody can dial",
+		"224.0.0.1:1": "multicast", "239.255.255.250:1": "multicast", "[ff02::1]:1": "multicast", "[ff0e::1%eth0]:1": "one machine only",
+		"[::ffff:224.0.0.1]:1": "multicast", "255.255.255.255:1": "broadcast", "[::ffff:255.255.255.255]:1": "broadcast",
+		"[::ffff:192.0.2.1]:7460": "write 192.0.2.1:7460", "[::ffff:c000:201]:7460": "write 192.0.2.1:7460",
+		"127.1:1": "no host name", "2130706433:1": "no host name", "0x7f000001:1": "no host name", "0x7F.0x1:1": "no host name",
+		"127.0.0.0x1:1": "no host name", "0x:1": "no host name", "0177.0.0.1:1": "no host name", "a b:1": "no host name",
+	} {
+		if err := checkAddr(bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("checkAddr(%q) = %v, want %q", bad, err, want)
+		}
+	}
+}
+
+// TestListenAddresses: --listen takes what a machine may have, also what the
+// others could not dial.
+func TestListenAddresses(t *testing.T) {
+	for _, good := range []string{":0", ":7460", "0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1", "127.0.0.1:0", "[::1]:1", "host:1", "[fe80::1%eth0]:1", "[2001:db8::1]:1"} {
+		if err := CheckListen(good); err != nil {
+			t.Errorf("CheckListen(%q) = %v", good, err)
+		}
+	}
+	for bad, want := range map[string]string{
+		"nonsense": "must be HOST:PORT", "": "must be HOST:PORT", "host:http": "the port", "host:65536": "the port", "host:-1": "the port",
+		"::1:7460": "must be HOST:PORT", "[fe80::1]:1": "needs its zone", "224.0.0.1:1": "multicast", "[ff02::1]:1": "multicast", "[ff02::1%eth0]:1": "multicast",
+		"255.255.255.255:1": "broadcast", "[::ffff:255.255.255.255]:1": "broadcast", "127.1:1": "no host name", "0x7f000001:1": "no host name", "a b:1": "no host name",
+	} {
+		if err := CheckListen(bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckListen(%q) = %v, want %q", bad, err, want)
 		}
 	}
 }

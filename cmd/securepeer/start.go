@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -185,12 +184,8 @@ func checkListen(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	_, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		return usagef("--listen %.80q must be HOST:PORT, the port a number from 0 to 65535", addr)
+	if err := keys.CheckListen(addr); err != nil {
+		return usagef("--listen %v", err)
 	}
 	return nil
 }
