@@ -1,15 +1,18 @@
 package crypto
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
 // How many connections may be at the door, unproved, at once. Each costs a
 // goroutine and some 10 KiB for 5 s at most. Places are counted by source,
 // never by the member that a first frame claims: a replayer would lock that
-// member out.
+// member out. A limit that is reached refuses nobody: the oldest of the same
+// account makes room.
 const (
 	// maxHalfOpen bounds them all, maxStrange those from sources that are no
 	// roster address; the difference is reserved for members.
@@ -34,32 +37,27 @@ type doors struct {
 
 // place is what one connection at the door has.
 type place struct {
-	source netip.Prefix
-	known  bool
-	kept   bool   // no longer given to somebody else
-	number uint64 // in the order of arrival
+	source  netip.Prefix
+	known   bool
+	kept    bool     // its first frame came
+	claim   [32]byte // the member that the frame names; zero: not read yet
+	claimed bool
+	number  uint64 // in the order of arrival
 }
 
 func newDoors() *doors {
 	return &doors{open: make(map[net.Conn]*place), sources: make(map[netip.Prefix]int)}
 }
 
-// enter takes a place for raw, if there is one. When all are taken it takes
-// that of the stranger who has been silent longest: idle dials from many
-// addresses would lock out the members whose addresses no roster line has. A
-// member's first frame comes right behind its connection.
+// enter takes a place for raw. Where a limit is reached another one of the same
+// account makes room, if it can: of the same source, of the strangers, of all.
+// A member proves itself within milliseconds, so that who has been silent
+// longest costs it nothing, and whoever shares its address can keep no place
+// that it needs.
 func (d *doors) enter(raw net.Conn, source netip.Prefix, known bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	most := maxPerStrange
-	if known {
-		most = maxPerKnown
-	}
-	if d.closed || d.sources[source] >= most {
-		return false
-	}
-	full := len(d.open) >= maxHalfOpen || !known && d.strange >= maxStrange
-	if full && !d.evict() {
+	if d.closed || !d.room(source, known) {
 		return false
 	}
 	d.entered++
@@ -71,21 +69,72 @@ func (d *doors) enter(raw net.Conn, source netip.Prefix, known bool) bool {
 	return true
 }
 
-// evict cuts the oldest connection from no roster address that is not kept;
-// it reports false if there is none. The caller holds mu.
-func (d *doors) evict() bool {
-	var oldest net.Conn
-	for raw, p := range d.open {
-		if !p.known && !p.kept && (oldest == nil || p.number < d.open[oldest].number) {
-			oldest = raw
+// room makes room for one more of that source. The caller holds mu.
+func (d *doors) room(source netip.Prefix, known bool) bool {
+	most := maxPerStrange
+	if known {
+		most = maxPerKnown
+	}
+	stranger := func(p *place) bool { return !p.known }
+	switch {
+	case d.sources[source] >= most:
+		return d.evict(func(p *place) bool { return p.source == source })
+	case !known && d.strange >= maxStrange:
+		return d.evict(stranger)
+	case len(d.open) < maxHalfOpen || d.evict(stranger):
+		return true
+	}
+	fullest := source
+	for s, n := range d.sources {
+		if n > d.sources[fullest] {
+			fullest = s
 		}
 	}
-	if oldest == nil {
+	return d.evict(func(p *place) bool { return p.source == fullest })
+}
+
+// evict cuts one of those that which chooses: the one that has been silent
+// longest or, if the first frames of all have come, the oldest of the member
+// that has the most places, if it has several. It reports false if nobody can
+// go. The caller holds mu.
+func (d *doors) evict(which func(*place) bool) bool {
+	var silent net.Conn
+	members := make(map[[32]byte][]net.Conn)
+	for raw, p := range d.open {
+		switch {
+		case !which(p):
+		case p.claimed:
+			members[p.claim] = append(members[p.claim], raw)
+		case !p.kept && (silent == nil || d.byAge(raw, silent) < 0):
+			silent = raw
+		}
+	}
+	victim, most := silent, 1
+	for _, conns := range members {
+		if silent == nil && len(conns) > most {
+			most, victim = len(conns), slices.MinFunc(conns, d.byAge)
+		}
+	}
+	if victim == nil {
 		return false
 	}
-	d.remove(oldest)
-	oldest.Close() // its handshake ends with this and says so
+	d.remove(victim)
+	victim.Close() // its handshake ends with this and says so
 	return true
+}
+
+// byAge compares two of those that are open; the caller holds mu.
+func (d *doors) byAge(a, b net.Conn) int { return cmp.Compare(d.open[a].number, d.open[b].number) }
+
+// claim notes whom the first frame of raw names. It is proved by nothing but
+// the frame, which may be a recording: it says only which of several that have
+// spoken makes room for another.
+func (d *doors) claim(raw net.Conn, member [32]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.open[raw]; p != nil {
+		p.claim, p.claimed = member, true
+	}
 }
 
 // keep lets raw stay until its handshake ends, for its first frame shows that

@@ -276,7 +276,7 @@ func (l *Listener) admit(raw net.Conn) {
 		c, err := l.handshake(raw)
 		// From here on a Close of the listener does not cut the link.
 		if !l.doors.leave(raw) {
-			err = errBusy // it was cut for somebody else, before its first frame
+			err = errBusy // it was cut for somebody else
 		}
 		if err != nil {
 			l.refuse(raw, err)
@@ -353,6 +353,7 @@ func (l *Listener) readFrame1(raw net.Conn, frame []byte) (*Responder, keys.Publ
 	if !l.memory.add(ephemeral) {
 		return nil, keys.Public{}, errReplay
 	}
+	l.doors.claim(raw, responder.Peer)
 	return responder, peer, nil
 }
 

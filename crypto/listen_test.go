@@ -408,69 +408,123 @@ func TestListenerSurvivesAcceptErrors(t *testing.T) {
 	})
 }
 
-// TestHalfOpenLimits: four from one stranger, sixty-four strangers, and the
-// rest for roster addresses.
+// TestHalfOpenLimits: four from one stranger, sixty-four strangers, thirty-two
+// from a roster address, and no more in all than there may be.
 func TestHalfOpenLimits(t *testing.T) {
 	d := newDoors()
-	enter := d.at
-	var first net.Conn
+	enter := func(addr string, known bool) {
+		t.Helper()
+		if d.at(addr, known) == nil {
+			t.Fatalf("no place for %s among %d", addr, len(d.open))
+		}
+	}
+	for range 3 * maxPerStrange {
+		enter("192.0.2.1:1", false)
+		enter("[::ffff:192.0.2.2]:1", false)
+		enter("192.0.2.2:2", false) // another form of one address
+	}
 	for n := range 5 {
-		c := enter("192.0.2.1:1", false)
-		if (c != nil) != (n < maxPerStrange) {
-			t.Fatalf("connection %d of one stranger: %v", n, c)
-		}
-		if n == 0 {
-			first = c
-		}
+		enter(netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 15: byte(n)}), 1).String(), false) // one /64
+	}
+	if len(d.sources) != 3 || d.strange != 3*maxPerStrange {
+		t.Errorf("%d sources with %d connections, want 3 with %d each", len(d.sources), d.strange, maxPerStrange)
+	}
+	for n := range 2 * maxStrange {
+		enter(strange(n), false)
+	}
+	if d.strange != maxStrange {
+		t.Errorf("%d strangers are in, want %d", d.strange, maxStrange)
+	}
+	for range 2 * maxPerKnown {
+		enter("10.1.0.1:1", true)
+	}
+	if n := d.sources[prefixOf(netip.MustParseAddr("10.1.0.1"))]; n != maxPerKnown {
+		t.Errorf("%d of a roster address are in, want %d", n, maxPerKnown)
+	}
+	for n := range 4 * maxHalfOpen {
+		enter(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n % 8), 1}), 1).String(), true)
+	}
+	if len(d.open) != maxHalfOpen || d.strange != 0 {
+		t.Errorf("%d connections are in, %d of strangers, want %d and none", len(d.open), d.strange, maxHalfOpen)
+	}
+	var first net.Conn
+	for c := range d.open {
+		first = c
 	}
 	if !d.leave(first) || d.leave(first) {
 		t.Error("a place is not given back once")
 	}
-	if enter("[::ffff:192.0.2.1]:1", false) == nil {
-		t.Error("a place that was given back is not free")
-	}
-	if enter("[::ffff:192.0.2.1]:1", false) != nil {
-		t.Error("another form of one address is another source")
-	}
-	for n := range 5 {
-		if got := enter(netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 15: byte(n)}), 1).String(), false) != nil; got != (n < maxPerStrange) {
-			t.Errorf("connection %d of one /64: %v", n, got)
+	d.empty(t)
+}
+
+// TestIdleConnectionsKeepNoMemberOut: whatever stands silent at the door from a
+// member's own address, or from a stranger's that it shares, the member comes
+// in; and one whose frame came is not cut for those who only dial. (Row 25: 34
+// idle connections from its address kept a member out.)
+func TestIdleConnectionsKeepNoMemberOut(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		for _, idle := range []int{4, 34, 300} {
+			var roster testRoster
+			member, p := newPeer(t, &roster), newPeer(t, &roster)
+			p.config.Known = func(netip.Addr) bool { return known }
+			inner := newMemoryListener()
+			l := Listen(inner, p.config)
+			for n := range idle {
+				a, b := net.Pipe()
+				inner.conns <- from(b, "127.0.0.1:1")
+				if n%2 == 0 { // half of them have said half of a first frame
+					go a.Write(make([]byte, Frame1Size/2)) // ends when b is closed
+				}
+			}
+			a, b := net.Pipe()
+			inner.conns <- from(b, "127.0.0.1:2")
+			if _, err := Dial(context.Background(), a, member.config, p.secret.Public(), Transfer); err != nil {
+				t.Errorf("known %v, behind %d idle connections: %v", known, idle, err)
+			} else if _, err := l.Accept(); err != nil {
+				t.Error(err)
+			}
+			l.Close()
 		}
 	}
-	for c := range d.open {
-		d.keep(c)
-	}
-	strangers := 8
-	for n := 1; ; n++ {
-		c := enter(strange(n), false)
-		if c == nil {
-			break
+}
+
+// TestSpokenConnectionsMakeRoom: of those whose first frames have come, the
+// oldest of the member that has the most makes room, and no other.
+func TestSpokenConnectionsMakeRoom(t *testing.T) {
+	d := newDoors()
+	speak := func(member byte) net.Conn {
+		t.Helper()
+		c := d.at("10.1.0.1:1", true)
+		if c == nil || !d.keep(c) {
+			t.Fatal("no place")
 		}
-		d.keep(c)
-		strangers++
+		d.claim(c, [32]byte{member})
+		return c
 	}
-	if strangers != maxStrange {
-		t.Errorf("%d strangers came in, want %d", strangers, maxStrange)
+	honest := speak(1)
+	var liar []net.Conn
+	for range maxPerKnown - 1 {
+		liar = append(liar, speak(2))
 	}
-	members := 0
-	for n := range 4 {
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n), 1}), 1).String()
-		for enter(addr, true) != nil {
-			members++
-		}
-		if n == 0 && members != maxPerKnown {
-			t.Errorf("%d connections from one member's address, want %d", members, maxPerKnown)
+	for n := range liar {
+		liar = append(liar, speak(2))
+		if d.open[honest] == nil || d.open[liar[n]] != nil || d.open[liar[n+1]] == nil {
+			t.Fatalf("after %d more, not the oldest of the liar was cut", n+1)
 		}
 	}
-	if members != maxHalfOpen-maxStrange {
-		t.Errorf("%d connections of members came in, want %d", members, maxHalfOpen-maxStrange)
+	d.empty(t)
+	for n := range maxPerKnown { // as many members as places, each with one
+		speak(byte(n))
+	}
+	if d.at("10.1.0.1:1", true) != nil {
+		t.Error("a member was cut that was about to prove itself")
 	}
 	d.empty(t)
 }
 
 // TestSilentStrangersMakeRoom: when all places are taken, the stranger who has
 // been silent longest goes; never one whose first frame came, never a roster
-// address, and nobody for a source that has its share.
+// address, and for a source that has its share one of its own.
 func TestSilentStrangersMakeRoom(t *testing.T) {
 	d := newDoors()
 	member := d.at("127.0.0.1:1", true)
@@ -490,10 +544,11 @@ func TestSilentStrangersMakeRoom(t *testing.T) {
 	if _, err := strangers[1].Read(make([]byte, 1)); err != io.ErrClosedPipe {
 		t.Errorf("who has no place reads on: %v", err)
 	}
-	for n := range maxPerStrange {
-		if got := d.at("192.0.2.1:1", false) != nil; got != (n < maxPerStrange-1) {
-			t.Errorf("connection %d of a stranger who made others leave: %v", n+2, got)
-		}
+	for range maxPerStrange { // the last takes the place of next
+		d.at("192.0.2.1:1", false)
+	}
+	if has(next) || d.strange != maxStrange {
+		t.Errorf("a source that has its share made others leave: %d strangers", d.strange)
 	}
 	if !has(strangers[0]) || !has(member) || has(strangers[4]) || !has(strangers[5]) {
 		t.Error("not the oldest silent strangers left")

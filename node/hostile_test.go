@@ -300,7 +300,7 @@ func TestRequestsOutOfRange(t *testing.T) {
 	}
 }
 
-// TestMemberCannotOpenLinksWithoutEnd: the dialler finds its link closed.
+// TestMemberCannotOpenLinksWithoutEnd: the dialler finds its oldest links closed.
 func TestMemberCannotOpenLinksWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for kind, most := range map[crypto.Kind]int{crypto.Ring: maxAcceptedRing, crypto.Transfer: maxAcceptedTransfer} {
@@ -314,7 +314,7 @@ func TestMemberCannotOpenLinksWithoutEnd(t *testing.T) {
 		until(t, "the surplus to be refused", func() bool {
 			n.members.mu.Lock()
 			defer n.members.mu.Unlock()
-			return n.members.accepted[accepted{in.secret.Public().Noise, kind}] <= most && len(n.members.links) <= most
+			return len(n.members.accepted[accepted{in.secret.Public().Noise, kind}]) <= most && len(n.members.links) <= most
 		})
 		var closed atomic.Int32
 		var reading sync.WaitGroup

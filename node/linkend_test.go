@@ -341,3 +341,31 @@ func TestRequestThatDoesNotLeave(t *testing.T) {
 		}
 	})
 }
+
+// TestHalfOpenLinksKeepNoMemberOut: a member whose machine went down with all
+// the links that it may have, twice, so that nobody has ended them, is answered
+// at once when it is back. (Row 25: it was kept out until they ended, for a
+// minute or more.)
+func TestHalfOpenLinksKeepNoMemberOut(t *testing.T) {
+	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		s := b.speaker(1)
+		for range 2 * maxTransfers {
+			s.dial(crypto.Transfer)
+		}
+		for range maxAcceptedRing {
+			s.dial(crypto.Ring)
+		}
+		began := time.Now()
+		c := s.dialSilently(crypto.Transfer)
+		if err := writeMessage(c, wire.Blocks{Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if msg, err := readMessage(c); err != nil || msg.Type() != wire.TypeFail {
+			t.Errorf("a request is answered by %v, %v", msg, err)
+		}
+		s.dial(crypto.Ring)
+		if p := status(b.t, b.nodes[0]).Peers[1]; !p.Linked || time.Since(began) > time.Second {
+			t.Errorf("after %v it is %+v", time.Since(began), p)
+		}
+	})
+}

@@ -33,6 +33,18 @@ func (b *bubble) speaker(i int) *speaker {
 
 func (s *speaker) dial(kind crypto.Kind) *crypto.Conn {
 	s.t.Helper()
+	c := s.dialSilently(kind)
+	go func() { // ends with the link; what node 0 says is of no interest
+		for err := error(nil); err == nil; {
+			_, _, err = c.ReadRecord()
+		}
+	}()
+	return c
+}
+
+// dialSilently leaves it to the caller to read.
+func (s *speaker) dialSilently(kind crypto.Kind) *crypto.Conn {
+	s.t.Helper()
 	raw, err := s.net.dialFrom(s.addr(int(s.id)))(s.t.Context(), "tcp", s.addr(0))
 	if err != nil {
 		s.t.Fatal(err)
@@ -41,11 +53,6 @@ func (s *speaker) dial(kind crypto.Kind) *crypto.Conn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	go func() { // ends with the link; what node 0 says is of no interest
-		for err := error(nil); err == nil; {
-			_, _, err = c.ReadRecord()
-		}
-	}()
 	synctest.Wait() // node 0 has confirmed it, and with it the ping session
 	return c
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,18 +106,20 @@ type members struct {
 
 	mu       sync.Mutex
 	links    map[*crypto.Conn]struct{}
-	accepted map[accepted]int
+	accepted map[accepted][]*crypto.Conn // the one used last is at the end
 	closed   bool
 }
 
-// accepted counts the links of one kind that one member has dialled.
+// accepted names the links of one kind that one member has dialled.
 type accepted struct {
 	noise [32]byte
 	kind  crypto.Kind
 }
 
 // What one member may have open here. It dials one ring link and maxTransfers
-// others; twice that and more is for links that are on their way out.
+// others; twice that and more is for links that are on their way out. For one
+// more, the one that it used least recently ends: of a member that lost its
+// power, or its router, all may be dead.
 const (
 	maxAcceptedRing     = 4
 	maxAcceptedTransfer = 2 * maxTransfers
@@ -125,11 +128,10 @@ const (
 var (
 	errDropped = errors.New("not a member of the roster any more")
 	errClosing = errors.New("this peer is closing")
-	errTooMany = errors.New("member has too many links open")
 )
 
 func newMembers(b *book, pings *crypto.PingTable) *members {
-	m := &members{pings: pings, links: make(map[*crypto.Conn]struct{}), accepted: make(map[accepted]int)}
+	m := &members{pings: pings, links: make(map[*crypto.Conn]struct{}), accepted: make(map[accepted][]*crypto.Conn)}
 	m.current.Store(b)
 	return m
 }
@@ -143,31 +145,55 @@ func (m *members) lookup(noise [32]byte) (keys.Public, bool) {
 	return member.Key, ok
 }
 
-// publish is for crypto: it takes a link up whose peer is proved.
-func (m *members) publish(c *crypto.Conn) error {
+// publish takes a link up whose peer is proved. If its peer has too many, surplus
+// is one that was taken out for it, to be closed; else nil.
+func (m *members) publish(c *crypto.Conn) (surplus *crypto.Conn, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return errClosing
+		return nil, errClosing
 	}
 	if member, ok := m.book().member(c.Peer().Noise); !ok || member.Key != c.Peer() {
-		return errDropped
+		return nil, errDropped
 	}
-	if !c.Session().Initiator {
-		k := accepted{c.Peer().Noise, c.Kind()}
-		if c.Kind() == crypto.Ring && m.accepted[k] >= maxAcceptedRing || m.accepted[k] >= maxAcceptedTransfer {
-			return errTooMany
+	if k := (accepted{c.Peer().Noise, c.Kind()}); !c.Session().Initiator {
+		if open := m.accepted[k]; len(open) >= k.most() {
+			surplus = open[0]
+			m.forgetLocked(surplus)
 		}
-		m.accepted[k]++
+		m.accepted[k] = append(m.accepted[k], c)
 	}
 	m.links[c] = struct{}{}
-	return nil
+	return surplus, nil
+}
+
+// most is how many of those may be open.
+func (k accepted) most() int {
+	if k.kind == crypto.Ring {
+		return maxAcceptedRing
+	}
+	return maxAcceptedTransfer
+}
+
+// used notes that a link that its peer has dialled carries a request now.
+func (m *members) used(c *crypto.Conn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	open := m.accepted[accepted{c.Peer().Noise, c.Kind()}]
+	if i := slices.Index(open, c); i >= 0 { // else it was just taken out
+		copy(open[i:], open[i+1:])
+		open[len(open)-1] = c
+	}
 }
 
 // forget is called by whoever ends a link.
 func (m *members) forget(c *crypto.Conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.forgetLocked(c)
+}
+
+func (m *members) forgetLocked(c *crypto.Conn) {
 	if _, ok := m.links[c]; !ok {
 		return
 	}
@@ -176,7 +202,10 @@ func (m *members) forget(c *crypto.Conn) {
 		return
 	}
 	k := accepted{c.Peer().Noise, c.Kind()}
-	if m.accepted[k]--; m.accepted[k] == 0 {
+	open := m.accepted[k]
+	if i := slices.Index(open, c); len(open) > 1 {
+		m.accepted[k] = slices.Delete(open, i, i+1)
+	} else {
 		delete(m.accepted, k)
 	}
 }

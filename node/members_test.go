@@ -21,36 +21,38 @@ func (x *table) accept(kind crypto.Kind) *crypto.Conn {
 func closed(c *crypto.Conn) bool { return c.WriteRecord(crypto.FirstMessage, nil) != nil }
 
 // TestLinksOfOneMemberAreCounted: so many of each kind may be open that it has
-// dialled; what this peer dials does not count, nor what has ended.
+// dialled, and for one more the one used least recently goes; what this peer
+// dials does not count, nor what has ended.
 func TestLinksOfOneMemberAreCounted(t *testing.T) {
 	inTable(t, func(t *testing.T, x *table) {
 		m := x.node.members
 		for kind, most := range map[crypto.Kind]int{crypto.Ring: maxAcceptedRing, crypto.Transfer: maxAcceptedTransfer} {
 			var open []*crypto.Conn
-			for i := range most + 1 {
+			publish := func(gone *crypto.Conn) {
+				t.Helper()
 				c := x.accept(kind)
-				err := m.publish(c)
-				if want := map[bool]error{true: errTooMany}[i == most]; err != want {
-					t.Errorf("link %d of kind %d: %v, want %v", i, kind, err, want)
+				if surplus, err := m.publish(c); surplus != gone || err != nil {
+					t.Errorf("link %d of kind %d: %p and %v, want %p", len(open), kind, surplus, err, gone)
 				}
-				if err == nil {
-					open = append(open, c)
-				}
+				open = append(open, c)
 			}
-			if err := m.publish(x.connect(0, kind, [2]uint64{1, 1})[0]); err != nil {
-				t.Errorf("one that this peer dialled: %v", err)
+			for range most {
+				publish(nil)
+			}
+			m.used(open[0])
+			publish(open[1])
+			m.used(open[1]) // which has gone
+			publish(open[2])
+			if surplus, err := m.publish(x.connect(0, kind, [2]uint64{1, 1})[0]); surplus != nil || err != nil {
+				t.Errorf("one that this peer dialled: %p, %v", surplus, err)
 			}
 			refused := x.accept(kind)
 			for range 2 { // the second time there is nothing to forget
 				m.forget(open[0])
 				m.forget(refused)
 			}
-			if err := m.publish(x.accept(kind)); err != nil {
-				t.Errorf("one more of kind %d after one has ended: %v", kind, err)
-			}
-			if err := m.publish(x.accept(kind)); err != errTooMany {
-				t.Errorf("two more of kind %d after one has ended: %v", kind, err)
-			}
+			publish(nil)
+			publish(open[3])
 		}
 		for c := range m.links {
 			m.forget(c)
@@ -79,7 +81,7 @@ func TestPublishAsksTheRosterOfNow(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.replace(b)
-			if err := m.publish(c); err == nil || len(m.links) > 0 {
+			if _, err := m.publish(c); err == nil || len(m.links) > 0 {
 				t.Errorf("%s: a link is published", what)
 			}
 		})
@@ -102,7 +104,7 @@ func TestRosterEndsWhatItChanges(t *testing.T) {
 			m := x.node.members
 			x.pings = m.pings
 			c := x.accept(crypto.Ring)
-			if err := m.publish(c); err != nil {
+			if _, err := m.publish(c); err != nil {
 				t.Fatal(err)
 			}
 			next := *x.roster

@@ -197,7 +197,7 @@ func newNode(c Config, b *book) *Node {
 		Info:    n.info,
 		Lookup:  n.members.lookup,
 		Pings:   n.pings,
-		Publish: n.members.publish,
+		Publish: n.publish,
 		Known:   n.addresses.has,
 		Refused: func(source net.Addr, _ error) {
 			n.refused.stranger(source, "connections that opened no link: strangers, or members that gave up")
@@ -276,6 +276,16 @@ func socketError(address string, err error) error {
 func (n *Node) info() crypto.Info {
 	b := n.members.book()
 	return crypto.Info{Incarnation: uint64(n.disk.persisted()), RosterSerial: b.Serial, RosterDigest: b.digest}
+}
+
+// publish is for crypto: it takes a link up whose peer is proved.
+func (n *Node) publish(c *crypto.Conn) error {
+	surplus, err := n.members.publish(c)
+	if surplus != nil {
+		surplus.Close() // its reader ends with this
+		n.refused.add(n.members.book().name(n.members.book().byNoise[c.Peer().Noise]), "more links than are kept")
+	}
+	return err
 }
 
 // interval is the time between two pings.

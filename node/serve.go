@@ -48,6 +48,7 @@ func (n *Node) serve(conn *crypto.Conn) {
 		if err != nil {
 			return
 		}
+		n.members.used(conn)
 		switch m := msg.(type) {
 		case wire.Put:
 			err = n.serveSegment(conn, peer, m)
