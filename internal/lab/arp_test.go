@@ -5,6 +5,7 @@ package lab
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"testing"
 )
 
@@ -60,6 +61,63 @@ func TestARP(t *testing.T) {
 			}
 		}
 		if arpReply(got, 1, 300) != nil {
+			t.Error("an answer is answered")
+		}
+	}
+}
+
+// solicitation is a neighbour solicitation of namespace from for an address.
+func solicitation(from int, wanted netip.Addr) []byte {
+	hw, group, a := hardware(from), netip.MustParseAddr("ff02::1:ff00:2").As16(), wanted.As16()
+	self := Addr6(from).As16()
+	b := append([]byte{0x33, 0x33, 0xff, 0, 0, 2}, hw[:]...)
+	b = binary.BigEndian.AppendUint16(b, etherTypeIPv6)
+	b = append(b, 0x60, 0, 0, 0, 0, 32, icmp6, 255)
+	b = append(append(b, self[:]...), group[:]...)
+	b = append(b, ndpRequest, 0, 0, 0, 0, 0, 0, 0)
+	b = append(append(b, a[:]...), 1, 1)
+	return append(b, hw[:]...)
+}
+
+// TestNeighbourDiscovery: the answer is the one of RFC 4861, 4.4: the wanted
+// address speaks, gives its link-layer address, and the checksum is right.
+func TestNeighbourDiscovery(t *testing.T) {
+	for _, c := range []struct {
+		addr netip.Addr
+		id   int // 0: no answer
+	}{
+		{Addr6(1), 0}, // its own
+		{Addr6(2), 2}, {Addr6(300), 300}, {Alias6(3, 1), 3}, {Addr6(301), 0}, {Addr6(0), 0},
+		{netip.MustParseAddr("2001:db9::2"), 0}, {netip.MustParseAddr("fe80::2"), 0},
+	} {
+		req := solicitation(1, c.addr)
+		got := ndpReply(req, 1, 300)
+		if c.id == 0 {
+			if got != nil {
+				t.Errorf("%s: answered %x", c.addr, got)
+			}
+			continue
+		}
+		hw, asker, self, a := hardware(c.id), hardware(1), Addr6(1).As16(), c.addr.As16()
+		want := append(append(asker[:], hw[:]...), 0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255)
+		want = append(append(want, a[:]...), self[:]...)
+		want = append(want, 136, 0, 0, 0, 0x60, 0, 0, 0)
+		want = append(append(append(want, a[:]...), 2, 1), hw[:]...)
+		if checksum6(got) != 0 {
+			t.Errorf("%s: the checksum is wrong: %x is left", c.addr, checksum6(got))
+		}
+		if len(got) == len(want) {
+			copy(want[56:58], got[56:58]) // the checksum
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: answered %x, want %x", c.addr, got, want)
+		}
+		for n := range ndpSize {
+			if ndpReply(req[:n], 1, 300) != nil {
+				t.Errorf("the first %d bytes of a request are answered", n)
+			}
+		}
+		if ndpReply(got, 1, 300) != nil {
 			t.Error("an answer is answered")
 		}
 	}

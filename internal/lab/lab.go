@@ -90,13 +90,21 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
-// Addr is the address of a namespace.
-func Addr(id int) netip.Addr { return alias(id, 0) }
+// Addr is the IPv4 address of a namespace, which it has from the beginning.
+func Addr(id int) netip.Addr { return Alias(id, 0) }
 
-// alias is another address of a namespace, number k from 1, once
-// [Lab.AddAliases] has made it.
-func alias(id, k int) netip.Addr {
+// Alias is another IPv4 address of a namespace, number k from 1 to 248, once
+// [Lab.AddAddr] has given it that. Before, packets to it are lost.
+func Alias(id, k int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(network + k), byte(id >> 8), byte(id)})
+}
+
+// Addr6 is the IPv6 address of a namespace, once AddAddr has given it that.
+func Addr6(id int) netip.Addr { return Alias6(id, 0) }
+
+// Alias6 is Alias for IPv6.
+func Alias6(id, k int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 11: byte(network + k), 14: byte(id >> 8), 15: byte(id)})
 }
 
 // AddAliases gives a namespace n more addresses, and returns them: who talks
@@ -107,16 +115,12 @@ func (l *Lab) AddAliases(id, n int) ([]netip.Addr, error) {
 	}
 	var addrs []netip.Addr
 	for k := 1; k <= n; k++ {
-		addrs = append(addrs, alias(id, k))
-	}
-	return addrs, l.Do(id, func() error {
-		for k, a := range addrs {
-			if err := setAddr(fmt.Sprintf("%s:%d", device, k+1), a); err != nil {
-				return err
-			}
+		if err := l.AddAddr(id, Alias(id, k)); err != nil {
+			return nil, err
 		}
-		return nil
-	})
+		addrs = append(addrs, Alias(id, k))
+	}
+	return addrs, nil
 }
 
 // Do runs f on a thread that is in a namespace: sockets that f opens belong
@@ -124,8 +128,16 @@ func (l *Lab) AddAliases(id, n int) ([]netip.Addr, error) {
 // its goroutine, as testing.T.Fatal does.
 func (l *Lab) Do(id int, f func() error) error { return inside(l.port(id).ns, f) }
 
-// Start starts cmd in a namespace.
-func (l *Lab) Start(id int, cmd *exec.Cmd) error { return l.Do(id, cmd.Start) }
+// Start starts cmd in a namespace, where it sees the files of [Lab.WriteEtc].
+func (l *Lab) Start(id int, cmd *exec.Cmd) error {
+	etc := l.port(id).etc()
+	return l.Do(id, func() error {
+		if err := mountEtc(etc); err != nil {
+			return err
+		}
+		return cmd.Start()
+	})
+}
 
 // Sniff has every frame shown to s from now on; nil ends that.
 func (l *Lab) Sniff(s Sniffer) {

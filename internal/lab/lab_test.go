@@ -7,17 +7,37 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 )
 
 // labFlag runs what needs root and minutes.
 var labFlag = flag.Bool("lab", false, "run the tests with network namespaces and real processes: needs root, takes minutes")
 
+// shareFlag takes a part of the scenarios, so that a run that is made each day
+// sees all of them in n days.
+var shareFlag = flag.String("share", "0/1", "run the scenarios number K, K+N, K+2N ... only: `K/N`")
+
+// parseShare reads K/N: N from 1, K from 0 to N-1.
+func parseShare(text string) (k, n int, err error) {
+	first, second, _ := strings.Cut(text, "/")
+	k, err = strconv.Atoi(first)
+	if err == nil {
+		n, err = strconv.Atoi(second)
+	}
+	if err != nil || n < 1 || k < 0 || k >= n {
+		return 0, 0, fmt.Errorf("-share %q is not K/N with 0 <= K < N", text)
+	}
+	return k, n, nil
+}
+
 // A process of this test may have a role in it.
 const (
 	roleVariable = "SECUREPEER_LAB_ROLE"
-	roleHold     = "hold" // make a lab and wait to be killed
-	roleWait     = "wait" // wait until standard input ends
+	roleHold     = "hold"   // make a lab and wait to be killed
+	roleWait     = "wait"   // wait until standard input ends
+	roleLookUp   = "lookup" // resolve the arguments
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +49,8 @@ func TestMain(m *testing.M) {
 		err = holdLab()
 	case roleWait:
 		_, err = io.Copy(io.Discard, os.Stdin)
+	case roleLookUp:
+		err = lookUp(os.Args[1:])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -51,10 +73,15 @@ const minScenarios = 14
 //
 //	go test ./internal/lab -lab -v
 //
-// Without the flag it only sees that all of them are there.
+// With -share=K/N only a part of the scenarios, and what it leaves out is said.
+// Without -lab it only sees that all of them are there.
 func TestLab(t *testing.T) {
 	if *labFlag && os.Geteuid() != 0 {
 		t.Fatal("-lab makes network namespaces: run it as root")
+	}
+	k, n, err := parseShare(*shareFlag)
+	if err != nil {
+		t.Fatal(err)
 	}
 	names := make(map[string]bool)
 	add := func(name string, seed uint64, there bool) {
@@ -76,10 +103,44 @@ func TestLab(t *testing.T) {
 	if *labFlag {
 		program = build(t)
 	}
-	for _, s := range scenarios {
+	var left []string
+	for i, s := range scenarios {
 		add(s.name, s.seed, s.run != nil && s.peers > 0 && s.heal > 0)
-		if *labFlag {
+		switch {
+		case i%n != k:
+			left = append(left, s.name)
+		case *labFlag:
 			t.Run(s.name, func(t *testing.T) { s.play(t, program) })
+		}
+	}
+	if len(left) > 0 {
+		t.Logf("share %d of %d leaves out: %s", k, n, strings.Join(left, ", "))
+	}
+}
+
+// TestSharesAreAllTogether: each scenario is in one share of any number of
+// them, and what is no share is refused.
+func TestSharesAreAllTogether(t *testing.T) {
+	for n := 1; n <= 2*len(scenarios); n++ {
+		seen := 0
+		for i := range n {
+			k, of, err := parseShare(fmt.Sprintf("%d/%d", i, n))
+			if err != nil || k != i || of != n {
+				t.Fatalf("%d/%d is %d of %d (%v)", i, n, k, of, err)
+			}
+			for j := range scenarios {
+				if j%of == k {
+					seen++
+				}
+			}
+		}
+		if seen != len(scenarios) {
+			t.Errorf("%d shares have %d scenarios, want %d", n, seen, len(scenarios))
+		}
+	}
+	for _, wrong := range []string{"", "1", "/", "1/1", "0/0", "-1/2", "2/2", "0/2/3", "a/b", "0/-1"} {
+		if k, n, err := parseShare(wrong); err == nil {
+			t.Errorf("%q is %d of %d", wrong, k, n)
 		}
 	}
 }

@@ -42,6 +42,8 @@ var networkCases = []testCase{
 	{"living", 14, livingLabsAreKept},
 	{"closing", 15, closeLeavesNothing},
 	{"hundred", 16, hundredNamespaces},
+	{"name server", 17, namesLeadWhereTheTestSays},
+	{"addresses", 18, addressesComeAndGo},
 }
 
 const echoPort = 7
@@ -507,7 +509,7 @@ func livingLabsAreKept(t *testing.T, seed uint64) {
 	}
 }
 
-// closeLeavesNothing: no namespace, no process in one, no descriptor.
+// closeLeavesNothing: no namespace, no file or process of one, no descriptor.
 func closeLeavesNothing(t *testing.T, seed uint64) {
 	descriptors := func() int {
 		all, err := os.ReadDir("/proc/self/fd")
@@ -527,6 +529,10 @@ func closeLeavesNothing(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := l.WriteEtc(4, "hosts", "127.0.0.1 localhost\n"); err != nil {
+		t.Fatal(err)
+	}
+	etc := l.port(4).etc()
 	if err := l.Start(4, cmd); err != nil {
 		t.Fatal(err)
 	}
@@ -539,6 +545,9 @@ func closeLeavesNothing(t *testing.T, seed uint64) {
 	stdin.Close()
 	if left := remains(t, os.Getpid()); len(left) != 0 {
 		t.Errorf("%q are left", left)
+	}
+	if _, err := os.Stat(etc); err == nil {
+		t.Errorf("%s is left", etc)
 	}
 	if after := descriptors(); after != before {
 		t.Errorf("%d descriptors were open before, %d after", before, after)

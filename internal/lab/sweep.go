@@ -101,7 +101,7 @@ func sweep() error {
 	return errors.Join(errs...)
 }
 
-// remove removes a namespace. The kernel frees it when the last process and
+// remove removes a namespace and its files. The kernel frees it when the last process and
 // socket in it has ended. Another process that sweeps may have been faster.
 func remove(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
@@ -111,7 +111,7 @@ func remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return nil
+	return os.RemoveAll(filepath.Join(etcFolder, filepath.Base(path)))
 }
 
 // killInside kills the processes that are in a namespace. One that ends

@@ -167,7 +167,11 @@ func (l *Lab) read(p *port) {
 
 // forward does with a frame what the rule of its link says.
 func (l *Lab) forward(p *port, frame []byte) {
-	if reply := arpReply(frame, p.id, len(l.ports)-1); reply != nil {
+	reply := arpReply(frame, p.id, len(l.ports)-1)
+	if reply == nil {
+		reply = ndpReply(frame, p.id, len(l.ports)-1)
+	}
+	if reply != nil {
 		p.deliver(reply)
 		return
 	}
