@@ -6,6 +6,7 @@
 //
 //	go run ./internal/plant             plant the bugs of bugs.go, one after the other
 //	go run ./internal/plant -list       only list them
+//	go run ./internal/plant -share 0/4  plant every fourth bug, from the first on
 //	go run ./internal/plant -mutate 50  plant 50 bugs drawn at random
 //
 // It ends with 1 if a bug is not caught, does not apply exactly once or does
@@ -26,23 +27,28 @@ import (
 func main() {
 	list := flag.Bool("list", false, "list the bugs and plant none")
 	only := flag.String("only", "", "plant only bugs with this text, or one of several with | between, in their name or file")
+	part := flag.String("share", "0/1", "K/N: plant every Nth of the bugs, from number K on")
 	whole := flag.Bool("whole", false, "run whole suites, whatever test a bug names: which test is the first to catch it?")
 	mutate := flag.Int("mutate", 0, "plant this many bugs drawn at random, instead of those that are listed")
 	seed := flag.Uint64("seed", 1, "with -mutate: of the draw")
 	in := flag.String("in", "ring", "with -mutate: files to draw from, or folders, with commas between")
 	flag.Parse()
+	some := wanted(*only)
 	root, err := moduleRoot()
+	if err == nil {
+		some, err = share(some, *part)
+	}
 	if err == nil {
 		g := garden{root: root, whole: *whole}
 		switch {
 		case *list:
-			for _, b := range wanted(*only) {
+			for _, b := range some {
 				fmt.Printf("%-24s %s\n", b.file, b.name)
 			}
 		case *mutate > 0:
 			err = g.plantMutants(strings.Split(*in, ","), *mutate, *seed)
 		default:
-			err = g.plantBugs(wanted(*only))
+			err = g.plantBugs(some)
 		}
 	}
 	if err != nil {
@@ -71,6 +77,19 @@ func wanted(texts string) (some []bug) {
 		}
 	}
 	return some
+}
+
+// share returns every Nth bug from number K on; part is K/N.
+func share(some []bug, part string) ([]bug, error) {
+	var k, n int
+	if _, err := fmt.Sscanf(part, "%d/%d", &k, &n); err != nil || k < 0 || k >= n {
+		return nil, fmt.Errorf("-share is K/N with K from 0 to N-1, not %q", part)
+	}
+	var picked []bug
+	for i := k; i < len(some); i += n {
+		picked = append(picked, some[i])
+	}
+	return picked, nil
 }
 
 // garden plants bugs in a module.

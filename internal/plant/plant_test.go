@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -80,4 +81,30 @@ func changed(a, b []byte) (removed, added int) {
 		x, y = x[:len(x)-1], y[:len(y)-1]
 	}
 	return len(x), len(y)
+}
+
+// TestSharesAreTheWhole: the shares of N days plant every bug once.
+func TestSharesAreTheWhole(t *testing.T) {
+	for _, n := range []int{1, 3, 4, len(bugs), len(bugs) + 1} {
+		seen := make(map[string]int)
+		for k := range n {
+			some, err := share(bugs, fmt.Sprintf("%d/%d", k, n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range some {
+				seen[b.name]++
+			}
+		}
+		for _, b := range bugs {
+			if seen[b.name] != 1 {
+				t.Errorf("of %d shares %d have %q", n, seen[b.name], b.name)
+			}
+		}
+	}
+	for _, bad := range []string{"", "1", "4/4", "-1/4", "0/0", "x/4"} {
+		if _, err := share(bugs, bad); err == nil {
+			t.Errorf("share %q is taken", bad)
+		}
+	}
 }
