@@ -25,6 +25,7 @@ const (
 	exitTimeout     exitCode = 8
 	exitNoSpace     exitCode = 9
 	exitExists      exitCode = 10
+	exitCommand     exitCode = 11
 	exitInterrupted exitCode = 130
 )
 
@@ -44,6 +45,7 @@ var exitTable = []struct {
 	{exitTimeout, "it took too long"},
 	{exitNoSpace, "no space left"},
 	{exitExists, "it exists already, and is not overwritten"},
+	{exitCommand, "the command of put --from-command failed, and nothing is stored"},
 	{exitInterrupted, "interrupted (Ctrl-C)"},
 }
 

@@ -79,12 +79,12 @@ func (p *peer) remote(err error) error { return control.Explain(err) }
 
 // store puts ./NNNN.pdf under NNNN.
 func (p *peer) store(ctx context.Context, number string) error {
-	f, info, err := p.open(number + ".pdf")
+	src, err := p.open(number+".pdf", putOptions{})
 	if err != nil {
 		return err
 	}
-	defer f.Close() // read only: closing loses nothing
-	result, err := p.node.Put(ctx, number, f, node.PutOptions{Size: info.Size, Mode: info.Mode, Mtime: info.Mtime})
+	defer src.Close() // read only: closing loses nothing
+	result, err := p.node.Put(ctx, number, src, node.PutOptions{Size: src.info.Size, Mode: src.info.Mode, Mtime: src.info.Mtime})
 	if err != nil {
 		return p.remote(err)
 	}

@@ -3,19 +3,25 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"securepeer/internal/control"
 )
 
+// putOptions are the flags of put.
+type putOptions struct {
+	as          string   // the name in the ring, if named
+	named       bool     // else it is the base name
+	command     []string // whose output is stored, instead of a file
+	fromCommand bool
+	allowEmpty  bool
+}
+
 func putCommand(a *app) *cobra.Command {
-	var as string
+	var opt putOptions
 	cmd := &cobra.Command{
 		Use:     "put FILE...",
 		Aliases: []string{"store"},
@@ -23,44 +29,51 @@ func putCommand(a *app) *cobra.Command {
 		Long: `Put stores each file under its base name, or one under the name of --name. It
 returns when all copies are on disk: as many as the roster's copies, or one on
 every member if there are fewer. With fewer copies than that the file is stored
-all the same, and the exit code is 3. FILE - is standard input, and needs --name.`,
+all the same, and the exit code is 3. FILE - is standard input, and needs --name.
+
+A pipe does not say whether the program before it has failed. With
+--from-command put runs the program behind -- itself, and stores its output only
+if it ends with 0. Standard input, a pipe or a command that gives no byte at all
+is refused unless --allow-empty.`,
 		Example: `  securepeer put thesis.tar
+  securepeer put --name backup/db.sql --from-command -- pg_dump db
   tar c notes | securepeer put - --name backup/notes.tar`,
 		GroupID: groupFiles,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch named := cmd.Flags().Changed("name"); {
-			case len(args) == 0:
-				return errors.New("put needs a FILE, or - for standard input")
-			case named && len(args) > 1:
-				return errors.New("--name is for one FILE")
-			case !named && hasStdin(args):
-				return errors.New("standard input needs a name: --name NAME")
-			}
-			return nil
-		},
+		Args:    func(cmd *cobra.Command, args []string) error { return opt.check(cmd, args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if opt.fromCommand {
+				opt.command, args = args, []string{args[0]}
+			}
 			client := a.client()
-			return a.each(args, func(file string) error {
-				stored := filepath.Base(file)
-				if cmd.Flags().Changed("name") {
-					stored = as
-				}
-				return a.put(cmd.Context(), client, file, stored)
-			})
+			return a.each(args, func(file string) error { return a.put(cmd.Context(), client, file, opt) })
 		},
 	}
-	cmd.Flags().StringVar(&as, "name", "", "the file's `NAME` in the ring")
+	flags := cmd.Flags()
+	flags.StringVar(&opt.as, "name", "", "the file's `NAME` in the ring")
+	flags.BoolVar(&opt.fromCommand, "from-command", false, "store what the command behind -- writes, if it ends with 0")
+	flags.BoolVar(&opt.allowEmpty, "allow-empty", false, "store an empty file if standard input, a pipe or the command gives nothing")
 	addJSON(cmd, a)
 	return cmd
 }
 
-func hasStdin(files []string) bool {
-	for _, f := range files {
-		if f == "-" {
-			return true
-		}
+// check completes o, and refuses arguments that say too little, or two things at once.
+func (o *putOptions) check(cmd *cobra.Command, args []string) error {
+	o.named = cmd.Flags().Changed("name")
+	switch dash := cmd.ArgsLenAtDash(); {
+	case o.fromCommand && (dash != 0 || len(args) == 0):
+		return errors.New("--from-command needs a command behind --, and no FILE, as in: securepeer put --name db.sql --from-command -- pg_dump db")
+	case o.fromCommand && !o.named:
+		return errors.New("the output of a command needs a name: --name NAME")
+	case o.fromCommand:
+		return nil
+	case len(args) == 0:
+		return errors.New("put needs a FILE, or - for standard input")
+	case o.named && len(args) > 1:
+		return errors.New("--name is for one FILE")
+	case !o.named && slices.Contains(args, "-"):
+		return errors.New("standard input needs a name: --name NAME")
 	}
-	return false
+	return nil
 }
 
 // each does the same with several things: one that fails does not keep the
@@ -94,45 +107,23 @@ func (a *app) each(args []string, do func(string) error) error {
 	return told(exitPartial)
 }
 
-func (a *app) put(ctx context.Context, client *control.Client, file, stored string) error {
-	f, info, err := a.open(file)
+func (a *app) put(ctx context.Context, client *control.Client, file string, opt putOptions) error {
+	stored := filepath.Base(file)
+	if opt.named {
+		stored = opt.as
+	}
+	src, err := a.open(file, opt)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // read only: closing loses nothing
-	bar := a.progress(stored, info.Size)
-	result, err := client.Put(ctx, stored, info, countedReader{f, bar})
+	defer src.Close() // read only: closing loses nothing
+	bar := a.progress(stored, src.info.Size)
+	result, err := client.Put(ctx, stored, src.info, countedReader{src, bar})
 	bar.done()
 	if err != nil {
 		return err
 	}
 	return a.stored(result, "stored")
-}
-
-// open opens a file to be stored, or standard input.
-func (a *app) open(file string) (io.ReadCloser, control.PutInfo, error) {
-	if file == "-" {
-		return io.NopCloser(a.in), control.PutInfo{Size: -1}, nil
-	}
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, control.PutInfo{}, &fault{exitNotFound, "put takes files of this machine, and - for standard input", err}
-	} else if err != nil {
-		return nil, control.PutInfo{}, &fault{code: exitOther, err: err}
-	}
-	stat, err := f.Stat()
-	if err == nil && stat.IsDir() {
-		err = &fault{exitUsage, fmt.Sprintf("tar c %s | securepeer put - --name NAME.tar", name(file)), fmt.Errorf("%s is a folder", name(file))}
-	}
-	if err != nil {
-		f.Close()
-		return nil, control.PutInfo{}, err
-	}
-	info := control.PutInfo{Size: -1, Mode: uint16(stat.Mode().Perm()), Mtime: stat.ModTime()}
-	if stat.Mode().IsRegular() { // else a pipe or device, of unknown length
-		info.Size = stat.Size()
-	}
-	return f, info, nil
 }
 
 // stored tells where a file, or its removal, is; done is what was done.

@@ -134,7 +134,7 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	resp, err := c.do(req)
 	if err != nil {
 		if source.err != nil && ctx.Err() == nil {
-			return r, fmt.Errorf("reading what is to be stored: %w", source.err)
+			return r, source.err
 		}
 		return r, err
 	}
