@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -72,6 +73,16 @@ func (o *putOptions) check(cmd *cobra.Command, args []string) error {
 		return errors.New("--name is for one FILE")
 	case !o.named && slices.Contains(args, "-"):
 		return errors.New("standard input needs a name: --name NAME")
+	case o.named:
+		return nil
+	}
+	files := make(map[string]string) // by the name in the ring
+	for _, file := range args {
+		stored := filepath.Base(file)
+		if other, ok := files[stored]; ok {
+			return fmt.Errorf("%s and %s would both be stored as %s: put them one by one, with --name", name(other), name(file), name(stored))
+		}
+		files[stored] = file
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+)
 
 func rmCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -18,7 +22,13 @@ role=steward, anybody's. The names may be used again.`,
 		ValidArgsFunction: a.completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := a.client()
-			return a.each(args, func(stored string) error {
+			var once []string // a name that is given twice is removed all the same
+			for _, arg := range args {
+				if !slices.Contains(once, arg) {
+					once = append(once, arg)
+				}
+			}
+			return a.each(once, func(stored string) error {
 				result, err := client.Remove(cmd.Context(), stored)
 				if err != nil {
 					return err
