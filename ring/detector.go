@@ -44,6 +44,7 @@ type watch struct {
 	full   Time    // when they were as many as a verdict needs
 	judged bool    // what follows from that was done
 	alone  bool    // so was what follows from silence for this peer's own routing
+	alarm  bool    // a round is to begin, a moment after the last ping
 
 	sought Time     // when helpers were asked; 0: they were not
 	asked  []helper // those that have not answered
@@ -135,6 +136,9 @@ func (d *detector) step(now Time, v *view, l *links, o *outbox) (voted []wire.ID
 	for i := range d.watches {
 		w := &d.watches[i]
 		suspect := w.sought != 0
+		if w.alarm && now >= d.alarmed(w) {
+			d.probe(now, w, v, o)
+		}
 		if w.since != 0 && d.suspect(now, w, v, l, o) {
 			voted = append(voted, w.peer)
 		}
@@ -280,6 +284,7 @@ func (d *detector) hearing(now Time, v *view) bool {
 
 func (d *detector) probe(now Time, w *watch, v *view, o *outbox) {
 	d.echo++
+	w.alarm = false
 	if w.since == 0 {
 		w.since, w.tries = now, 0
 	}
@@ -318,11 +323,22 @@ func (d *detector) ping(id wire.ID, echo uint64, ack bool, v *view) wire.Ping {
 }
 
 // alarm begins a round at once: the link of a watched member fell, or another
-// observer has voted on it, which is a reason to ask, not an answer.
+// observer has voted on it, which is a reason to ask, not an answer. One that
+// votes without end has nobody ping any faster than a burst does.
 func (d *detector) alarm(now Time, id wire.ID, v *view, o *outbox) {
-	if w := d.find(id); w != nil && w.since == 0 && d.due != 0 {
+	if w := d.find(id); w == nil || w.since != 0 || d.due == 0 {
+		return
+	} else if w.alarm = true; now >= d.alarmed(w) {
 		d.probe(now, w, v, o)
 	}
+}
+
+// alarmed is when a round begins that an alarm asks for.
+func (d *detector) alarmed(w *watch) Time {
+	if w.last == 0 {
+		return 0
+	}
+	return w.last + Time(d.interval/gap)
 }
 
 // acked takes an ack, and reports whether it is the first since this
@@ -421,6 +437,9 @@ func (d *detector) next(l *links) Time {
 	t := min(d.due, d.helpDue())
 	for i := range d.watches {
 		w := &d.watches[i]
+		if w.alarm {
+			t = min(t, d.alarmed(w))
+		}
 		if w.since == 0 {
 			continue
 		}

@@ -7,9 +7,12 @@ import (
 )
 
 const (
-	// maxHelps is how many pings for others are under way at once, and
-	// maxHelpsEach for one of them; what is beyond goes unanswered.
-	maxHelps     = 64
+	// maxHelps is how many requests to ping others are remembered, each for an
+	// interval; what is beyond goes unanswered.
+	maxHelps = 256
+
+	// maxHelpsEach is how many of them are one member's, or 2 K: so many
+	// neighbours has this peer, about whom alone others have a reason to ask it.
 	maxHelpsEach = 8
 
 	// helpTries is how many pings a helper sends.
@@ -23,11 +26,14 @@ type helper struct {
 }
 
 // help is what this peer does for another that asked it (SWIM, section 3.1).
+// It is kept for an interval: so long it counts against who asked.
 type help struct {
 	asker  helper // whom to answer
 	member wire.ID
+	began  Time
 	last   Time // when the newest ping was sent
 	tries  int
+	done   bool // answered
 }
 
 // seek asks helpers to ping the peer of w: neighbours of it, which have links
@@ -83,43 +89,63 @@ func (d *detector) helpWith(now Time, from wire.ID, m wire.PingReq, v *view, l *
 			each++
 		}
 	}
-	if d.due == 0 || !v.has(m.Member) || m.Member == v.self || m.Member == from || each == maxHelpsEach || len(d.helps) == maxHelps {
+	if d.due == 0 || !v.has(m.Member) || m.Member == v.self || m.Member == from ||
+		each >= max(maxHelpsEach, 2*v.k) || len(d.helps) == maxHelps {
 		return false
 	}
-	d.helps = append(d.helps, help{helper{from, m.Req}, m.Member, now, 1})
+	last := d.askFor(now, m.Member, v, o)
+	d.helps = append(d.helps, help{helper{from, m.Req}, m.Member, now, last, 1, false})
 	if l.near(v).has(m.Member) { // else a liar could have everybody linked with everybody
 		l.dial(now, m.Member, o)
 	}
-	d.ask(m.Member, v, o)
 	return true
+}
+
+// askFor pings a member for another, unless a ping to it is just under way,
+// for whatever reason: so much a member is pinged for others, and no more, whoever
+// asks and how often. What it takes of this peer is for this peer's own pings.
+// It returns when the newest ping was sent.
+func (d *detector) askFor(now Time, id wire.ID, v *view, o *outbox) Time {
+	last := never
+	if w := d.find(id); w != nil && w.last != 0 {
+		last = w.last
+	}
+	for _, h := range d.helps {
+		if h.member == id && (last == never || h.last > last) {
+			last = h.last
+		}
+	}
+	if last == never || now-last >= Time(d.interval/gap) {
+		d.ask(id, v, o)
+		return now
+	}
+	return last
 }
 
 // help goes on with the pings for others.
 func (d *detector) help(now Time, v *view, o *outbox) {
-	d.helps = slices.DeleteFunc(d.helps, func(h help) bool {
-		over := h.tries == helpTries && now >= d.helpNext(h)
-		if over {
+	for i := range d.helps {
+		switch h := &d.helps[i]; {
+		case h.done || now < d.helpNext(*h):
+		case h.tries < helpTries:
+			h.last = d.askFor(now, h.member, v, o)
+			h.tries++
+		default:
+			h.done = true
 			o.send(h.asker.peer, wire.PingReqAck{Req: h.asker.req})
 		}
-		return over
-	})
-	for i := range d.helps {
-		if h := &d.helps[i]; now >= d.helpNext(*h) {
-			h.tries++
-			h.last = now
-			d.ask(h.member, v, o)
-		}
 	}
+	d.helps = slices.DeleteFunc(d.helps, func(h help) bool { return h.done && now >= d.helpNext(h) })
 }
 
 // tell answers those who asked about id: it lives.
 func (d *detector) tell(id wire.ID, o *outbox) {
-	d.helps = slices.DeleteFunc(d.helps, func(h help) bool {
-		if h.member == id {
+	for i := range d.helps {
+		if h := &d.helps[i]; h.member == id && !h.done {
+			h.done = true
 			o.send(h.asker.peer, wire.PingReqAck{Req: h.asker.req, Alive: true})
 		}
-		return h.member == id
-	})
+	}
 }
 
 // unhelp forgets what is asked by id, or about it.
@@ -129,7 +155,10 @@ func (d *detector) unhelp(id wire.ID) {
 
 // helpNext is when something is due for h.
 func (d *detector) helpNext(h help) Time {
-	if h.tries < helpTries {
+	switch {
+	case h.done:
+		return h.began + Time(d.interval)
+	case h.tries < helpTries:
 		return h.last + Time(d.interval/gap)
 	}
 	if w := d.find(h.member); w != nil {

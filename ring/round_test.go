@@ -330,7 +330,7 @@ func TestHelpIsBounded(t *testing.T) {
 		t.Error("helps one with this peer")
 	}
 	for i, from := range others {
-		for j := range maxHelpsEach / 2 {
+		for j := range maxHelpsEach {
 			helps(from, others[(i+1)%len(others)], uint32(j))
 		}
 	}
@@ -350,7 +350,7 @@ func TestHelpIsBounded(t *testing.T) {
 func TestHelpEnds(t *testing.T) {
 	d := detector{interval: time.Second}
 	v := newView(config(10, 10, 20, 30, 40))
-	h := help{helper{30, 7}, 20, 0, 1}
+	h := help{helper{30, 7}, 20, 0, 0, 1, false}
 	d.helps = []help{h}
 	var o outbox
 	var at []Time
@@ -359,7 +359,7 @@ func TestHelpEnds(t *testing.T) {
 		at = append(at, now)
 		d.help(now, v, &o)
 	}
-	want := []Time{Time(100 * ms), Time(200 * ms), Time(300 * ms), Time(550 * ms)}
+	want := []Time{Time(100 * ms), Time(200 * ms), Time(300 * ms), Time(550 * ms), Time(time.Second)}
 	to, said := sends[wire.PingReqAck](o.acts)
 	if !slices.Equal(at, want) || len(pings(o.acts)[20]) != helpTries-1 || !slices.Equal(to, []wire.ID{30}) || said[0] != (wire.PingReqAck{Req: 7}) {
 		t.Errorf("at %v, want %v; did %v", at, want, o.acts)
@@ -368,12 +368,14 @@ func TestHelpEnds(t *testing.T) {
 	if got := d.helpNext(help{tries: helpTries, member: 20, last: 5}); got != 5+Time(100*ms) {
 		t.Errorf("waits until %v for an ack of one that it watches", got)
 	}
-	others := []help{{helper{40, 1}, 30, 0, 1}, {helper{20, 2}, 40, 0, 1}}
+	others := []help{{helper{40, 1}, 30, 0, 0, 1, false}, {helper{20, 2}, 40, 0, 0, 1, false}}
 	o = outbox{}
 	d.helps = append([]help{h}, others...)
 	d.tell(20, &o)
 	to, said = sends[wire.PingReqAck](o.acts)
-	if !slices.Equal(d.helps, others) || !slices.Equal(to, []wire.ID{30}) || said[0] != (wire.PingReqAck{Req: 7, Alive: true}) {
+	told := h
+	told.done = true
+	if !slices.Equal(d.helps, append([]help{told}, others...)) || !slices.Equal(to, []wire.ID{30}) || said[0] != (wire.PingReqAck{Req: 7, Alive: true}) {
 		t.Errorf("a sign of life: left %v, did %v", d.helps, o.acts)
 	}
 	d.helps = append([]help{h}, others...)
