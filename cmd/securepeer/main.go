@@ -18,6 +18,7 @@ func main() {
 func run(args []string, c *console) exitCode {
 	ctx, stop := interruptible()
 	defer stop()
+	defer c.drain()
 	return conclude(execute(ctx, args, c), c)
 }
 

@@ -31,11 +31,13 @@ import (
 type console struct {
 	in       io.Reader
 	out      *bufio.Writer // results, by one goroutine; flushed at the end, and by flush
+	stdout   io.Writer     // where out goes
 	err      io.Writer
-	json     bool // the results are JSON, and so are errors
-	screen   bool // out is a terminal
-	terminal bool // err is a terminal
-	colour   bool // err takes colours
+	outlets  []*outlet // between the console and its files, if it must never wait
+	json     bool      // the results are JSON, and so are errors
+	screen   bool      // out is a terminal
+	terminal bool      // err is a terminal
+	colour   bool      // err takes colours
 }
 
 func newConsole(in io.Reader, out, err *os.File) *console {
@@ -43,6 +45,7 @@ func newConsole(in io.Reader, out, err *os.File) *console {
 	return &console{
 		in:       in,
 		out:      bufio.NewWriter(out),
+		stdout:   out,
 		err:      err,
 		screen:   term.IsTerminal(int(out.Fd())),
 		terminal: terminal,

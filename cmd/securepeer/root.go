@@ -37,6 +37,7 @@ func (a *app) client() *control.Client { return control.New(a.dir) }
 // has begun is one of usage.
 func execute(ctx context.Context, args []string, c *console) error {
 	root := newRoot(&app{console: c})
+	root.InitDefaultCompletionCmd(args...) // else it begins unnoticed
 	begun := false
 	notice(root, func() { begun = true })
 	root.SetArgs(args)

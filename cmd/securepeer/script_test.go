@@ -103,7 +103,7 @@ var given = struct {
 	next int
 }{next: 15000 + rand.IntN(10000)}
 
-func freePort(ts *testscript.TestScript) string {
+func freePort(fail func(format string, args ...any)) string {
 	given.Lock()
 	defer given.Unlock()
 	for range 1000 {
@@ -121,7 +121,7 @@ func freePort(ts *testscript.TestScript) string {
 		udp.Close()
 		return strconv.Itoa(given.next)
 	}
-	ts.Fatalf("no free port")
+	fail("no free port")
 	return ""
 }
 
@@ -129,7 +129,7 @@ func scriptPorts(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	for i := range n {
-		ts.Setenv(fmt.Sprintf("port%d", i+1), freePort(ts))
+		ts.Setenv(fmt.Sprintf("port%d", i+1), freePort(ts.Fatalf))
 	}
 }
 
@@ -152,7 +152,7 @@ func scriptRing(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.Mkdir(ts.MkAbs(dir), 0o700))
 		ts.Check(keys.WriteKeyFile(filepath.Join(ts.MkAbs(dir), "key"), secret))
-		m := keys.Member{Name: dir, Key: secret.Public(), Addr: "127.0.0.1:" + freePort(ts)}
+		m := keys.Member{Name: dir, Key: secret.Public(), Addr: "127.0.0.1:" + freePort(ts.Fatalf)}
 		if id, err := parseID(dir); err == nil {
 			m.ID = id
 		} else {

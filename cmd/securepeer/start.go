@@ -98,11 +98,14 @@ func (p *peer) say(text string) {
 	p.said.Lock()
 	defer p.said.Unlock()
 	p.printf("%s\n", text)
-	p.flush() // an error here is found again at the end
+	p.flush() // an outlet never fails
 }
 
-// start runs a peer until ctx ends or it leaves.
+// start runs a peer until ctx ends or it leaves. Its life does not hang on who
+// reads its words: a reader that has gone, or stalls, loses some.
 func (a *app) start(ctx context.Context, opt startOptions) error {
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) // writes fail instead, or are done all the same
+	a.neverWait()
 	p, err := a.newPeer(opt)
 	if err != nil {
 		return err
