@@ -172,8 +172,8 @@ func TestCodesOfErrors(t *testing.T) {
 // TestCodesOfPulls is what the ring is told of a pull that failed.
 func TestCodesOfPulls(t *testing.T) {
 	n := &Node{disk: diskOf(t, simdisk.New(1)), log: slog.New(slog.DiscardHandler)}
-	refused := &fetch{holders: []holder{{peer: 1, err: errors.New("silent")}, {peer: 2, err: &refusalError{wire.CodeNotFound}}}}
-	silent := &fetch{holders: []holder{{peer: 1, err: errors.New("silent")}}}
+	refused := &fetch{holders: []*holder{{peer: 1, err: errors.New("silent")}, {peer: 2, err: &refusalError{wire.CodeNotFound}}}}
+	silent := &fetch{holders: []*holder{{peer: 1, err: errors.New("silent")}}}
 	for _, c := range []struct {
 		fetch *fetch
 		err   error

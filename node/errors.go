@@ -32,18 +32,27 @@ type NotFoundError struct{ Name string }
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%q is not in the ring", e.Name) }
 
 // UnavailableError says that nothing certain is known of Name, because the
-// members called Silent did not answer.
+// members called Silent did not answer, or that its bytes can't be had, because
+// those called Slow move next to none.
 type UnavailableError struct {
 	Name   string
 	Silent []string
+	Slow   []string
 }
 
-// Error names the file and who is silent.
+// Error names the file, and who is silent or slow.
 func (e *UnavailableError) Error() string {
-	if len(e.Silent) == 0 {
+	var why []string
+	if len(e.Silent) > 0 {
+		why = append(why, "no answer from "+strings.Join(e.Silent, ", "))
+	}
+	if len(e.Slow) > 0 {
+		why = append(why, fmt.Sprintf("less than %d bytes a second from %s", leastRate, strings.Join(e.Slow, ", ")))
+	}
+	if len(why) == 0 {
 		return fmt.Sprintf("%q is not available", e.Name)
 	}
-	return fmt.Sprintf("%q is not available: no answer from %s", e.Name, strings.Join(e.Silent, ", "))
+	return fmt.Sprintf("%q is not available: %s", e.Name, strings.Join(why, "; "))
 }
 
 // TakenError says that the member called By has a live file of that name.

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
-	"securepeer/crypto"
 	"securepeer/internal/store"
 	"securepeer/ring"
 	"securepeer/wire"
@@ -17,138 +16,360 @@ import (
 
 // Implementation constants.
 const (
-	// silentTime is how long a holder may take for each block, or MiB of the
-	// block list, while another one is left to ask.
-	silentTime = 5 * time.Second
-	// lastTime is what the last one may take for a block, and besides the time
-	// that its bytes need at lastRate, in bytes a second.
-	lastTime = 10 * time.Second
-	lastRate = 64 << 10
 	// maxTries is how often one holder is tried for one file.
 	maxTries = 2
+	// lookEach is how often a fetch looks how fast its bytes come.
+	lookEach = 100 * time.Millisecond
+	// lateAfter is how long a holder is left alone before another one races it
+	// for the blocks to come, if at its pace the rest takes longer than lateLeft.
+	lateAfter = 500 * time.Millisecond
+	lateLeft  = 2 * time.Second
+	// raceTime is how long a race goes on from the other's first byte, and
+	// raceBy how many times as much it has to bring to go on in the first's place.
+	// A race costs bytes, on a slow line those of the file: after one in vain there
+	// is none for racePause, then twice as long, up to maxRacePause.
+	raceTime     = time.Second
+	raceBy       = 2
+	racePause    = time.Second
+	maxRacePause = time.Minute
+	// silentTime is how long the other one may take for its first byte.
+	silentTime = 5 * time.Second
 )
 
 // fetch brings the bytes of one version to a sink, in order, each block
-// checked, from the first holder that has them; another one goes on at the
-// block where one died or lied.
+// checked, from the first holder that has them. While that one is slow another
+// is asked for the same blocks, and the first good bytes win: the faster of the
+// two goes on. Another one goes on, too, at the block where one died or lied.
 type fetch struct {
 	node     *Node
 	manifest wire.Manifest
 	version  store.Version
-	holders  []holder
+	holders  []*holder
 	sink     sink
-	hurry    bool                            // there is another version to be had
 	begun    func(from wire.ID)              // or nil; called once, when bytes are about to come
-	more     func(context.Context) []wire.ID // or nil; called once, when no holder is left
+	more     func(context.Context) []wire.ID // or nil; called once, when no holder is left, or none but a slow one
 
 	list  *store.Verifier // nil until one holder has sent a good block list
 	next  int64           // the block that the sink wants
 	from  wire.ID         // who gave the last one
-	block []byte
+	whole bool
+
+	streams  sync.WaitGroup
+	arrivals chan arrival   // of lead and rival, and of those that were set aside
+	found    chan []wire.ID // what more has found; nil: it is not asked
+	lead     *stream        // nil: none is left
+	rival    *stream        // races it; nil: none does
+	clock    time.Duration  // how long streams were waited for in all
+	raceAt   time.Duration  // by that clock: not before
+	pause    time.Duration  // after the next race in vain
 }
 
 type holder struct {
 	peer  wire.ID
 	tries int
+	raced int // races that it lost
+	slow  bool
 	lied  bool
 	err   error
 }
 
-// sink takes checked blocks, or checks them itself: its error is then a
-// *store.BlockError. Any other error is its own, and ends the fetch.
-type sink interface {
-	begin(list *store.Verifier) error
-	block(index int64, data []byte) error
-}
-
 func (n *Node) newFetch(m wire.Manifest, sources []wire.ID, s sink) *fetch {
-	f := &fetch{node: n, manifest: m, version: versionOf(n.members.book().Space, m), sink: s}
-	for _, id := range sources {
-		f.holders = append(f.holders, holder{peer: id})
+	f := &fetch{node: n, manifest: m, version: versionOf(n.members.book().Space, m), sink: s,
+		arrivals: make(chan arrival), pause: racePause}
+	for _, id := range n.rates.fastFirst(sources) {
+		f.holders = append(f.holders, &holder{peer: id})
 	}
 	return f
 }
 
-// sinkError is an error of the sink itself: no holder is to blame.
-type sinkError struct{ error }
-
-func (e *sinkError) Unwrap() error { return e.error }
-
 // run fetches the whole file. The error is ctx's, the sink's, or says what is
 // wrong with the holders.
 func (f *fetch) run(ctx context.Context) error {
-	for {
-		h := f.best()
-		if h == nil && f.more != nil {
-			f.again(f.more(ctx))
-			f.more = nil
+	defer f.streams.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := f.fetch(ctx); err != nil {
+		return err
+	}
+	// The one that gave the last byte ends by itself: its link is used again.
+	for _, s := range []*stream{f.lead, f.rival} {
+		if s != nil {
+			f.remember(s)
+			if s.holder.peer != f.from {
+				s.cancel(nil)
+			}
+		}
+	}
+	f.streams.Wait()
+	return nil
+}
+
+func (f *fetch) fetch(ctx context.Context) error {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	for !f.whole {
+		if f.lead == nil {
+			h := f.best()
+			switch {
+			case h != nil:
+				f.lead = f.open(ctx, h)
+			case f.more != nil:
+				f.ask(ctx)
+			case f.found == nil:
+				return f.exhausted()
+			}
+		}
+		began := time.Now()
+		var a arrival
+		select {
+		case a = <-f.arrivals:
+		case ids := <-f.found:
+			f.found = nil
+			f.again(ids)
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		f.passes(time.Since(began))
+		if err := f.arrived(a); err != nil {
+			return err
+		}
+		f.judge(ctx)
+	}
+	return nil
+}
+
+// passes notes for how long the streams were waited for. That a user, or this
+// peer's own disk, takes its time is no fault of theirs.
+func (f *fetch) passes(waited time.Duration) {
+	f.clock += waited
+	for _, s := range []*stream{f.lead, f.rival} {
+		if s != nil {
+			got := s.got.Load()
+			s.pace.add(got-s.seen, waited)
+			s.seen = got
+			if s.age += waited; s.linked.Load() {
+				s.asked += waited
+			}
+		}
+	}
+}
+
+// arrived takes what a stream has brought. The error is the sink's.
+func (f *fetch) arrived(a arrival) error {
+	if a.from == nil || a.from != f.lead && a.from != f.rival {
+		return nil
+	}
+	err := a.err
+	switch {
+	case a.ended:
+		f.whole = err == nil // a file without bytes
+	case a.has:
+		if err = f.start(a.from.holder.peer, a.list); err == nil {
+			close(a.from.good)
+		}
+	case a.index == f.next:
+		err = f.take(a.from.holder.peer, a.data)
+	}
+	if a.data != nil {
+		a.from.free <- a.data[:cap(a.data)] // it has a place
+	}
+	var mine *sinkError
+	switch {
+	case errors.As(err, &mine):
+		return mine.error
+	case err != nil:
+		f.end(a.from, err)
+	}
+	return nil
+}
+
+// start gives the sink the block list and notes who is about to send.
+func (f *fetch) start(id wire.ID, list []byte) error {
+	if f.list == nil {
+		v, err := store.NewVerifier(list, f.manifest.Blocks, int64(f.manifest.Size))
+		if err != nil {
+			return fmt.Errorf("%w: %w", errBlockList, err)
+		}
+		if err := f.sink.begin(v); err != nil {
+			return &sinkError{err}
+		}
+		f.list = v
+	}
+	if f.begun != nil {
+		f.begun(id)
+		f.begun = nil
+	}
+	return nil
+}
+
+// take gives the next block to the sink.
+func (f *fetch) take(from wire.ID, data []byte) error {
+	err := f.sink.block(f.next, data)
+	var bad *store.BlockError
+	switch {
+	case errors.As(err, &bad):
+		return err
+	case err != nil:
+		return &sinkError{err}
+	}
+	f.next++
+	f.from = from
+	f.whole = uint64(f.next)*wire.BlockSize >= f.manifest.Size
+	return nil
+}
+
+var (
+	errBlockList = errors.New("block list is not the manifest's")
+	errSilent    = errors.New("sends nothing")
+	errSlow      = fmt.Errorf("sends less than %d bytes a second", leastRate)
+	errOutrun    = errors.New("is slower than another holder")
+)
+
+// end sets a stream aside whose holder has failed.
+func (f *fetch) end(s *stream, err error) {
+	f.setAside(s, err)
+	h := s.holder
+	h.err = err
+	if s.got.Load() > 0 && f.next > s.first && err != errSlow && !errors.Is(err, os.ErrDeadlineExceeded) {
+		h.tries = 1 // it gave something: the file ends, so this does too
+	}
+	f.blame(h)
+}
+
+func (f *fetch) setAside(s *stream, why error) {
+	s.cancel(why)
+	f.remember(s)
+	if s == f.lead {
+		f.lead = f.rival
+	}
+	f.rival = nil
+}
+
+// remember notes how fast a holder was.
+func (f *fetch) remember(s *stream) {
+	if s.holder.peer != f.node.self && s.linked.Load() {
+		f.node.rates.gave(s.holder.peer, s.got.Load(), s.asked)
+	}
+}
+
+// judge ends streams that stand still, and sees to it that a slow one is not
+// waited for while another is faster.
+func (f *fetch) judge(ctx context.Context) {
+	for _, s := range []*stream{f.lead, f.rival} {
+		if s != nil && !f.whole {
+			if err := s.stands(); err != nil {
+				f.end(s, err)
+			}
+		}
+	}
+	switch {
+	case f.whole || f.lead == nil:
+	case f.rival != nil:
+		f.decide()
+	case f.late():
+		f.race(ctx)
+	}
+}
+
+// left is how many bytes are still to come, without the block list.
+func (f *fetch) left() int64 { return int64(f.manifest.Size) - f.next*wire.BlockSize }
+
+// late reports whether the rest takes long at the pace of now.
+func (f *fetch) late() bool {
+	if f.lead.age < lateAfter || f.clock < f.raceAt {
+		return false
+	}
+	rate := f.lead.pace.rate()
+	return rate <= 0 || time.Duration(float64(f.left())/float64(rate)*float64(time.Second)) > lateLeft
+}
+
+// race has another holder asked as well, or who else there is.
+func (f *fetch) race(ctx context.Context) {
+	if h := f.other(); h != nil {
+		f.rival = f.open(ctx, h)
+	} else if f.more != nil {
+		f.ask(ctx)
+	}
+}
+
+// other is the holder to race the lead: the one that did least in vain, if it
+// is not known for no more than the lead brings now.
+func (f *fetch) other() *holder {
+	var other *holder
+	rate := f.lead.pace.rate()
+	for _, h := range f.holders {
+		gives, _ := f.node.rates.of(h.peer)
+		if h == f.lead.holder || h.lied || h.tries >= maxTries || gives > 0 && gives < raceBy*rate {
 			continue
 		}
-		if h == nil {
-			return f.exhausted()
+		if other == nil || h.raced+h.tries < other.raced+other.tries {
+			other = h
 		}
-		h.tries++
-		before := f.next
-		err := f.try(ctx, h.peer)
-		var mine *sinkError
-		switch {
-		case err == nil:
-			f.from = h.peer
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &mine):
-			return mine.error
-		}
-		h.err = err
-		if f.next > before && !errors.Is(err, os.ErrDeadlineExceeded) {
-			h.tries = 1 // it gave something: the file ends, so this does too
-		}
-		f.blame(h)
 	}
+	return other
+}
+
+// decide ends a race when it is decided.
+func (f *fetch) decide() {
+	lead, rival := f.lead, f.rival
+	switch {
+	case rival.seen == 0 && rival.age > silentTime:
+		f.end(rival, errSilent)
+	case rival.seen == 0:
+	case rival.racing < 0:
+		rival.racing, rival.against, rival.base = f.clock, lead.seen, rival.seen
+	case f.clock-rival.racing < raceTime && rival.seen-rival.base < wire.BlockSize:
+	case rival.seen-rival.base > raceBy*(lead.seen-rival.against):
+		f.node.log.Info("holder is slow, another goes on", "peer", f.node.members.book().name(lead.holder.peer),
+			"file", f.manifest.Name, "rate", lead.pace.rate())
+		lead.holder.slow, lead.holder.err = true, errOutrun
+		lead.holder.raced++
+		lead.holder.tries--
+		f.setAside(lead, errOutrun)
+		f.pause = racePause
+	default:
+		rival.holder.raced++
+		rival.holder.tries--
+		f.setAside(rival, errOutrun)
+		f.raceAt, f.pause = f.clock+f.pause, min(2*f.pause, maxRacePause)
+	}
+}
+
+// ask finds other holders, beside what goes on. It ends with ctx, or before;
+// run waits for it.
+func (f *fetch) ask(ctx context.Context) {
+	more, found := f.more, make(chan []wire.ID, 1) // one place
+	f.more, f.found = nil, found
+	f.streams.Go(func() { found <- more(ctx) })
 }
 
 // again takes holders in that were found later, and gives those that failed
 // and did not lie one more try.
 func (f *fetch) again(found []wire.ID) {
 	for _, id := range found {
-		i := slices.IndexFunc(f.holders, func(h holder) bool { return h.peer == id })
+		i := slices.IndexFunc(f.holders, func(h *holder) bool { return h.peer == id })
 		if i < 0 {
-			f.holders = append(f.holders, holder{peer: id})
+			f.holders = append(f.holders, &holder{peer: id})
 		} else {
 			f.holders[i].tries = min(f.holders[i].tries, maxTries-1)
 		}
 	}
 }
 
-// best is who to try now: in the order of the sources, the least tried first.
+// best is who to try now: in the order of the sources, the least tried first,
+// a slow one when nobody else is left.
 func (f *fetch) best() *holder {
 	var best *holder
-	for i := range f.holders {
-		h := &f.holders[i]
+	for _, h := range f.holders {
 		if h.lied || h.tries >= maxTries {
 			continue
 		}
-		if best == nil || h.tries < best.tries {
+		if best == nil || best.slow && !h.slow || best.slow == h.slow && h.tries < best.tries {
 			best = h
 		}
 	}
 	return best
-}
-
-// patience is how long a holder may take for size bytes, however they trickle:
-// little while another one is left, who may be faster.
-func (f *fetch) patience(id wire.ID, size int) time.Duration {
-	hurried := silentTime * time.Duration(max(1, (size+wire.BlockSize-1)/wire.BlockSize))
-	for _, h := range f.holders {
-		if h.peer != id && !h.lied && h.tries < maxTries {
-			return hurried
-		}
-	}
-	if f.hurry {
-		return hurried
-	}
-	return lastTime + time.Duration(size)*time.Second/lastRate
 }
 
 // blame notes and logs what a holder did.
@@ -172,270 +393,26 @@ func (f *fetch) blame(h *holder) {
 // exhausted says why no holder is left.
 func (f *fetch) exhausted() error {
 	b := f.node.members.book()
-	var liars, silent []string
+	var liars, silent, slow []string
 	for _, h := range f.holders {
-		if h.lied {
+		switch {
+		case h.lied:
 			liars = append(liars, b.name(h.peer))
-		} else {
+		case h.err == errSlow || h.err == errOutrun:
+			slow = append(slow, b.name(h.peer))
+		default:
 			silent = append(silent, b.name(h.peer))
 		}
 	}
-	if len(silent) == 0 && len(liars) > 0 {
+	if len(silent)+len(slow) == 0 && len(liars) > 0 {
 		return &IntegrityError{Name: f.manifest.Name, Peers: liars}
 	}
-	return &UnavailableError{Name: f.manifest.Name, Silent: silent}
+	return &UnavailableError{Name: f.manifest.Name, Silent: silent, Slow: slow}
 }
 
 // healed reports whether this peer's own copy was found bad on the way.
 func (f *fetch) healed() bool {
-	return slices.ContainsFunc(f.holders, func(h holder) bool { return h.lied && h.peer == f.node.self })
-}
-
-func (f *fetch) try(ctx context.Context, id wire.ID) error {
-	if id == f.node.self {
-		return f.local()
-	}
-	dialing, cancel := context.WithTimeout(ctx, silentTime)
-	t, err := f.node.pool.take(dialing, id)
-	cancel()
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { t.Conn.Close() })
-	err = f.remote(t)
-	if !stop() || err != nil {
-		f.node.pool.drop(t)
-		return err
-	}
-	f.node.pool.give(t)
-	return nil
-}
-
-var errBlockList = errors.New("block list is not the manifest's")
-
-// start gives the sink the block list and notes who is about to send.
-func (f *fetch) start(id wire.ID, list []byte) error {
-	if f.list == nil {
-		v, err := store.NewVerifier(list, f.manifest.Blocks, int64(f.manifest.Size))
-		if err != nil {
-			return fmt.Errorf("%w: %w", errBlockList, err)
-		}
-		if err := f.sink.begin(v); err != nil {
-			return &sinkError{err}
-		}
-		f.list = v
-	}
-	if f.block == nil {
-		f.block = make([]byte, min(f.manifest.Size, wire.BlockSize))
-	}
-	if f.begun != nil {
-		f.begun(id)
-		f.begun = nil
-	}
-	return nil
-}
-
-// local reads this peer's own copy, and trusts it no more than another's.
-func (f *fetch) local() error {
-	r, err := f.node.disk.Reader(f.version)
-	if err != nil {
-		return err
-	}
-	defer r.Close() // read only
-	list, err := r.BlockList()
-	if err != nil {
-		return err
-	}
-	if err := f.start(f.node.self, list); err != nil {
-		return err
-	}
-	for off := f.next * wire.BlockSize; off < r.Size(); off = f.next * wire.BlockSize {
-		data := f.block[:min(wire.BlockSize, r.Size()-off)]
-		if n, err := r.ReadAt(data, off); n < len(data) {
-			return err
-		}
-		if err := f.take(f.node.self, data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// take gives one block to the sink.
-func (f *fetch) take(from wire.ID, data []byte) error {
-	err := f.sink.block(f.next, data)
-	var bad *store.BlockError
-	switch {
-	case errors.As(err, &bad):
-		return err
-	case err != nil:
-		return &sinkError{err}
-	}
-	f.next++
-	f.from = from
-	return nil
-}
-
-// remote asks another peer: for the block list, then for one range after the
-// other. The next range is asked for before the last has come, so that the
-// pipe stays full.
-func (f *fetch) remote(t *transfer) error {
-	if f.list == nil {
-		list, err := f.blockList(t)
-		if err != nil {
-			return err
-		}
-		if err := f.start(t.peer, list); err != nil {
-			return err
-		}
-	} else if err := f.start(t.peer, nil); err != nil {
-		return err
-	}
-	size := f.manifest.Size
-	asked := uint64(f.next) * wire.BlockSize
-	if size == 0 {
-		// There is nothing to wait for, but the holder knows that it was asked.
-		return f.ask(t.Conn, 0, 0)
-	}
-	for at := asked; at < size; at = uint64(f.next) * wire.BlockSize {
-		if asked < size && asked-at <= wire.MaxSegment/2 {
-			length := min(size-asked, wire.MaxSegment)
-			if err := f.ask(t.Conn, asked, length); err != nil {
-				return err
-			}
-			asked += length
-		}
-		data := f.block[:min(size-at, wire.BlockSize)]
-		if err := f.receive(t, data); err != nil {
-			return err
-		}
-		if err := f.take(t.peer, data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *fetch) ask(conn *crypto.Conn, offset, length uint64) error {
-	return writeMessage(conn, wire.Get{Key: wire.Pos(f.version.Key), Sum: f.version.Sum, Offset: offset, Length: length})
-}
-
-// blockList asks for all hashes.
-func (f *fetch) blockList(t *transfer) ([]byte, error) {
-	count := uint32((f.manifest.Size + wire.BlockSize - 1) / wire.BlockSize)
-	list := make([]byte, 0, int(count)*store.HashSize) // at most 32 MiB
-	late := time.Now().Add(f.patience(t.peer, cap(list)))
-	for from := uint32(0); from < count; {
-		ask := wire.Blocks{Key: wire.Pos(f.version.Key), Sum: f.version.Sum, From: from, Count: min(count-from, wire.MaxHashes)}
-		if err := writeMessage(t.Conn, ask); err != nil {
-			return nil, err
-		}
-		t.SetReadDeadline(late) // an error comes back from the read
-		msg, err := f.node.readMessage(t.Conn)
-		if err != nil {
-			return nil, err
-		}
-		part, ok := msg.(wire.BlockList)
-		if !ok || len(part.Hashes) != int(ask.Count) {
-			return nil, refusedWith(msg)
-		}
-		for _, hash := range part.Hashes {
-			list = append(list, hash[:]...)
-		}
-		from += ask.Count
-	}
-	return list, nil
-}
-
-// receive fills data from the data records of a link. The deadline is that of
-// the whole block, so that a byte now and then keeps nobody.
-func (f *fetch) receive(t *transfer, data []byte) error {
-	t.SetReadDeadline(time.Now().Add(f.patience(t.peer, len(data)))) // an error comes back from the read
-	for len(data) > 0 {
-		n, err := t.Read(data)
-		data = data[n:]
-		f.node.moved.in.Add(uint64(n))
-		switch {
-		case errors.Is(err, crypto.ErrMessage):
-			msg, err := f.node.readMessage(t.Conn)
-			if err != nil {
-				return err
-			}
-			return refusedWith(msg)
-		case err == io.EOF:
-			return io.ErrUnexpectedEOF
-		case err != nil:
-			return err
-		}
-	}
-	return nil
-}
-
-// refusalError is a Fail of a holder.
-type refusalError struct{ code wire.Code }
-
-func (e *refusalError) Error() string { return fmt.Sprintf("holder refused with code %d", e.code) }
-
-func refusedWith(msg wire.Message) error {
-	if fail, ok := msg.(wire.Fail); ok {
-		return &refusalError{fail.Code}
-	}
-	return fmt.Errorf("holder answered with %v", msg.Type())
-}
-
-// userSink checks blocks and gives them to the user's writer.
-type userSink struct {
-	w    io.Writer
-	list *store.Verifier
-	n    int64
-}
-
-func (s *userSink) begin(list *store.Verifier) error {
-	s.list = list
-	return nil
-}
-
-func (s *userSink) block(index int64, data []byte) error {
-	if err := s.list.Check(index, data); err != nil {
-		return err
-	}
-	n, err := s.w.Write(data)
-	s.n += int64(n)
-	return err
-}
-
-// errBegins ends a fetch that only asks whether there are bytes.
-var errBegins = errors.New("the first block is right")
-
-// firstSink checks the first block and ends there.
-type firstSink struct{ list *store.Verifier }
-
-func (s *firstSink) begin(list *store.Verifier) error {
-	s.list = list
-	return nil
-}
-
-func (s *firstSink) block(index int64, data []byte) error {
-	if err := s.list.Check(index, data); err != nil {
-		return err
-	}
-	return errBegins
-}
-
-// storeSink writes to this peer's own disk; the store's writer checks.
-type storeSink struct {
-	disk   *disk
-	writer *store.Writer
-}
-
-func (s *storeSink) begin(list *store.Verifier) (err error) {
-	s.writer, err = s.disk.CreateFrom(list)
-	return err
-}
-
-func (s *storeSink) block(_ int64, data []byte) error {
-	_, err := s.writer.Write(data)
-	return err
+	return slices.ContainsFunc(f.holders, func(h *holder) bool { return h.lied && h.peer == f.node.self })
 }
 
 // pull makes sure that a version is on this disk, checked and synced in this
@@ -464,6 +441,9 @@ func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 	}
 	sink := &storeSink{disk: n.disk}
 	f := n.newFetch(a.Manifest, sources, sink)
+	f.begun = func(wire.ID) { // not before: who offers what nobody has must not have everybody asked
+		f.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, a.Manifest.Name, v.Sum) }
+	}
 	err = f.run(n.ctx)
 	if sink.writer != nil {
 		defer sink.writer.Abort() // does nothing after a commit

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +22,7 @@ type memnet struct {
 	halves    []*half
 	conns     []*memConn                         // both ends of each
 	swallows  func(from, to netip.AddrPort) bool // nil: nothing
+	pipes     map[netip.AddrPort]*pipe           // of hosts behind a slow line
 }
 
 // cut makes the network swallow what goes from one address to another, until
@@ -49,8 +51,59 @@ func (m *memnet) swallowed(from, to netip.AddrPort) bool {
 	return m.swallows != nil && m.swallows(from, to)
 }
 
+// pipe is a line that takes its time: what all connections of a host send, or
+// are sent, goes through it in order.
+type pipe struct{ up, down line }
+
+// line is one direction: bytes a second, 0: as fast as can be; how long each
+// is under way besides; and when the last is through.
+type line struct {
+	mu    sync.Mutex
+	rate  int64
+	delay time.Duration
+	free  time.Time
+}
+
+// pass is how long n bytes take from now until they are through.
+func (l *line) pass(n int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	if l.rate > 0 {
+		l.free = l.free.Add(time.Duration(int64(n) * int64(time.Second) / l.rate))
+	}
+	return l.free.Sub(now) + l.delay
+}
+
+// pipe is the line of a host.
+func (m *memnet) pipe(at netip.AddrPort) *pipe {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pipes[at]
+	if p == nil {
+		p = &pipe{}
+		m.pipes[at] = p
+	}
+	return p
+}
+
+// shape puts a host behind a line of so many bytes a second, each way, after a
+// delay. Datagrams are small, and go as before.
+func (m *memnet) shape(addr string, rate int64, delay time.Duration) {
+	p := m.pipe(netip.MustParseAddrPort(addr))
+	for _, l := range []*line{&p.up, &p.down} {
+		l.mu.Lock()
+		l.rate, l.delay = rate, delay
+		l.mu.Unlock()
+	}
+}
+
 func newMemnet() *memnet {
-	return &memnet{listeners: make(map[string]*memListener), packets: make(map[string]*memPackets)}
+	return &memnet{listeners: make(map[string]*memListener), packets: make(map[string]*memPackets),
+		pipes: make(map[netip.AddrPort]*pipe)}
 }
 
 type memListener struct {
@@ -161,18 +214,48 @@ func (p *memPackets) SetDeadline(time.Time) error      { return nil }
 func (p *memPackets) SetReadDeadline(time.Time) error  { return nil }
 func (p *memPackets) SetWriteDeadline(time.Time) error { return nil }
 
-// memBuffer is how many bytes are under way in one direction.
-const memBuffer = 1 << 20
+// memBuffer is how many bytes are under way in one direction, memPiece how many
+// of them a slow line carries at a time.
+const (
+	memBuffer = 1 << 20
+	memPiece  = 4 << 10
+)
 
 // half is one direction of a connection.
 type half struct {
-	mu     sync.Mutex
-	cond   *sync.Cond
-	buf    []byte
-	closed bool        // by either side
-	stands func() bool // the network swallows what is in it
-	read   deadline
-	write  deadline
+	mu       sync.Mutex
+	cond     *sync.Cond
+	buf      []byte
+	late     int         // bytes at the end of buf that are still on a slow line
+	closed   bool        // by either side
+	stands   func() bool // the network swallows what is in it
+	up, down *line
+	read     deadline
+	write    deadline
+}
+
+// send puts b on the lines of both hosts. Its lock is held.
+func (h *half) send(b []byte) {
+	for piece := range slices.Chunk(b, memPiece) {
+		h.buf = append(h.buf, piece...)
+		there := func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.late -= len(piece)
+			h.cond.Broadcast()
+		}
+		arrives := func() {
+			time.AfterFunc(h.down.pass(len(piece)), there)
+		}
+		up := h.up.pass(len(piece))
+		if up > 0 {
+			h.late += len(piece)
+			time.AfterFunc(up, arrives)
+		} else if down := h.down.pass(len(piece)); down > 0 || h.late > 0 {
+			h.late += len(piece)
+			time.AfterFunc(down, there)
+		}
+	}
 }
 
 // deadline of one side of a half.
@@ -182,7 +265,7 @@ type deadline struct {
 }
 
 func (m *memnet) newHalf(from, to netip.AddrPort) *half {
-	h := &half{stands: func() bool { return m.swallowed(from, to) }}
+	h := &half{stands: func() bool { return m.swallowed(from, to) }, up: &m.pipe(from).up, down: &m.pipe(to).down}
 	h.cond = sync.NewCond(&h.mu)
 	return h
 }
@@ -254,12 +337,12 @@ func (c *memConn) Read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case h.stands():
 			// not even the end of the other side comes
-		case len(h.buf) > 0:
-			n := copy(p, h.buf)
+		case len(h.buf) > h.late:
+			n := copy(p, h.buf[:len(h.buf)-h.late])
 			h.buf = h.buf[n:]
 			h.cond.Broadcast()
 			return n, nil
-		case h.closed:
+		case h.closed && h.late == 0:
 			return 0, io.EOF
 		}
 		h.cond.Wait()
@@ -280,7 +363,7 @@ func (c *memConn) Write(p []byte) (n int, err error) {
 			return n, io.ErrClosedPipe
 		case len(h.buf) < memBuffer:
 			k := min(len(p)-n, memBuffer-len(h.buf))
-			h.buf = append(h.buf, p[n:n+k]...)
+			h.send(p[n : n+k])
 			n += k
 			h.cond.Broadcast()
 			continue

@@ -93,6 +93,7 @@ type network struct {
 	outgoing  chan ping // pingQueue places
 	addresses *addresses
 	pool      *pool
+	rates     *rates
 	dials     chan struct{} // maxDials places: dials of ring links under way
 	moved     moved
 }
@@ -175,6 +176,7 @@ func newNode(c Config, b *book) *Node {
 	n.outgoing = make(chan ping, pingQueue)
 	n.addresses = newAddresses(n.ctx, &n.work)
 	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
+	n.rates = newRates()
 	n.dials = make(chan struct{}, maxDials)
 
 	n.members = newMembers(b, n.pings)

@@ -291,7 +291,6 @@ func (n *Node) begins(ctx context.Context, c ring.Choice) bool {
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	fetch := n.newFetch(c.Manifest, c.Sources, &firstSink{})
-	fetch.hurry = true
 	err := fetch.run(ctx)
 	if fetch.healed() {
 		n.heal(c.Manifest, c.Sources)
@@ -333,12 +332,16 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 
 // holders asks again who has this version: not everybody had answered when it
 // was found.
-func (f *File) holders(ctx context.Context) (ids []wire.ID) {
-	r, err := f.node.call(ctx, func(op ring.Op) ring.Event { return ring.Stat{Op: op, Name: f.Info.Name} })
+func (f *File) holders(ctx context.Context) []wire.ID {
+	return f.node.holdersOf(ctx, f.Info.Name, f.get.Manifest.Sum())
+}
+
+// holdersOf asks who has a version, all that may.
+func (n *Node) holdersOf(ctx context.Context, name string, sum wire.Sum) (ids []wire.ID) {
+	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Stat{Op: op, Name: name} })
 	if err != nil {
 		return nil // ctx ends, or the node: the fetch says so
 	}
-	sum := f.get.Manifest.Sum()
 	for _, found := range r.Found {
 		if slices.ContainsFunc(found.Manifests, func(m wire.Manifest) bool { return m.Sum() == sum }) {
 			ids = append(ids, found.Peer)

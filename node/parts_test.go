@@ -408,7 +408,9 @@ func TestErrorsNameFileAndPeers(t *testing.T) {
 	}{
 		{&NotFoundError{"a\x1b"}, `"a\x1b" is not in the ring`},
 		{&UnavailableError{Name: "a"}, `"a" is not available`},
-		{&UnavailableError{"a", []string{"x", "y"}}, `"a" is not available: no answer from x, y`},
+		{&UnavailableError{Name: "a", Silent: []string{"x", "y"}}, `"a" is not available: no answer from x, y`},
+		{&UnavailableError{Name: "a", Silent: []string{"x"}, Slow: []string{"y"}},
+			`"a" is not available: no answer from x; less than 1024 bytes a second from y`},
 		{&TakenError{"a", "x"}, `"a" is a file of x`},
 		{&IntegrityError{"a", []string{"x"}}, `"a" has wrong bytes at x`},
 		{&PeerError{"x", ErrNoSuchMember}, "x: not in the roster"},

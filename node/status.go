@@ -117,6 +117,8 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 		Why: whys[m.Why], Gone: m.Gone,
 		OtherRoster: s.pairs[m.ID].otherRoster, Problem: s.pairs[m.ID].problem,
 	}
+	p.Gives, p.Takes = n.rates.of(m.ID)
+	p.Slow = n.rates.slow(m.ID)
 	if m.Seen {
 		p.State = stateName(m.State)
 	}

@@ -140,6 +140,9 @@ type PeerStatus struct {
 	Silence     time.Duration // since anything authenticated came; -1: never
 	RTT         time.Duration // 0: not measured
 	OtherRoster bool          // it works by another roster than this peer
+	Gives       int64         // bytes a second of files that came from it lately; 0: not known
+	Takes       int64         // the same of those that went to it
+	Slow        bool          // others gave, or took, several times faster
 	Refused     uint64        // what it sent and may not send, the sum of its causes
 	Problem     string        // why the last dial failed
 }

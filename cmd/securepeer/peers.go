@@ -94,6 +94,18 @@ func heard(m control.Member) string {
 	return span(seconds(m.Silence)) + " ago"
 }
 
+// slowness says of a slow member how fast files came from it, and went to it.
+func slowness(m control.Member) string {
+	var rates []string
+	if m.Gives > 0 {
+		rates = append(rates, "gives "+size(m.Gives)+"/s")
+	}
+	if m.Takes > 0 {
+		rates = append(rates, "takes "+size(m.Takes)+"/s")
+	}
+	return "slow: " + strings.Join(rates, ", ")
+}
+
 func remarks(m control.Member, successors []string) string {
 	var list []string
 	if i := slices.Index(successors, m.Name); i >= 0 {
@@ -104,6 +116,9 @@ func remarks(m control.Member, successors []string) string {
 	}
 	if m.OtherRoster {
 		list = append(list, "has another roster")
+	}
+	if m.Slow {
+		list = append(list, slowness(m))
 	}
 	if m.Steward {
 		list = append(list, "steward")

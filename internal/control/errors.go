@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"securepeer/node"
 )
@@ -97,8 +99,11 @@ func errorOfType(err error) *Error {
 	case errors.As(err, &notFound):
 		e.Code, e.File, e.Hint = CodeNotFound, notFound.Name, "securepeer ls lists the files"
 	case errors.As(err, &unavailable):
-		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, unavailable.Silent
+		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, slices.Concat(unavailable.Silent, unavailable.Slow)
 		e.Hint = "it may be on a peer that does not answer: start that one, or try again"
+		if len(unavailable.Silent) == 0 && len(unavailable.Slow) > 0 {
+			e.Hint = "look at the disk and the line of " + strings.Join(unavailable.Slow, ", ") + ", or try again"
+		}
 	case errors.As(err, &taken):
 		e.Code, e.File, e.Peer = CodeTaken, taken.Name, taken.By
 		e.Hint = fmt.Sprintf("choose another name; only %s, or a steward, may replace or remove it", taken.By)

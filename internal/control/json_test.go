@@ -33,7 +33,7 @@ func TestJSON(t *testing.T) {
 		},
 		"peers": Peers{SchemaPeers, []Member{{
 			ID: 9, Name: "bob", Key: "sp1qv3k8f0h", Address: "192.0.2.2:7460", Position: 255, State: "active", Incarnation: 3,
-			InRing: true, Linked: true, Steward: true, Why: "one-way", GoneBy: []string{"alice"}, Silence: 0.25, RTT: 0.0019, Refused: 4, Problem: "why",
+			InRing: true, Linked: true, Steward: true, Why: "one-way", GoneBy: []string{"alice"}, Silence: 0.25, RTT: 0.0019, Gives: 102400, Slow: true, Refused: 4, Problem: "why",
 		}}, []Revoked{{9, "dave", "sp1r0vwrq25"}}},
 		"ring":   Ring{SchemaRing, "attic", "alice", []string{"alice", "bob"}, []string{"carol"}, true, []Absent{{"carol", "silent", false, 12.5}}},
 		"put":    PutResult{SchemaPut, node.PutResult{Name: "notes/today", Version: 2, Size: 5, Sum: "9f2c", Copies: []string{"alice", "bob"}, Wanted: 3}},
@@ -89,7 +89,7 @@ func TestStatusSaysAllThatTheNodeSays(t *testing.T) {
 		Peers: []node.PeerStatus{{
 			ID: 1, Name: "n", Key: "k", Address: "a", Position: 2, State: "s", Incarnation: 3, Self: true, InRing: true,
 			Unreachable: true, Suspect: true, Linked: true, Steward: true, Drain: true, Silence: time.Second, RTT: time.Second,
-			Why: node.WhyOneWay, Gone: true, GoneBy: []string{"b"}, Out: time.Second, OtherRoster: true, Refused: 1, Problem: "p",
+			Why: node.WhyOneWay, Gone: true, GoneBy: []string{"b"}, Out: time.Second, OtherRoster: true, Gives: 1, Takes: 2, Slow: true, Refused: 1, Problem: "p",
 		}},
 		Revoked: []node.RevokedStatus{{ID: 1, Name: "n", Key: "k"}},
 	})

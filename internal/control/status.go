@@ -85,6 +85,9 @@ func newMembers(peers []node.PeerStatus) []Member {
 			Silence:     p.Silence.Seconds(),
 			RTT:         p.RTT.Seconds(),
 			OtherRoster: p.OtherRoster,
+			Gives:       p.Gives,
+			Takes:       p.Takes,
+			Slow:        p.Slow,
 			Refused:     p.Refused,
 			Problem:     p.Problem,
 		}

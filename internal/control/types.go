@@ -108,6 +108,9 @@ type Member struct {
 	Silence     float64  `json:"silence"`      // since anything came; -1: nothing ever did
 	RTT         float64  `json:"rtt"`          // 0: not measured
 	OtherRoster bool     `json:"other_roster"` // it works by another roster
+	Gives       int64    `json:"gives"`        // bytes a second of files that came from it lately; 0: not known
+	Takes       int64    `json:"takes"`        // the same of those that went to it
+	Slow        bool     `json:"slow"`         // others gave, or took, several times faster
 	Refused     uint64   `json:"refused"`      // messages of it that nobody may send
 	Problem     string   `json:"problem,omitempty"`
 }

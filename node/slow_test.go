@@ -1,0 +1,162 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"securepeer/ring"
+	"securepeer/wire"
+)
+
+// fast and slow are lines, in bytes a second. Those of all have a delay but the
+// slow one's: so it answers first, and is asked first.
+const (
+	fastLine  = 10 << 20
+	slowLine  = 100 << 10
+	lineDelay = 10 * time.Millisecond
+)
+
+// line puts all of a ring behind lines of the same kind.
+func (b *bubble) line(rate int64) {
+	for i := range b.secrets {
+		b.net.shape(b.addr(i), rate, lineDelay)
+	}
+}
+
+// timed is how long f takes.
+func timed(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
+}
+
+// outsider is a node that holds no copy of name.
+func (b *bubble) outsider(name string) (at *Node) {
+	b.t.Helper()
+	for _, n := range b.nodes {
+		if ms, err := n.disk.look(b.roster.Space, name); err == nil && len(ms) == 0 {
+			at = n
+		}
+	}
+	if at == nil {
+		b.t.Fatal("everybody holds it")
+	}
+	return at
+}
+
+// TestSlowHolderIsReplaced: whichever of three holders is slow, and however
+// slow, a get takes at most twice as long as without it, and 3 s; and the next
+// one does not begin at it.
+func TestSlowHolderIsReplaced(t *testing.T) {
+	inBubble(t, 4, 4, "copies=3", func(b *bubble) {
+		t := b.t
+		data := bytesOf(1, 16<<20)
+		b.line(fastLine)
+		put(t, b.nodes[0], "f", data)
+		at := b.outsider("f")
+		read := func() {
+			if got, _ := get(t, at, "f"); !bytes.Equal(got, data) {
+				t.Errorf("got %d bytes, or others", len(got))
+			}
+		}
+		quiet := timed(read)
+		for i, n := range b.nodes {
+			if n == at {
+				continue
+			}
+			for _, rate := range []int64{20 << 10, slowLine, 250 << 10, 1 << 20} {
+				b.net.shape(b.addr(i), rate, 0)
+				for _, most := range []time.Duration{2*quiet + 3*time.Second, quiet + time.Second} {
+					if d := timed(read); d > most {
+						t.Errorf("with n%d at %d bytes a second a get takes %v, want at most %v: without it %v", i, rate, d, most, quiet)
+					}
+				}
+				time.Sleep(time.Minute) // what was under way ends
+				b.net.shape(b.addr(i), fastLine, lineDelay)
+				time.Sleep(10 * time.Minute) // and is forgotten
+			}
+		}
+	})
+}
+
+// TestHolderThatBecomesSlowIsReplaced: in the middle, and again whoever goes on,
+// so that the last one is one that was slow before.
+func TestHolderThatBecomesSlowIsReplaced(t *testing.T) {
+	inBubble(t, 4, 4, "copies=3", func(b *bubble) {
+		t := b.t
+		data := bytesOf(1, 32<<20)
+		b.line(fastLine)
+		put(t, b.nodes[0], "f", data)
+		at := b.outsider("f")
+		for i, n := range b.nodes {
+			if n == at {
+				continue
+			}
+			for k := range 2 {
+				time.AfterFunc(time.Duration(k*12+i*3+1)*time.Second, func() { b.net.shape(b.addr(i), slowLine, 0) })
+				time.AfterFunc(time.Duration(k*12+i*3+4)*time.Second, func() { b.net.shape(b.addr(i), fastLine, lineDelay) })
+			}
+		}
+		if d := timed(func() {
+			if got, _ := get(t, at, "f"); !bytes.Equal(got, data) {
+				t.Errorf("got %d bytes, or others", len(got))
+			}
+		}); d > 2*3200*time.Millisecond+3*time.Second {
+			t.Errorf("a get took %v", d)
+		}
+	})
+}
+
+// TestGetOverASlowLineIsWaitedFor: all holders are as slow as each other, or
+// there is only one: no rate is too small above leastRate, and races in vain
+// cost a part of the time.
+func TestGetOverASlowLineIsWaitedFor(t *testing.T) {
+	for _, c := range []struct{ copies, size, rate int }{{3, 8 << 20, 32 << 10}, {1, 2 << 20, 16 << 10}, {1, 256 << 10, 2 << 10}} {
+		inBubble(t, 4, 4, fmt.Sprintf("copies=%d", c.copies), func(b *bubble) {
+			t := b.t
+			data := bytesOf(1, c.size)
+			put(t, b.nodes[0], "f", data)
+			at := b.outsider("f")
+			for i, n := range b.nodes {
+				if n == at { // its own line is the slow one
+					b.net.shape(b.addr(i), int64(c.rate), lineDelay)
+				}
+			}
+			least := time.Duration(c.size/c.rate) * time.Second
+			if d := timed(func() {
+				if got, _ := get(t, at, "f"); !bytes.Equal(got, data) {
+					t.Errorf("got %d bytes, or others", len(got))
+				}
+			}); d > least*3/2+10*time.Second {
+				t.Errorf("%d copies, %d bytes at %d a second took %v, want about %v", c.copies, c.size, c.rate, d, least)
+			}
+		})
+	}
+}
+
+// TestSlowSourceOfACopyIsReplaced: who offers a version and is slow is not
+// waited for while others have it.
+func TestSlowSourceOfACopyIsReplaced(t *testing.T) {
+	inBubble(t, 4, 4, "copies=3", func(b *bubble) {
+		t := b.t
+		b.line(fastLine)
+		put(t, b.nodes[0], "f", bytesOf(1, 16<<20))
+		at := b.outsider("f")
+		for i, n := range b.nodes {
+			ms, err := n.disk.look(b.roster.Space, "f")
+			if err != nil || len(ms) == 0 {
+				continue
+			}
+			b.net.shape(b.addr(i), slowLine, 0)
+			began := time.Now()
+			code := at.pull(ring.Pull{From: wire.ID(i), Manifest: ms[0]}, []wire.ID{wire.ID(i)})
+			if d := time.Since(began); code != wire.CodeOK || d > 7*time.Second {
+				t.Errorf("pull: code %d after %v, want 0 after 2 s, and as much again", code, d)
+			}
+			time.Sleep(time.Minute)
+			return
+		}
+	})
+}
