@@ -5,7 +5,7 @@
 //	n, err := node.New(node.Config{Secret: secret, Roster: roster, Dir: dir})
 //	go n.Run(ctx)
 //	<-n.Ready()
-//	n.Put(ctx, "notes/today", file, node.PutOptions{Size: -1})
+//	n.Put(ctx, "notes/today", file, node.PutOptions{})
 //
 // [Node.Close] stops the peer and keeps its data; [Node.Leave] gives the data
 // away first. Package node decides nothing about who is next, who holds what,

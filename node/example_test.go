@@ -75,7 +75,7 @@ func Example() {
 		}
 	}
 
-	put, err := peers[0].Put(ctx, "notes/today", strings.NewReader("water the plants"), node.PutOptions{Size: -1})
+	put, err := peers[0].Put(ctx, "notes/today", strings.NewReader("water the plants"), node.PutOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

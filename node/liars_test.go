@@ -434,7 +434,7 @@ func TestPutThatItsUserEndsIsNoWarning(t *testing.T) {
 			cancel()
 			w.CloseWithError(context.Canceled)
 		}()
-		if _, err := n.Put(ctx, "f", r, PutOptions{Size: -1}); !errors.Is(err, context.Canceled) {
+		if _, err := n.Put(ctx, "f", r, PutOptions{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("Put: %v, want context.Canceled", err)
 		}
 		if lines := b.logged.lines("msg=upload"); len(lines) > 0 {

@@ -410,7 +410,7 @@ func TestSameBytesAreTheSameVersion(t *testing.T) {
 		t.Errorf("other bytes: %+v after %+v", next, first)
 	}
 	var taken *TakenError
-	_, err := w.nodes[1].Put(t.Context(), "x", strings.NewReader("3"), PutOptions{Size: -1})
+	_, err := w.nodes[1].Put(t.Context(), "x", strings.NewReader("3"), PutOptions{})
 	if !errors.As(err, &taken) || taken.By != "n0" {
 		t.Errorf("Put by another = %v, want TakenError by n0", err)
 	}
@@ -440,15 +440,15 @@ func TestPutFailsCleanly(t *testing.T) {
 		body io.Reader
 		opt  PutOptions
 	}{
-		{"a body that fails", "x", io.MultiReader(bytes.NewReader(bytesOf(6, 1<<20)), errReader{boom}), PutOptions{Size: -1}},
-		{"a body that is cut off", "x", io.MultiReader(strings.NewReader("12"), errReader{io.ErrUnexpectedEOF}), PutOptions{Size: -1}},
-		{"a body cut off after whole chunks", "x", io.MultiReader(bytes.NewReader(bytesOf(6, 2*chunkSize)), errReader{io.ErrUnexpectedEOF}), PutOptions{Size: -1}},
-		{"a body that gives nothing", "x", errReader{nil}, PutOptions{Size: -1}},
+		{"a body that fails", "x", io.MultiReader(bytes.NewReader(bytesOf(6, 1<<20)), errReader{boom}), PutOptions{}},
+		{"a body that is cut off", "x", io.MultiReader(strings.NewReader("12"), errReader{io.ErrUnexpectedEOF}), PutOptions{}},
+		{"a body cut off after whole chunks", "x", io.MultiReader(bytes.NewReader(bytesOf(6, 2*chunkSize)), errReader{io.ErrUnexpectedEOF}), PutOptions{}},
+		{"a body that gives nothing", "x", errReader{nil}, PutOptions{}},
 		{"fewer bytes than announced", "x", strings.NewReader("123"), PutOptions{Size: 4}},
 		{"more bytes than announced", "x", strings.NewReader("12345"), PutOptions{Size: 4}},
-		{"a bad name", "../x", strings.NewReader("1"), PutOptions{Size: -1}},
-		{"no name", "", strings.NewReader("1"), PutOptions{Size: -1}},
-		{"an impossible mode", "x", strings.NewReader("1"), PutOptions{Size: -1, Mode: 0o4755}},
+		{"a bad name", "../x", strings.NewReader("1"), PutOptions{}},
+		{"no name", "", strings.NewReader("1"), PutOptions{}},
+		{"an impossible mode", "x", strings.NewReader("1"), PutOptions{Mode: 0o4755}},
 	} {
 		if r, err := w.nodes[0].Put(t.Context(), c.name, c.body, c.opt); err == nil {
 			t.Errorf("%s: Put = %+v, want an error", c.what, r)
@@ -483,7 +483,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 	r, feed := io.Pipe()
 	errs := make(chan error, 2)
 	go func() {
-		_, err := w.nodes[0].Put(t.Context(), "g", r, PutOptions{Size: -1})
+		_, err := w.nodes[0].Put(t.Context(), "g", r, PutOptions{})
 		errs <- err
 	}()
 	if _, err := feed.Write(bytesOf(2, 2<<20)); err != nil {

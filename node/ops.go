@@ -132,7 +132,7 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	if err := checkName(name); err != nil {
 		return PutResult{}, err
 	}
-	if opt.Size < -1 || opt.Size > wire.MaxSize || opt.Mode > wire.MaxMode {
+	if opt.Size < 0 || opt.Size > wire.MaxSize || opt.Mode > wire.MaxMode {
 		return PutResult{}, fmt.Errorf("putting %q: size or mode is out of range", name)
 	}
 	p := n.ops.begin()

@@ -245,7 +245,7 @@ func TestSlowBodyIsSentInSeveralSegments(t *testing.T) {
 			}
 			w.Close()
 		}()
-		result, err := b.nodes[0].Put(t.Context(), "slow", r, PutOptions{Size: -1})
+		result, err := b.nodes[0].Put(t.Context(), "slow", r, PutOptions{})
 		if err != nil || len(result.Copies) != 2 {
 			t.Errorf("Put = %+v, %v; want 2 copies", result, err)
 		}

@@ -7,11 +7,10 @@ import (
 	"securepeer/wire"
 )
 
-// PutOptions say more of a file that is put. The zero value has mode 0o644,
-// no time of change; its Size means an empty file, so set it, or -1 where it is
-// not known.
+// PutOptions say more of a file that is put. The zero value is of a file whose
+// size is not known before its end, with mode 0o644, changed now.
 type PutOptions struct {
-	Size  int64     // bytes that body gives; -1: not known; another number is an error
+	Size  int64     // bytes that body gives, another number is an error; 0: not known
 	Mode  uint16    // permission bits, at most 0o777; 0: 0o644
 	Mtime time.Time // zero: now
 }

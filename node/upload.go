@@ -130,7 +130,7 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 	u := &upload{node: n, op: a.Op, free: make(chan *chunk, window)}
 	u.put = wire.Put{Upload: rand.Uint64(), Size: wire.SizeUnknown, Name: name,
 		Roster: n.members.book().digest, Holders: a.Holders[:min(len(a.Holders), wire.MaxHolders)]}
-	if size >= 0 {
+	if size > 0 {
 		u.put.Size = uint64(size)
 	}
 	for range window {

@@ -25,6 +25,10 @@ const (
 	resultField = "Securepeer-Result" // GetResult, or Error
 )
 
+// chunkFrame is at least what HTTP puts around a chunk of bufferSize, so that
+// one goes in one system call.
+const chunkFrame = 64
+
 // maxReply is how much of an error's reply is read.
 const maxReply = 1 << 20
 
@@ -42,7 +46,7 @@ func New(dir string) *Client {
 		},
 		DisableCompression: true,
 		ReadBufferSize:     bufferSize,
-		WriteBufferSize:    bufferSize,
+		WriteBufferSize:    bufferSize + chunkFrame,
 		// A put that is refused is told so before it has sent its bytes. The
 		// limit only guards against a server that ignores the question.
 		ExpectContinueTimeout: time.Minute,
@@ -110,31 +114,39 @@ func (c *Client) Leave(ctx context.Context) (e Ended, err error) {
 	return e, c.ask(ctx, http.MethodPost, "/v1/leave", &e)
 }
 
-// Put stores body under name. If body knows its length it must be info.Size.
+// Put stores what body gives, up to its io.EOF, under name. After any other
+// error of body, also one in place of its io.EOF, nothing is stored, and the
+// error is returned; likewise if info.Size is another number of bytes.
 func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Reader) (r PutResult, err error) {
 	query := url.Values{"mode": {strconv.FormatUint(uint64(info.Mode), 8)}}
 	if !info.Mtime.IsZero() {
 		query.Set("mtime", info.Mtime.UTC().Format(time.RFC3339Nano))
 	}
+	if info.Size > 0 {
+		query.Set("size", strconv.FormatInt(info.Size, 10))
+	}
 	req, err := newRequest(ctx, http.MethodPut, "/v1/files/"+escape(name)+"?"+query.Encode())
 	if err != nil {
 		return r, err
 	}
-	source := &source{Reader: body, left: info.Size}
+	source := &source{Reader: body, failed: make(chan error, 1)}
 	// No Close for body: net/http may still be reading when it has its answer.
 	req.Body = io.NopCloser(source)
-	if info.Size < 0 {
+	if info.Size <= 0 {
 		req.Body = abandonable(ctx, source)
 	}
-	req.ContentLength = info.Size
-	if info.Size == 0 {
-		req.Body = http.NoBody
-	}
+	// The size goes in chunks, whose end is what commits the put: with a
+	// Content-Length the last byte would, before body has said io.EOF.
+	req.ContentLength = -1
 	req.Header.Set("Expect", "100-continue")
 	resp, err := c.do(req)
 	if err != nil {
-		if source.err != nil && ctx.Err() == nil {
-			return r, source.err
+		select {
+		case readErr := <-source.failed:
+			if ctx.Err() == nil {
+				err = readErr
+			}
+		default:
 		}
 		return r, err
 	}
@@ -142,32 +154,26 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	return r, decode(ctx, resp.Body, &r)
 }
 
-// source holds a body to its announced size, and remembers why reading failed:
-// net/http's error would hide it.
+// source remembers why reading a body failed: net/http's error would hide it.
 type source struct {
 	io.Reader
-	left int64 // negative: any
-	err  error
+	failed chan error // one place
 }
 
 func (s *source) Read(b []byte) (int, error) {
-	if s.left == 0 {
-		return 0, io.EOF // reading nothing from a file is no error, and net/http would do it for ever
-	}
-	if s.left > 0 {
-		b = b[:min(int64(len(b)), s.left)] // what was added since is not part of it
-	}
 	n, err := s.Reader.Read(b)
-	if s.left >= 0 {
-		s.left -= int64(n)
-	}
-	if err == io.EOF && s.left > 0 {
-		err = fmt.Errorf("it became %d bytes shorter meanwhile", s.left)
-	}
 	if err != nil && err != io.EOF {
-		s.err = err
+		select {
+		case s.failed <- err:
+		default: // the first one counts
+		}
 	}
 	return n, err
+}
+
+// WriteTo has net/http send pieces of bufferSize: its own are smaller.
+func (s *source) WriteTo(w io.Writer) (int64, error) {
+	return io.CopyBuffer(w, struct{ io.Reader }{s}, make([]byte, bufferSize))
 }
 
 // abandonable returns a body that ends with ctx even while r, a terminal or a

@@ -87,7 +87,7 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/events":             s.events, // ?pings=true; one Event a line
 		"POST /v1/ping/{member}":     s.whenReady(s.ping),
 		"GET /v1/files":              s.whenReady(s.list), // ?prefix=
-		"PUT /v1/files/{name...}":    s.whenReady(s.put),  // ?mode= octal, &mtime= RFC 3339
+		"PUT /v1/files/{name...}":    s.whenReady(s.put),  // ?mode= octal, &mtime= RFC 3339, &size= of a body in chunks
 		"GET /v1/files/{name...}":    s.whenReady(s.get),  // ?by= writer
 		"DELETE /v1/files/{name...}": s.whenReady(s.remove),
 		"GET /v1/stat/{name...}":     s.whenReady(s.stat),
@@ -374,8 +374,15 @@ func (u *upload) Read(p []byte) (int, error) {
 }
 
 func putOptions(r *http.Request) (node.PutOptions, error) {
-	options := node.PutOptions{Size: r.ContentLength}
+	options := node.PutOptions{Size: max(r.ContentLength, 0)} // -1: in chunks
 	query := r.URL.Query()
+	if text := query.Get("size"); text != "" && r.ContentLength < 0 {
+		size, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || size < 0 {
+			return options, newError(CodeBadRequest, "size is not a number of bytes")
+		}
+		options.Size = size
+	}
 	if text := query.Get("mode"); text != "" {
 		mode, err := strconv.ParseUint(text, 8, 16)
 		if err != nil || mode > 0o777 {

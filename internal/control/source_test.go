@@ -1,29 +1,38 @@
 package control
 
 import (
+	"bytes"
+	"errors"
 	"io"
-	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// TestSourceEndsAtItsSize: net/http asks for a byte behind the announced ones
-// until it is told that there is none.
-func TestSourceEndsAtItsSize(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "longer")
-	if err := os.WriteFile(path, []byte("four and more"), 0o600); err != nil {
-		t.Fatal(err)
+// TestPutIsCommittedByItsEnd: whoever reads a file knows only behind its last
+// byte whether it was whole.
+func TestPutIsCommittedByItsEnd(t *testing.T) {
+	s := serve(t)
+	s.put(t, "f", []byte("good"))
+	torn := errors.New("torn")
+	for _, n := range []int{1, 4, bufferSize, 3*bufferSize + 1} {
+		for _, size := range []int64{0, int64(n)} {
+			body := io.MultiReader(bytes.NewReader(randomBytes(n)), iotest(func([]byte) (int, error) { return 0, torn }))
+			if _, err := s.Put(t.Context(), "f", PutInfo{Size: size}, body); err != torn {
+				t.Errorf("put of %d bytes, announced as %d, and an error: %v", n, size, err)
+			}
+		}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
+	if got := s.get(t, "f"); string(got) != "good" {
+		t.Errorf("%d bytes of a put that ended with an error are stored", len(got))
 	}
-	defer f.Close()
-	s := &source{Reader: f, left: 4}
-	if _, err := io.ReadFull(s, make([]byte, 4)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := s.Read(make([]byte, 1)); n != 0 || err != io.EOF || s.err != nil {
-		t.Errorf("read %d bytes behind the end with error %v (kept: %v), want io.EOF", n, err, s.err)
+}
+
+// TestSizeThatIsNotKnown: the zero PutInfo promises nothing of the size.
+func TestSizeThatIsNotKnown(t *testing.T) {
+	s := serve(t)
+	for _, body := range []string{"", "1", strings.Repeat("x", bufferSize)} {
+		if r, err := s.Put(t.Context(), "f", PutInfo{}, strings.NewReader(body)); err != nil || r.Size != int64(len(body)) {
+			t.Errorf("put of %d bytes = %+v, %v", len(body), r, err)
+		}
 	}
 }

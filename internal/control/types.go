@@ -150,7 +150,7 @@ type Absent struct {
 
 // PutInfo is what is known of a file before its first byte is read.
 type PutInfo struct {
-	Size  int64 // bytes; -1: not known
+	Size  int64 // bytes that will come; 0: not known
 	Mode  uint16
 	Mtime time.Time // zero: now
 }
