@@ -79,19 +79,16 @@ func (p *peer) remote(err error) error { return control.Explain(err) }
 
 // store puts ./NNNN.pdf under NNNN.
 func (p *peer) store(ctx context.Context, number string) error {
-	src, err := p.open(number+".pdf", putOptions{})
-	if err != nil {
-		return err
-	}
-	defer src.Close() // read only: closing loses nothing
-	result, err := p.node.Put(ctx, number, src, node.PutOptions{Size: src.info.Size, Mode: src.info.Mode, Mtime: src.info.Mtime})
-	if err != nil {
-		return p.remote(err)
-	}
-	if len(result.Copies) < result.Wanted {
-		p.notef("%s is stored, but on %d of %d peers", number, len(result.Copies), result.Wanted)
-	}
-	return nil
+	return p.read(number+".pdf", putOptions{}, func(src *source) error {
+		result, err := p.node.Put(ctx, number, src, node.PutOptions{Size: src.info.Size, Mode: src.info.Mode, Mtime: src.info.Mtime})
+		if err != nil {
+			return p.remote(err)
+		}
+		if len(result.Copies) < result.Wanted {
+			p.notef("%s is stored, but on %d of %d peers", number, len(result.Copies), result.Wanted)
+		}
+		return nil
+	})
 }
 
 // request fetches NNNN as ./received_NNNN.pdf, a name that is ours to

@@ -15,7 +15,7 @@ type progress struct {
 	to    io.Writer // nil: draw nothing
 	now   func() time.Time
 	name  string
-	total int64 // -1: not known
+	total int64 // 0: not known
 	began time.Time
 	drawn time.Time // zero: not yet
 	bytes int64
@@ -44,13 +44,10 @@ func (p *progress) add(n int) {
 // line is: thesis.tar  41%  1.2 GiB / 2.9 GiB  214.0 MiB/s  8s left
 func (p *progress) line(now time.Time) string {
 	rate := float64(p.bytes) / now.Sub(p.began).Seconds()
-	if p.total < 0 {
+	if p.total == 0 {
 		return fmt.Sprintf("%s  %s  %s/s", name(p.name), size(p.bytes), size(int64(rate)))
 	}
-	percent, left := int64(100), time.Duration(0)
-	if p.total > 0 {
-		percent = p.bytes * 100 / p.total
-	}
+	percent, left := p.bytes*100/p.total, time.Duration(0)
 	if rate > 0 {
 		left = seconds(float64(p.total-p.bytes) / rate)
 	}

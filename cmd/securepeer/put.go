@@ -19,6 +19,7 @@ type putOptions struct {
 	command     []string // whose output is stored, instead of a file
 	fromCommand bool
 	allowEmpty  bool
+	asIs        bool // whatever happens to the file meanwhile
 }
 
 func putCommand(a *app) *cobra.Command {
@@ -31,6 +32,10 @@ func putCommand(a *app) *cobra.Command {
 returns when all copies are on disk: as many as the roster's copies, or one on
 every member if there are fewer. With fewer copies than that the file is stored
 all the same, and the exit code is 3. FILE - is standard input, and needs --name.
+
+A file that is changed while it is read is read once more, and refused if that
+happens again; --as-is stores what was read. Of one that only grows, as a log,
+put stores what it was at the beginning.
 
 A pipe does not say whether the program before it has failed. With
 --from-command put runs the program behind -- itself, and stores its output only
@@ -53,6 +58,7 @@ is refused unless --allow-empty.`,
 	flags.StringVar(&opt.as, "name", "", "the file's `NAME` in the ring")
 	flags.BoolVar(&opt.fromCommand, "from-command", false, "store what the command behind -- writes, if it ends with 0")
 	flags.BoolVar(&opt.allowEmpty, "allow-empty", false, "store an empty file if standard input, a pipe or the command gives nothing")
+	flags.BoolVar(&opt.asIs, "as-is", false, "store what was read of a file that is changed meanwhile")
 	addJSON(cmd, a)
 	return cmd
 }
@@ -123,18 +129,22 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 	if opt.named {
 		stored = opt.as
 	}
-	src, err := a.open(file, opt)
-	if err != nil {
-		return err
-	}
-	defer src.Close() // read only: closing loses nothing
-	bar := a.progress(stored, src.info.Size)
-	result, err := client.Put(ctx, stored, src.info, countedReader{src, bar})
-	bar.done()
-	if err != nil {
-		return err
-	}
-	return a.stored(result, "stored")
+	return a.read(file, opt, func(src *source) error {
+		bar := a.progress(stored, src.info.Size)
+		result, err := client.Put(ctx, stored, src.info, countedReader{src, bar})
+		bar.done()
+		if err != nil {
+			return err
+		}
+		if err := a.stored(result, "stored"); err != nil || src.whole == nil || src.whole.grown == 0 {
+			return err
+		}
+		if err := a.flush(); err != nil { // the result before what is to be said of it
+			return err
+		}
+		a.notef("%s grew while it was read: stored is what it was at the beginning, %s", name(file), size(src.info.Size))
+		return nil
+	})
 }
 
 // stored tells where a file, or its removal, is; done is what was done.

@@ -15,16 +15,17 @@ import (
 // its place, nothing is.
 type source struct {
 	io.ReadCloser
-	info control.PutInfo
+	info  control.PutInfo
+	whole *wholeFile // the reader of a regular file; nil: any size will do
 }
 
 // open opens a file to be stored, or standard input, or gets a command ready.
 func (a *app) open(file string, opt putOptions) (*source, error) {
 	if len(opt.command) > 0 {
-		return &source{opt.filled(name(opt.command[0]), a.newChild(opt.command)), control.PutInfo{Size: -1}}, nil
+		return &source{ReadCloser: opt.filled(name(opt.command[0]), a.newChild(opt.command))}, nil
 	}
 	if file == "-" {
-		return &source{opt.filled("standard input", io.NopCloser(a.in)), control.PutInfo{Size: -1}}, nil
+		return a.openStdin(opt)
 	}
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,12 +41,53 @@ func (a *app) open(file string, opt putOptions) (*source, error) {
 		f.Close()
 		return nil, err
 	}
-	info := control.PutInfo{Size: -1, Mode: uint16(stat.Mode().Perm()), Mtime: stat.ModTime()}
+	info := control.PutInfo{Mode: uint16(stat.Mode().Perm()), Mtime: stat.ModTime()}
 	if !stat.Mode().IsRegular() { // a pipe or device
-		return &source{opt.filled(name(file), f), info}, nil
+		return &source{ReadCloser: opt.filled(name(file), f), info: info}, nil
 	}
-	info.Size = stat.Size()
-	return &source{f, info}, nil
+	return openRegular(f, 0, info, opt)
+}
+
+// openStdin is open for standard input, which may be a file as well.
+func (a *app) openStdin(opt putOptions) (*source, error) {
+	f, ok := a.in.(*os.File)
+	if ok {
+		stat, err := f.Stat()
+		ok = err == nil && stat.Mode().IsRegular()
+	}
+	if !ok {
+		return &source{ReadCloser: opt.filled("standard input", io.NopCloser(a.in))}, nil
+	}
+	start, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, err
+	}
+	src, err := openRegular(f, start, control.PutInfo{}, opt)
+	if err == nil {
+		src.ReadCloser = opt.filled("standard input", io.NopCloser(src.ReadCloser)) // it may be read again
+	}
+	return src, err
+}
+
+// openRegular is open for a file that is read from start on. An error closes
+// it.
+func openRegular(f *os.File, start int64, info control.PutInfo, opt putOptions) (*source, error) {
+	if opt.asIs {
+		return &source{ReadCloser: f, info: info}, nil
+	}
+	w, err := newWholeFile(f, start)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if w.before.size <= start { // as of the files in /proc, which have bytes all the same
+		return &source{ReadCloser: &unstated{w}, info: info}, nil
+	}
+	info.Size = w.before.size - start
+	if !info.Mtime.IsZero() {
+		info.Mtime = w.before.mtime
+	}
+	return &source{ReadCloser: w, info: info, whole: w}, nil
 }
 
 // filled refuses the end of r if nothing came before it. A pipe whose writer
