@@ -45,8 +45,8 @@ func countedHandshake(t testing.TB) (*Initiator, *finished) {
 	ok(err)
 	h.b, err = keys.ParseSecret(answerSecret)
 	ok(err)
-	infoA := Info{0x0102030405060708, 0x11121314, CapAES, 0x2122232425262728, [8]byte(count(0x31, 8))}
-	infoB := Info{0x4142434445464748, 0x51525354, CapAES, 0x6162636465666768, [8]byte(count(0x71, 8))}
+	infoA := Info{0x0102030405060708, 0x11121314, CapAES, 0x2122232425262728, [16]byte(count(0x31, 16))}
+	infoB := Info{0x4142434445464748, 0x51525354, CapAES, 0x6162636465666768, [16]byte(count(0x71, 16))}
 	i, frame1, err := NewInitiator(h.a, h.b.Public(), "attic", infoA, bytes.NewReader(append(count(0x40, 64), count(0x80, 32)...)))
 	ok(err)
 	r, err := Respond(h.b, "attic", frame1)

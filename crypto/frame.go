@@ -26,7 +26,7 @@ const (
 	macSize        = 16
 	ekSize         = 1184
 	ciphertextSize = 1088
-	infoSize       = 8 + 4 + 4 + 8 + 8
+	infoSize       = 8 + 4 + 4 + 8 + 16
 	// e 32 | sealed s 48 | sealed {ek, info}
 	message1Size = 32 + 48 + ekSize + infoSize + tagSize
 	// e 32 | sealed info
@@ -37,7 +37,7 @@ const (
 )
 
 // Info is what each side says of itself in the handshake, sealed. Big-endian:
-// incarnation 8 | ping index 4 | caps 4 | roster serial 8 | roster digest 8.
+// incarnation 8 | ping index 4 | caps 4 | roster serial 8 | roster digest 16.
 type Info struct {
 	// Incarnation is the sender's, from its persisted row.
 	Incarnation uint64
@@ -48,7 +48,7 @@ type Info struct {
 	Caps uint32
 	// RosterSerial and RosterDigest name the sender's roster.
 	RosterSerial uint64
-	RosterDigest [8]byte
+	RosterDigest [16]byte
 }
 
 func (i *Info) append(b []byte) []byte {

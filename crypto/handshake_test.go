@@ -46,8 +46,8 @@ func shakeHands(t testing.TB, capsA, capsB uint32) *finished {
 
 func TestHandshakeTellsEachSideOfTheOther(t *testing.T) {
 	f := shakeHands(t, CapAES|1<<31, CapAES)
-	if len(f.frame1) != 1329 || len(f.frame2) != 1168 {
-		t.Errorf("frames of %d and %d bytes, want 1329 and 1168", len(f.frame1), len(f.frame2))
+	if len(f.frame1) != 1337 || len(f.frame2) != 1176 {
+		t.Errorf("frames of %d and %d bytes, want 1337 and 1176", len(f.frame1), len(f.frame2))
 	}
 	if f.dialler.Peer != f.b.Public().Noise || f.answerer.Peer != f.a.Public().Noise {
 		t.Error("a side has another key for its peer")

@@ -21,6 +21,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"securepeer/wire"
 )
 
 // Specification constants: docs/protocol.md, section "Keys and roster".
@@ -134,6 +136,10 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (p Public) Verify(msg []byte, sig [64]byte) bool {
 	return ed25519.Verify(p.Sign[:], msg, sig[:])
 }
+
+// Digest is the digest of both keys. It stands for them where what somebody
+// said under other keys is to be told apart; nothing is opened by it.
+func (p Public) Digest() wire.Digest { return wire.DigestOf(p.bytes()) }
 
 // LogValue is the fingerprint, [Public.Short].
 func (p Public) LogValue() slog.Value { return slog.StringValue(p.Short()) }

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -275,13 +274,13 @@ func (r *Roster) Append(b []byte) []byte {
 	return append(b, r.lastNote...)
 }
 
-// Digest is the first 8 bytes of the SHA-256 of the roster's text without
-// comments and blank lines. Two rosters that differ in these, or in how they
-// are spaced, ordered and abbreviated, have one digest.
-func (r *Roster) Digest() wire.Digest8 {
-	h := sha256.New()
-	r.eachLine(func(_ string, line []byte) { h.Write(line) })
-	return wire.Digest8(h.Sum(nil)[:8])
+// Digest is the digest of the roster's text without comments and blank lines.
+// Two rosters that differ in these, or in how they are spaced, ordered and
+// abbreviated, have one digest.
+func (r *Roster) Digest() wire.Digest {
+	var text []byte
+	r.eachLine(func(_ string, line []byte) { text = append(text, line...) })
+	return wire.DigestOf(text)
 }
 
 // eachLine calls f with each line, which ends in a newline and is valid until

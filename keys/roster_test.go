@@ -120,7 +120,7 @@ func TestLooseTextHasOneCanonicalForm(t *testing.T) {
 }
 
 func TestDigestSeesEveryLine(t *testing.T) {
-	seen := map[wire.Digest8]string{}
+	seen := map[wire.Digest]string{}
 	for _, text := range []string{
 		ringLine,
 		strings.Replace(ringLine, "copies=3", "copies=2", 1),

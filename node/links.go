@@ -78,10 +78,10 @@ type pair struct {
 	others  []*link        // read until they end
 	waiting []wire.Message // for the link that is being dialled
 	dialing bool
-	dialed  time.Time    // when the last dial began
-	problem string       // why the last dial failed
-	digest  wire.Digest8 // of the roster that the member works by
-	heard   bool         // digest is known
+	dialed  time.Time   // when the last dial began
+	problem string      // why the last dial failed
+	digest  wire.Digest // of the roster that the member works by
+	heard   bool        // digest is known
 }
 
 // links is the loop's table of ring links; nobody else touches it.

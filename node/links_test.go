@@ -92,7 +92,7 @@ func (x *table) connect(dialler int, kind crypto.Kind, incarnations [2]uint64) (
 		c := &crypto.Config{
 			Secret: x.secrets[i], Ring: "test", Pings: crypto.NewPingTable(),
 			Info: func() crypto.Info {
-				return crypto.Info{Incarnation: incarnations[i], RosterDigest: [8]byte{byte(i) + 1}}
+				return crypto.Info{Incarnation: incarnations[i], RosterDigest: [16]byte{byte(i) + 1}}
 			},
 			Lookup: func(noise [32]byte) (keys.Public, bool) {
 				m, ok := x.roster.ByKey(noise)
@@ -173,7 +173,7 @@ func TestMessagesWaitForTheLink(t *testing.T) {
 		if p.dialing || p.problem != "" || len(p.waiting) > 0 {
 			t.Errorf("after the dial: still dialling %v, problem %q, %d wait", p.dialing, p.problem, len(p.waiting))
 		}
-		if !p.heard || p.digest != (wire.Digest8{2}) {
+		if !p.heard || p.digest != (wire.Digest{2}) {
 			t.Errorf("the roster that it works by is %x, known %v", p.digest, p.heard)
 		}
 		got := numbers(k.queue)

@@ -17,7 +17,7 @@ import (
 // book is one roster with what is asked of it often. It never changes.
 type book struct {
 	*keys.Roster
-	digest  wire.Digest8
+	digest  wire.Digest
 	byNoise map[[32]byte]wire.ID
 	revoked map[wire.ID]keys.Revoked
 	self    keys.Member
@@ -92,7 +92,7 @@ func (b *book) ringRoster(c *Config) ring.Roster {
 		Members: make([]ring.Member, len(b.Members)),
 	}
 	for i, m := range b.Members {
-		r.Members[i] = ring.Member{ID: m.ID, Pos: m.Pos, Key: wire.Digest8(m.Key.Noise[:8])}
+		r.Members[i] = ring.Member{ID: m.ID, Pos: m.Pos, Key: m.Key.Digest()}
 	}
 	return r
 }

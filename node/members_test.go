@@ -132,6 +132,28 @@ func TestRosterEndsWhatItChanges(t *testing.T) {
 	}
 }
 
+// TestAnotherSigningKeyIsAnotherMember: nobody could verify a row that the ring
+// still has, and passes on, when one half of its member's key has changed.
+func TestAnotherSigningKeyIsAnotherMember(t *testing.T) {
+	secret, err := keys.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, other := secret.Public(), secret.Public()
+	other.Sign[0]++
+	var members [2]ring.Member
+	for i, key := range []keys.Public{key, other} {
+		b, err := newBook(&keys.Roster{Ring: "r", Members: []keys.Member{{ID: 7, Name: "a", Key: key, Pos: 7}}}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members[i] = b.ringRoster(&Config{}).Members[0]
+	}
+	if members[0] == members[1] {
+		t.Errorf("with another signing key the ring is told of the same member, %+v", members[0])
+	}
+}
+
 // TestRingIsToldTheRoster: all that the ring needs, as the roster has it, and
 // an interval that overrides.
 func TestRingIsToldTheRoster(t *testing.T) {
@@ -151,7 +173,7 @@ func TestRingIsToldTheRoster(t *testing.T) {
 	want := ring.Roster{
 		Ring: "r", Space: wire.Space8, Copies: 2, Observers: 4, Interval: 3 * time.Second, Grace: 5 * time.Minute,
 		Walk: true, Serial: 6, Digest: roster.Digest(),
-		Members: []ring.Member{{ID: 7, Pos: 7, Key: wire.Digest8(key.Noise[:8])}},
+		Members: []ring.Member{{ID: 7, Pos: 7, Key: key.Digest()}},
 	}
 	if got := b.ringRoster(&Config{}); !reflect.DeepEqual(got, want) {
 		t.Errorf("the ring is told %+v, want %+v", got, want)

@@ -163,8 +163,8 @@ func TestLoop(t *testing.T) {
 		if len(l.pending) > 0 {
 			t.Errorf("%d events wait for the next input", len(l.pending))
 		}
-		l.note(ring.Pinged{From: 2, Ping: wire.Ping{Roster: wire.Digest8{7}}})
-		if p := l.links.pair(2); !p.heard || p.digest != (wire.Digest8{7}) {
+		l.note(ring.Pinged{From: 2, Ping: wire.Ping{Roster: wire.Digest{7}}})
+		if p := l.links.pair(2); !p.heard || p.digest != (wire.Digest{7}) {
 			t.Errorf("a ping tells of roster %x, known %v", p.digest, p.heard)
 		}
 		l.note(ring.RosterChanged{})

@@ -64,16 +64,16 @@ type sent struct {
 type detector struct {
 	interval time.Duration
 	grace    time.Duration
-	serial   uint64       // of the roster
-	roster   wire.Digest8 // of the roster
-	watches  []watch      // of the K successors
-	due      Time         // next tick; 0: not in the ring
-	anybody  Time         // when anything authenticated last came from anybody
-	awake    Time         // since when this peer has run in the ring without a pause
-	steady   Time         // the same, and without a cut
-	last     Time         // when the last step was
-	looked   Time         // when members out of the ring were last looked at
-	turn     int          // of the fingers; of the helpers
+	serial   uint64      // of the roster
+	roster   wire.Digest // of the roster
+	watches  []watch     // of the K successors
+	due      Time        // next tick; 0: not in the ring
+	anybody  Time        // when anything authenticated last came from anybody
+	awake    Time        // since when this peer has run in the ring without a pause
+	steady   Time        // the same, and without a cut
+	last     Time        // when the last step was
+	looked   Time        // when members out of the ring were last looked at
+	turn     int         // of the fingers; of the helpers
 	echo     uint64
 	sequence uint64 // of the last vote
 	helps    []help // pings for others
@@ -309,7 +309,7 @@ func (d *detector) ask(id wire.ID, v *view, o *outbox) {
 // ping fills in what a ping or ack to id says.
 func (d *detector) ping(id wire.ID, echo uint64, ack bool, v *view) wire.Ping {
 	p := wire.Ping{Ack: ack, Echo: echo, Mine: v.members[v.me].incarnation,
-		Serial: d.serial, Roster: d.roster, View: v.digest}
+		Serial: d.serial, Roster: d.roster, View: v.digest().whole}
 	if m := v.member(id); m != nil && m.seen() {
 		p.Yours = m.incarnation
 		switch {

@@ -59,7 +59,7 @@ func (w *town) live(d, rtt time.Duration, help func(wire.PingReq) *bool, ids ...
 			switch a := a.(type) {
 			case SendPing:
 				if !a.Ping.Ack && slices.Contains(ids, a.To) {
-					w.coming = append(w.coming, coming{w.now + Time(rtt), Pinged{a.To, wire.Ping{Ack: true, Echo: a.Ping.Echo, Mine: 1, View: w.view.digest}}})
+					w.coming = append(w.coming, coming{w.now + Time(rtt), Pinged{a.To, wire.Ping{Ack: true, Echo: a.Ping.Echo, Mine: 1, View: w.view.digest().whole}}})
 				}
 			case Send:
 				if m, ok := a.Msg.(wire.PingReq); ok && help != nil && slices.Contains(ids, a.To) {
@@ -546,7 +546,7 @@ func TestBucketsBringViewsTogether(t *testing.T) {
 			to int
 			m  wire.Message
 		}
-		box := []letter{{1, wire.Buckets{Sums: w[0].view.buckets}}}
+		box := []letter{{1, wire.Buckets{Sums: w[0].view.digest().parts}}}
 		w[0].spread.compare(1, 101, w[0].view, &outbox{})
 		for len(box) > 0 {
 			l := box[0]
@@ -560,7 +560,7 @@ func TestBucketsBringViewsTogether(t *testing.T) {
 				}
 			}
 		}
-		if w[0].view.digest != w[1].view.digest || w[0].view.buckets != w[1].view.buckets {
+		if *w[0].view.digest() != *w[1].view.digest() {
 			t.Fatalf("seed %d: the views differ after an exchange", seed)
 		}
 		if !slices.Equal(w[0].Status().Ring, w[1].Status().Ring) {

@@ -137,7 +137,7 @@ type PutStored struct {
 	Name    string
 	Version Version
 	Holders []wire.ID
-	Roster  wire.Digest8
+	Roster  wire.Digest
 	Code    wire.Code
 }
 

@@ -67,7 +67,7 @@ func TestHearsayIsNeverRefuted(t *testing.T) {
 	asked := 0
 	for range 1000 {
 		w.now += Time(40 * time.Millisecond)
-		acts := w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: w.own.spoken, View: w.view.digest}})
+		acts := w.step(Pinged{20, wire.Ping{Ack: true, Mine: 1, Said: wire.SaidUnreachable, Yours: w.own.spoken, View: w.view.digest().whole}})
 		_, b := sends[wire.Buckets](acts)
 		asked += len(b)
 		if slices.ContainsFunc(acts, func(a Action) bool { _, ok := a.(Persist); return ok }) {

@@ -179,7 +179,7 @@ func (g *globe) checkDerived([]Status) error {
 	for _, h := range g.running() {
 		v := clone(h.ring.view)
 		v.setRoster(g.roster)
-		if v.digest != h.ring.view.digest || v.buckets != h.ring.view.buckets {
+		if *v.digest() != *h.ring.view.digest() {
 			return fmt.Errorf("the digest of %v is not that of its rows and votes", h.id)
 		}
 		if !slices.Equal(v.ring, h.ring.view.ring) || !slices.Equal(v.members, h.ring.view.members) || v.cut != h.ring.view.cut {
@@ -347,7 +347,7 @@ func (g *globe) unquiet() error {
 		switch {
 		case !slices.Equal(s.Ring, live):
 			return fmt.Errorf("%v has the ring %v, not %v", h.id, s.Ring, live)
-		case s.View != running[0].ring.view.digest:
+		case s.View != running[0].ring.view.digest().whole:
 			return fmt.Errorf("%v and %v have different views", h.id, running[0].id)
 		case h.state == wire.Full: // nobody can give it what it lacks
 		case s.State != h.state || s.Behind:

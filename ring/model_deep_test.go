@@ -131,8 +131,7 @@ var rules = map[string]rule{
 
 	// What follows from other fields.
 	"links.wanted": nothing, // of the view, as of an epoch of it
-	"view.buckets": nothing,
-	"view.digest":  nothing,
+	"view.digests": nothing,
 	"view.now":     nothing, // set by every step
 	"view.was":     nothing, // scratch
 	"view.accused": nothing,

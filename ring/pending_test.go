@@ -108,7 +108,7 @@ func TestDroppedMemberLeavesNothing(t *testing.T) {
 	to.Members = slices.Clone(to.Members)
 	for i := range to.Members {
 		if to.Members[i].ID == 30 {
-			to.Members[i].Key = wire.Digest8{9}
+			to.Members[i].Key = wire.Digest{9}
 		}
 	}
 	w.step(RosterChanged{to})

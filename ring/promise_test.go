@@ -72,7 +72,7 @@ func TestDigestsOfOtherRostersAreNotCompared(t *testing.T) {
 	}{
 		{"under equal rosters", wire.Ping{}, true},
 		{"another serial", wire.Ping{Serial: 1}, false},
-		{"another digest", wire.Ping{Roster: wire.Digest8{1}}, false},
+		{"another digest", wire.Ping{Roster: wire.Digest{1}}, false},
 	} {
 		w := within(t, 20, 30)
 		c.ping.Mine, c.ping.View = 1, wire.Digest{1}
@@ -239,9 +239,9 @@ func TestRuleBreakersAreCounted(t *testing.T) {
 		"a list of names, which is not the ring's": {wire.Listed{Req: 7}, 0},
 	} {
 		w := within(t, 20, 30, 40)
-		was := w.view.digest
+		was := w.view.digest().whole
 		w.step(Received{20, c.msg})
-		if w.view.digest != was {
+		if w.view.digest().whole != was {
 			t.Errorf("%s: is in the view now", name)
 		}
 		for _, m := range w.Status().Members {

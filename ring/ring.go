@@ -22,11 +22,11 @@ import (
 )
 
 // Member is a line of the roster, as far as the ring cares. Key stands for its
-// public key: the same id with another one is another member.
+// public keys: the same id with others is another member.
 type Member struct {
 	ID  wire.ID
 	Pos wire.Pos
-	Key wire.Digest8
+	Key wire.Digest
 }
 
 // Roster is what the ring needs of the roster.
@@ -40,7 +40,7 @@ type Roster struct {
 	Interval  time.Duration
 	Grace     time.Duration // how long a member is away until it is gone; 0: for ever
 	Serial    uint64
-	Digest    wire.Digest8
+	Digest    wire.Digest
 	Walk      bool // ask successor by successor
 	Shortcuts bool // when walking, skip to the second successor if it isn't past the key
 }
@@ -434,7 +434,7 @@ func (r *Ring) pinged(now Time, e Pinged) {
 	}
 	// What a ping says of this peer is hearsay: whoever holds it unreachable is
 	// asked for the votes.
-	differs := p.View != r.view.digest && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest
+	differs := p.View != r.view.digest().whole && p.Serial == r.roster.Serial && p.Roster == r.roster.Digest
 	if (differs || p.Said == wire.SaidUnreachable) && r.links.up(e.From) {
 		r.spread.differs(now, e.From, r.view, &r.out)
 	}

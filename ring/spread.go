@@ -154,7 +154,7 @@ func (s *spread) differs(now Time, id wire.ID, v *view, o *outbox) {
 
 func (s *spread) compare(now Time, id wire.ID, v *view, o *outbox) {
 	s.asked[id] = question{now, min(max(2*s.asked[id].wait, 1), patience), true}
-	o.send(id, wire.Buckets{Sums: v.buckets})
+	o.send(id, wire.Buckets{Sums: v.digest().parts})
 }
 
 // learned notes that id had something to say.
@@ -181,9 +181,10 @@ func (s *spread) compared(now Time, id wire.ID, m wire.Buckets, v *view, o *outb
 			return false
 		}
 		s.answered[id] = now
-		o.send(id, wire.Buckets{Reply: true, Sums: v.buckets})
+		o.send(id, wire.Buckets{Reply: true, Sums: v.digest().parts})
 	}
-	rows, votes := v.parts(func(i int) bool { return m.Sums[i] != v.buckets[i] })
+	mine := v.digest()
+	rows, votes := v.parts(func(i int) bool { return m.Sums[i] != mine.parts[i] })
 	tell(id, rows, votes, o)
 	return true
 }

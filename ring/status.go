@@ -77,7 +77,7 @@ func (r *Ring) Status() Status {
 		Stopping:     r.exit != 0 || r.own.state >= wire.Stopped,
 		State:        v.members[v.me].state,
 		Incarnation:  r.own.spoken,
-		View:         v.digest,
+		View:         v.digest().whole,
 		Successors:   v.succ(v.k),
 		Predecessors: v.pred(v.k),
 		Moving:       r.copies.pending(),
@@ -119,7 +119,7 @@ type Summary struct {
 // Summary returns some of what Status does, at once.
 func (r *Ring) Summary() Summary {
 	v := r.view
-	return Summary{v.inRing(), r.behind(), v.members[v.me].state, v.digest, len(v.ring)}
+	return Summary{v.inRing(), r.behind(), v.members[v.me].state, v.digest().whole, len(v.ring)}
 }
 
 // load counts what this peer remembers beside its members.

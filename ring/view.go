@@ -59,8 +59,8 @@ func (m *member) usable() bool {
 }
 
 // view is all rows and votes that this peer knows, and the ring that follows
-// from them. Only this file changes it. Invariant: between two steps the
-// derived fields agree with the rows, votes and beliefs.
+// from them. Only this file changes it, and digest.go its digests. Invariant:
+// between two steps the derived fields agree with the rows, votes and beliefs.
 type view struct {
 	self    wire.ID
 	space   wire.Space
@@ -69,13 +69,11 @@ type view struct {
 	circle  *Circle
 	members []member                // as in circle; this peer is one of them
 	votes   map[wire.ID][]wire.Vote // on a member's incarnation, by observer; never ranged over unsorted
-
-	digest  wire.Digest                   // XOR of the rows' and votes' sums
-	buckets [wire.NumBuckets]wire.Digest8 // the same, of a part of the members each
-	ring    []int32                       // indices of those in the computed ring, by position
-	out     []outsider                    // all others, by position
-	me      int                           // index of this peer
-	cut     bool                          // too many are silent to call anybody gone by time
+	digests digests
+	ring    []int32    // indices of those in the computed ring, by position
+	out     []outsider // all others, by position
+	me      int        // index of this peer
+	cut     bool       // too many are silent to call anybody gone by time
 
 	now     Time   // of the step
 	epoch   uint64 // raised with every change of a row or derived field
@@ -110,7 +108,6 @@ func newView(c Config) *view {
 		}
 		m.write(row)
 		m.absent = true
-		v.mix(row.ID, row.Sum())
 	}
 	v.compute()
 	return v
@@ -127,7 +124,7 @@ func (v *view) setRoster(r Roster) {
 	}
 	v.members = make([]member, v.circle.size())
 	v.votes = make(map[wire.ID][]wire.Vote)
-	v.digest, v.buckets, v.fresh, v.out = wire.Digest{}, [wire.NumBuckets]wire.Digest8{}, nil, nil
+	v.fresh, v.out = nil, nil
 	same := func(id wire.ID) bool { return was.has(id) && v.circle.has(id) && was.get(id) == v.circle.get(id) }
 	for i := range v.members {
 		m := &v.members[i]
@@ -136,20 +133,18 @@ func (v *view) setRoster(r Roster) {
 			continue
 		}
 		j, _ := was.find(m.id)
-		if *m = old[j]; m.seen() {
-			v.mix(m.id, m.row().Sum())
-		}
+		*m = old[j]
 		if since := outSince(out, j); since != 0 {
 			v.out = append(v.out, outsider{int32(i), since})
 		}
 		for _, t := range votes[m.id] {
 			if same(t.Observer) {
 				v.votes[m.id] = append(v.votes[m.id], t)
-				v.mix(m.id, t.Sum())
 			}
 		}
 	}
 	v.me = v.place(v.self)
+	v.digests.alterAll()
 	v.touch()
 	v.compute()
 }
@@ -182,18 +177,6 @@ func (v *view) member(id wire.ID) *member {
 	return nil
 }
 
-// mix adds a row of the member on, or a vote on it, to the digests, or removes
-// it: XOR, so that order is nothing.
-func (v *view) mix(on wire.ID, d wire.Digest) {
-	for i := range d {
-		v.digest[i] ^= d[i]
-	}
-	b := &v.buckets[wire.Bucket(on)]
-	for i := range b {
-		b[i] ^= d[i]
-	}
-}
-
 // mergeRow takes a verified row of another member or of this peer itself and
 // reports whether it was news: higher incarnation wins, then the later state,
 // then the larger bytes. Votes on an earlier incarnation go. The caller calls
@@ -203,18 +186,12 @@ func (v *view) mergeRow(row wire.Row) bool {
 	if m == nil || m.seen() && !rowWins(row, m.row()) {
 		return false
 	}
-	if m.seen() {
-		v.mix(m.id, m.row().Sum())
-	}
 	if row.Incarnation != m.incarnation {
-		for _, t := range v.votes[m.id] {
-			v.mix(m.id, t.Sum())
-		}
 		delete(v.votes, m.id)
 		m.absent, m.silent, m.deaf, m.starts = false, false, false, false
 	}
 	m.write(row)
-	v.mix(m.id, row.Sum())
+	v.digests.alter(m.id)
 	v.fresh = append(v.fresh, item{row.ID, row.ID})
 	v.dirty = true
 	v.touch()
@@ -252,12 +229,11 @@ func (v *view) mergeVote(t wire.Vote) bool {
 		if !voteWins(t, votes[i]) {
 			return false
 		}
-		v.mix(m.id, votes[i].Sum())
 		votes[i] = t
 	} else {
 		v.votes[m.id] = slices.Insert(votes, i, t)
 	}
-	v.mix(m.id, t.Sum())
+	v.digests.alter(m.id)
 	v.fresh = append(v.fresh, item{t.Observer, t.Member})
 	v.dirty = true
 	return true

@@ -70,7 +70,7 @@ func facts(v *view) string {
 	for _, i := range v.ring {
 		ring = append(ring, v.members[i].id)
 	}
-	return fmt.Sprint(rows, votes, ring, v.digest)
+	return fmt.Sprint(rows, votes, ring, v.digest().whole)
 }
 
 var five = []wire.ID{10, 20, 30, 40, 50}
@@ -132,21 +132,21 @@ func TestDigestIsOfRowsAndVotesOnly(t *testing.T) {
 		news{rows: []wire.Row{row(10, 1, wire.Active), row(20, 4, wire.Joining), row(30, 2, wire.Left)},
 			votes: []wire.Vote{vote(10, 20, 4, wire.Unreachable, 9)}}.merge(v)
 	}
-	if a.digest != b.digest {
+	if a.digest().whole != b.digest().whole {
 		t.Error("two peers with the same rows and votes have two digests")
 	}
 	a.silence(30, false)
-	if a.digest != b.digest {
+	if a.digest().whole != b.digest().whole {
 		t.Error("a belief of one peer is in its digest")
 	}
-	was := a.digest
+	was := a.digest().whole
 	a.mergeVote(vote(10, 20, 4, wire.Reachable, 10))
-	if a.digest == was {
+	if a.digest().whole == was {
 		t.Error("a vote is not in the digest")
 	}
 	a.mergeRow(row(20, 5, wire.Joining))
 	b.mergeRow(row(20, 5, wire.Joining))
-	if a.digest != b.digest {
+	if a.digest().whole != b.digest().whole {
 		t.Error("votes on an earlier incarnation still count for the digest")
 	}
 }
@@ -431,7 +431,7 @@ func TestReusedIDIsAnotherMember(t *testing.T) {
 	to.Members = append([]Member(nil), to.Members...)
 	for i := range to.Members {
 		if to.Members[i].ID == 30 {
-			to.Members[i].Key = wire.Digest8{9}
+			to.Members[i].Key = wire.Digest{9}
 		}
 	}
 	w.step(RosterChanged{to})
@@ -488,7 +488,7 @@ func TestStepIsPure(t *testing.T) {
 // filled in.
 func TestPingSaysWhatItsLayoutSays(t *testing.T) {
 	c := config(10, five...)
-	c.Roster.Serial, c.Roster.Digest = 7, wire.Digest8{1, 2, 3}
+	c.Roster.Serial, c.Roster.Digest = 7, wire.Digest{1, 2, 3}
 	r := New(c)
 	r.Step(0, Tick{}, nil)
 	r.Step(1, Persisted{1}, nil)

@@ -10,12 +10,12 @@ const SizeUnknown = 1<<64 - 1
 // (an id that the sender chose) come in order; Offset is where this one
 // begins. Holders are those that the sender writes to.
 //
-//	upload 8 | offset 8 | size 8 | roster digest 8 | name 2+n | count 2 | holders 2 each
+//	upload 8 | offset 8 | size 8 | roster digest 16 | name 2+n | count 2 | holders 2 each
 type Put struct {
 	Upload  uint64
 	Offset  uint64
 	Size    uint64 // of the whole file, at most MaxSize, or SizeUnknown
-	Roster  Digest8
+	Roster  Digest
 	Name    string
 	Holders []ID
 }

@@ -87,7 +87,7 @@ func nameLimits() []sample {
 	var all []sample
 	add := func(name string, legal, begins bool) {
 		text := rawText(name)
-		put := slices.Concat(make([]byte, 8+8+8+8), text, []byte{0, 0})
+		put := slices.Concat(make([]byte, 8+8+8+16), text, []byte{0, 0})
 		for _, s := range []sample{
 			{typ: TypeFind, body: slices.Concat(find, text), legal: legal},
 			{typ: TypeLook, body: slices.Concat(req, text), legal: legal},

@@ -24,7 +24,7 @@ const (
 // Ping is the body of a ring datagram, 68 bytes; an ack has the same shape.
 //
 //	type 1 | said 1 | zero 2 | echo 8 | mine 8 | yours 8 |
-//	roster serial 8 | roster digest 8 | view digest 16 | arc digest 8
+//	roster serial 8 | roster digest 16 | view digest 16
 type Ping struct {
 	Ack    bool   // type is 1 for a ping, 2 for an ack; an ack repeats the Echo of its ping
 	Said   Said   // of the receiver
@@ -32,9 +32,8 @@ type Ping struct {
 	Mine   Incarnation
 	Yours  Incarnation // the receiver's as the sender knows it, 0: none
 	Serial uint64
-	Roster Digest8
+	Roster Digest
 	View   Digest
-	Arc    Digest8 // zero: arcs carry no digest in this version
 }
 
 // Append appends the [PingSize] bytes of p to b.
@@ -49,8 +48,7 @@ func (p Ping) Append(b []byte) []byte {
 	b = be.AppendUint64(b, uint64(p.Yours))
 	b = be.AppendUint64(b, p.Serial)
 	b = append(b, p.Roster[:]...)
-	b = append(b, p.View[:]...)
-	return append(b, p.Arc[:]...)
+	return append(b, p.View[:]...)
 }
 
 // ParsePing returns the ping or ack that body holds, which must be all of it.
@@ -69,7 +67,6 @@ func ParsePing(body []byte) (Ping, error) {
 	p.Serial = d.u64()
 	d.fill(p.Roster[:])
 	d.fill(p.View[:])
-	d.fill(p.Arc[:])
 	if err := d.end(); err != nil {
 		return Ping{}, fmt.Errorf("parsing Ping: %w", err)
 	}

@@ -3,16 +3,15 @@ package wire
 // NumBuckets is how many parts a view is compared in.
 const NumBuckets = 64
 
-// Buckets says what the sender's view is, in [NumBuckets] parts: of the
-// members whose id is i modulo NumBuckets, Sums[i] is the XOR of the first 8
-// bytes of the SHA-256 of every row and vote. The receiver sends the rows and
-// votes of the parts that differ, and its own Buckets as a Reply, so that the
-// other can do the same.
+// Buckets says what the sender's view is, in [NumBuckets] parts: Sums[i] is the
+// [PartDigest] of the members whose id is i modulo NumBuckets. The receiver
+// sends the rows and votes of the parts that differ, and its own Buckets as a
+// Reply, so that the other can do the same.
 //
-//	reply 1 | sums 512
+//	reply 1 | sums 1024
 type Buckets struct {
 	Reply bool
-	Sums  [NumBuckets]Digest8
+	Sums  [NumBuckets]Digest
 }
 
 // Bucket returns the part of a view that a member's row, and votes on it,

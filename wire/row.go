@@ -1,7 +1,5 @@
 package wire
 
-import "crypto/sha256"
-
 // Sizes of encodings in bytes.
 const (
 	rowSize  = 91
@@ -51,13 +49,6 @@ func (r Row) appendUnsigned(b []byte) []byte {
 //	"securepeer/1 row" 16 | zero 1 | ring 1+n | all fields before the signature
 func (r Row) SignedBytes(ring string, b []byte) []byte {
 	return r.appendUnsigned(appendLabel(b, "securepeer/1 row\x00", ring))
-}
-
-// Sum is the first 16 bytes of the SHA-256 of the encoding, signature
-// included, for view digests.
-func (r Row) Sum() Digest {
-	var buf [rowSize]byte
-	return digest(r.Append(buf[:0]))
 }
 
 func (d *decoder) row() Row {
@@ -112,14 +103,6 @@ func (v Vote) appendUnsigned(b []byte) []byte {
 //	"securepeer/1 vote" 17 | zero 1 | ring 1+n | all fields before the signature
 func (v Vote) SignedBytes(ring string, b []byte) []byte {
 	return v.appendUnsigned(appendLabel(b, "securepeer/1 vote\x00", ring))
-}
-
-// Sum is the first 16 bytes of the SHA-256 of the encoding, signature
-// included, for view digests. Rows and votes differ in size, so no row has
-// the encoding of a vote.
-func (v Vote) Sum() Digest {
-	var buf [voteSize]byte
-	return digest(v.Append(buf[:0]))
 }
 
 func (d *decoder) vote() Vote {
@@ -201,9 +184,4 @@ func appendLabel(b []byte, label, ring string) []byte {
 	b = append(b, label...)
 	b = append(b, byte(len(ring)))
 	return append(b, ring...)
-}
-
-func digest(b []byte) Digest {
-	sum := sha256.Sum256(b)
-	return Digest(sum[:len(Digest{})])
 }

@@ -32,12 +32,6 @@ type Pos uint64
 // Sum is a 32-byte hash: SHA-256 of a manifest, or BLAKE3 of a block list.
 type Sum [32]byte
 
-// Digest is the first 16 bytes of a SHA-256, or a sum of such: of a view.
-type Digest [16]byte
-
-// Digest8 is the first 8 bytes of a SHA-256: of a roster's canonical lines.
-type Digest8 [8]byte
-
 // Sig is an Ed25519 signature.
 type Sig [64]byte
 

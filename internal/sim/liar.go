@@ -250,7 +250,7 @@ func (p *process) garble(to wire.ID) {
 		wire.Settled{Incarnation: wire.Incarnation(w.rand.Uint64())},
 		wire.Find{Req: req, For: wire.ForJoin},
 		wire.Look{Req: req, Name: "0000"},
-		wire.Buckets{Reply: w.chance(0.5), Sums: [wire.NumBuckets]wire.Digest8{0: {byte(req)}}},
+		wire.Buckets{Reply: w.chance(0.5), Sums: [wire.NumBuckets]wire.Digest{0: {byte(req)}}},
 		wire.PingReq{Req: req, Member: somebody},
 		wire.PingReqAck{Req: req, Alive: w.chance(0.5)},
 	}

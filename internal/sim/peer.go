@@ -31,7 +31,7 @@ type Host struct {
 	raised  wire.Incarnation // by how much it has raised its own
 	heard   []wire.Rows      // for a liar to replay
 	member  ring.Member      // its line of the roster
-	keys    []wire.Digest8   // it has had; the last is its key
+	keys    []wire.Digest    // it has had; the last is its key
 	skewed  bool             // some have another line for it than others
 	next    *roster          // on its disk, its process does not have it yet
 	ahead   ring.Time        // of its clock before the world's
@@ -221,7 +221,7 @@ func (h *Host) knows(id wire.ID) bool {
 	return ok && key == h.world.byID[id].key()
 }
 
-func (h *Host) key() wire.Digest8 { return h.keys[len(h.keys)-1] }
+func (h *Host) key() wire.Digest { return h.keys[len(h.keys)-1] }
 
 // step gives the ring one event and does what it asks for. body, if any, is
 // what the event came as.
@@ -434,7 +434,7 @@ func (p *process) verified(m wire.Rows) wire.Rows {
 func (p *process) genuine(m wire.Manifest) bool {
 	w := p.world
 	w.buf = m.SignedBytes(ringName, w.buf[:0])
-	if h := w.byID[m.Signer]; h != nil && m.Signer == m.Writer && slices.ContainsFunc(h.keys, func(key wire.Digest8) bool {
+	if h := w.byID[m.Signer]; h != nil && m.Signer == m.Writer && slices.ContainsFunc(h.keys, func(key wire.Digest) bool {
 		return sign(m.Signer, key, w.buf) == m.Sig
 	}) {
 		return true
@@ -453,7 +453,7 @@ func (p *process) signedBy(id wire.ID, msg []byte, sig wire.Sig) bool {
 }
 
 // sign stands in for Ed25519: a keyed hash whose key is the member's.
-func sign(id wire.ID, key wire.Digest8, msg []byte) (sig wire.Sig) {
+func sign(id wire.ID, key wire.Digest, msg []byte) (sig wire.Sig) {
 	h := (uint64(id) + 0x6b65792061206d65 ^ binary.BigEndian.Uint64(key[:])) * 0x9e3779b97f4a7c15
 	mix := func(x uint64) {
 		h = (h ^ x) * 0xff51afd7ed558ccd
@@ -476,13 +476,13 @@ func sign(id wire.ID, key wire.Digest8, msg []byte) (sig wire.Sig) {
 // Sign signs as the member of that id: for tests of liars, whose own
 // signatures are right.
 func Sign(id wire.ID, r wire.Row) wire.Row {
-	r.Sig = sign(id, wire.Digest8{}, r.SignedBytes(ringName, nil))
+	r.Sig = sign(id, wire.Digest{}, r.SignedBytes(ringName, nil))
 	return r
 }
 
 // SignVote is Sign for a vote.
 func SignVote(id wire.ID, v wire.Vote) wire.Vote {
-	v.Sig = sign(id, wire.Digest8{}, v.SignedBytes(ringName, nil))
+	v.Sig = sign(id, wire.Digest{}, v.SignedBytes(ringName, nil))
 	return v
 }
 

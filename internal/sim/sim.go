@@ -151,7 +151,7 @@ func New(c Config) *World {
 	w.law = law{serial: 1, members: slices.Clone(c.Members)}
 	first := w.roster(c.Members, 1)
 	for _, m := range slices.Concat(c.Members, c.Later) {
-		h := &Host{ID: m.ID, world: w, roster: first, member: m, keys: []wire.Digest8{m.Key}}
+		h := &Host{ID: m.ID, world: w, roster: first, member: m, keys: []wire.Digest{m.Key}}
 		h.disk.wipe(w.storeID())
 		w.hosts = append(w.hosts, h)
 		w.byID[m.ID] = h
@@ -163,14 +163,14 @@ func New(c Config) *World {
 // roster is what a ring gets to know of a roster, and who is in it.
 type roster struct {
 	ring.Roster
-	has map[wire.ID]wire.Digest8 // keys of the members
+	has map[wire.ID]wire.Digest // keys of the members
 }
 
 // roster makes the one with these members.
 func (w *World) roster(members []ring.Member, serial uint64) roster {
 	h := fnv.New64a()
 	fmt.Fprint(h, serial, members)
-	r := roster{has: make(map[wire.ID]wire.Digest8, len(members))}
+	r := roster{has: make(map[wire.ID]wire.Digest, len(members))}
 	for _, m := range members {
 		r.has[m.ID] = m.Key
 	}

@@ -132,7 +132,7 @@ func (w *World) expel(h *Host) {
 }
 
 // rekey gives a member the key that the roster has for it. Its data stays.
-func (w *World) rekey(h *Host, key wire.Digest8) {
+func (w *World) rekey(h *Host, key wire.Digest) {
 	runs := h.process != nil
 	if runs {
 		w.Kill(h.ID)
