@@ -193,9 +193,14 @@ func (n *Node) putResult(name string, r ring.Result, same bool, err error) (PutR
 	if err != nil {
 		return PutResult{}, err
 	}
-	sum := r.Manifest.Sum()
-	return PutResult{Name: name, Version: r.Manifest.Version, Size: int64(r.Manifest.Size), Sum: fmt.Sprintf("%x", sum),
-		Copies: n.members.book().names(r.Copies), Wanted: r.Wanted, Same: same}, nil
+	sum, b := r.Manifest.Sum(), n.members.book()
+	put := PutResult{Name: name, Version: r.Manifest.Version, Size: int64(r.Manifest.Size), Sum: fmt.Sprintf("%x", sum),
+		Copies: b.names(r.Copies), Wanted: r.Wanted, Same: same,
+		Newer: r.Newer.Version, NewerRemoved: r.Newer.Flags&wire.Tombstone != 0}
+	if len(r.Blind) > 0 && !same {
+		put.Above = b.names(r.Blind)
+	}
+	return put, nil
 }
 
 // Remove makes a tombstone for name: the next version, which says removed.

@@ -25,6 +25,14 @@ type PutResult struct {
 	Copies  []string `json:"copies"` // names of the members that have it on disk
 	Wanted  int      `json:"wanted"`
 	Same    bool     `json:"same"` // these bytes were the newest version already
+
+	// Newer is a later version by this peer, which was stored before this put or
+	// remove had ended, and is what others get; 0: none. Removed: it is a removal.
+	Newer        uint64 `json:"newer,omitempty"`
+	NewerRemoved bool   `json:"newer_removed,omitempty"`
+	// Above are members that did not answer: the version is numbered above any
+	// that they may have.
+	Above []string `json:"above,omitempty"`
 }
 
 // GetOptions choose among several files of one name.

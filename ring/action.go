@@ -149,6 +149,8 @@ const (
 type Result struct {
 	Outcome  Outcome
 	Manifest wire.Manifest // put, remove
+	Newer    wire.Manifest // put, remove: a later version of this peer that was confirmed before this one; none: zero
+	Blind    []wire.ID     // put, remove: the number is above what these may have, who did not answer
 	Copies   []wire.ID     // put, remove: who confirmed; forget: who has said so
 	Wanted   int           // put, remove: how many should
 	Silent   []wire.ID     // who did not answer

@@ -343,11 +343,15 @@ func (k *look) vouched(m wire.Manifest) bool {
 	return known
 }
 
-// unasked reports whether a home holder could not be asked.
-func (k *look) unasked() bool {
-	return slices.ContainsFunc(k.asked, func(l looked) bool {
-		return l.home && (l.state == skipped || l.state == failed)
-	})
+// unasked returns the home holders that have not answered: they could not be
+// asked, or are slow.
+func (k *look) unasked() (ids []wire.ID) {
+	for i := range k.asked {
+		if l := &k.asked[i]; l.home && l.state != answered {
+			ids = append(ids, l.peer)
+		}
+	}
+	return ids
 }
 
 // silent returns the home holders that did not say yes or no, as such.

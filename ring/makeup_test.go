@@ -15,7 +15,9 @@ func sealedPut(members int, ok, kept, cannot []wire.ID) (*put, scene) {
 	v := ringOf(members)
 	p := &put{query: query{op: 1, name: "0015", asked: true}, key: 15, sealed: true, ok: ok, kept: kept, cannot: cannot,
 		manifest: wire.Manifest{Name: "0015", Version: 1, Writer: 10}}
-	return p, scene{view: v, out: &outbox{}}
+	n := numbers{names: map[wire.Pos]*numbered{}}
+	p.numbered = n.begin(p.name)
+	return p, scene{view: v, out: &outbox{}, numbers: &n}
 }
 
 // TestWhoIsMadeToSource: one that has confirmed it before one that has only

@@ -27,12 +27,13 @@ type operation interface {
 
 // scene is what an operation sees of the peer.
 type scene struct {
-	view   *view
-	own    *own
-	route  route
-	out    *outbox
-	detect *detector
-	paces  paces
+	view    *view
+	own     *own
+	route   route
+	out     *outbox
+	detect  *detector
+	paces   paces
+	numbers *numbers
 }
 
 // suspects reports whether id is in doubt though it is in the ring: it leaves
@@ -76,9 +77,10 @@ func (q *query) waits(from wire.ID, req uint32) bool {
 
 // operations is what this peer's user has asked for and not yet got.
 type operations struct {
-	list   []operation // in the order in which they began
-	probes []*probe
-	paces  paces
+	list    []operation // in the order in which they began
+	probes  []*probe
+	paces   paces
+	numbers numbers
 }
 
 // full reports whether there are as many as may be.
@@ -223,7 +225,12 @@ func (p *operations) acked(now Time, e Pinged, o *outbox) {
 
 // cancel forgets an operation whose user has gone.
 func (p *operations) cancel(op Op) {
-	p.list = slices.DeleteFunc(p.list, func(x operation) bool { return x.base().op == op })
+	p.list = slices.DeleteFunc(p.list, func(x operation) bool {
+		if x, ok := x.(*put); ok && x.op == op {
+			x.release(&p.numbers)
+		}
+		return x.base().op == op
+	})
 	p.probes = slices.DeleteFunc(p.probes, func(x *probe) bool { return x.op == op })
 }
 

@@ -280,18 +280,18 @@ func TestTombstoneIsAboveAll(t *testing.T) {
 	s := w.scene()
 	mine := wire.Manifest{Name: "0015", Version: 5, Writer: 20}
 	far := wire.Manifest{Name: "0015", Version: leap + 3, Writer: 30}
-	p := &put{query: query{op: 1, name: "0015"}, key: 15, remove: true, steward: true}
+	p := &put{query: query{op: 1, name: "0015"}, key: 15, remove: true, steward: true, numbered: s.numbers.begin("0015")}
 	p.bury(1, nil, []wire.Manifest{mine}, []wire.Manifest{far, mine}, s)
 	if m := p.manifest; m.Writer != 20 || m.Version != leap+4 {
 		t.Errorf("buries 20's by %d of %d, want %d", m.Version, m.Writer, uint64(leap+4))
 	}
-	p = &put{query: query{op: 1, name: "0015"}, key: 15, remove: true}
+	p = &put{query: query{op: 1, name: "0015"}, key: 15, remove: true, numbered: s.numbers.begin("0015")}
 	p.look.asked = []looked{{peer: 20, home: true, state: failed}}
 	p.bury(1, &mine, nil, []wire.Manifest{mine}, s)
-	if p.manifest.Version != 6+blindLeap {
+	if p.manifest.Version != 6+blindLeap+uint64(s.own.spoken) {
 		t.Errorf("buries, blind, by %d", p.manifest.Version)
 	}
-	if got := p.above(wire.MaxVersion-1, s.view); got != wire.MaxVersion {
+	if got := p.above(wire.MaxVersion-1, s); got != wire.MaxVersion {
 		t.Errorf("goes on to %d past the last version", got)
 	}
 	s.out.acts = nil

@@ -17,6 +17,11 @@ type put struct {
 	mtime   int64
 	steward bool
 
+	numbered *numbered // what was given out of the name, while this put is open
+	before   uint64    // the last number before that of this put
+	claimed  uint64    // the number of this put; 0: none yet
+	blind    []wire.ID // who may have a version that nobody could ask for
+
 	uploading bool
 	waiting   []wire.ID // uploads that have not ended
 	sealed    bool
@@ -37,7 +42,7 @@ type offered struct {
 }
 
 func (p *put) begin(now Time, s scene) {
-	p.key = wire.KeyOf(s.view.space, p.name)
+	p.key, p.numbered = wire.KeyOf(s.view.space, p.name), s.numbers.begin(p.name)
 	next, ok := s.route.next(p.key, s.view)
 	if ok && next != s.view.self && !p.remove {
 		s.out.notify(StoreForwarded, s.view.self, p.name)
@@ -48,6 +53,22 @@ func (p *put) begin(now Time, s scene) {
 	}
 	p.led(now, next, Succeeded, s)
 }
+
+// finish ends the put. One that ends under a newer version of this peer says so:
+// it is stored, and is not what a get brings.
+func (p *put) finish(r Result, s scene) {
+	if (r.Outcome == Succeeded || r.Outcome == Degraded) && r.Manifest.Writer == s.view.self {
+		home := func(h holder) bool { return h.home && slices.Contains(r.Copies, h.id) }
+		sure := len(p.blind) == 0 && slices.ContainsFunc(s.view.holders(p.key, nil), home)
+		r.Newer = p.numbered.confirmed(r.Manifest, sure)
+	}
+	p.release(s.numbers)
+	p.query.finish(r, s)
+}
+
+// release closes the numbers of the name for this put, which has ended, or whose
+// user has gone.
+func (p *put) release(n *numbers) { n.end(p.numbered) }
 
 // led asks the holders which versions there are, wherever the question ended:
 // the walk is for who wants to see it.
@@ -86,7 +107,6 @@ func (p *put) place(now Time, s scene) {
 	newest := p.look.newest()
 	var mine *wire.Manifest
 	var others []wire.Manifest
-	version := p.number(newest, s.view.self)
 	for i, m := range newest {
 		if m.Flags&wire.Tombstone != 0 {
 			continue
@@ -108,12 +128,26 @@ func (p *put) place(now Time, s scene) {
 			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, s)
 			return
 		}
-		if mine != nil && mine.Version+1 != version {
+		if mine != nil && mine.Version+1 != p.numbered.next(p.number(newest, s.view.self)) {
 			mine = nil // not the newest of the name: the same bytes are a new version
 		}
 		p.uploading, p.waiting = true, to
-		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: p.above(version, s.view), Prior: mine})
+		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: p.claim(newest, s.view.self, s), Prior: mine})
 	}
+}
+
+// claim gives out the number of the next version by writer. One of this peer's
+// own is reserved by it. A steward that removes what another wrote reserves
+// nothing: two tombstones of one number say the same.
+func (p *put) claim(newest []wire.Manifest, writer wire.ID, s scene) uint64 {
+	version := p.above(p.number(newest, writer), s)
+	if writer != s.view.self {
+		return version
+	}
+	g := p.numbered
+	p.before, p.claimed = g.last, g.next(version)
+	g.last = p.claimed
+	return p.claimed
 }
 
 // number returns that of the next version by writer: above its own and above
@@ -135,18 +169,22 @@ func (p *put) number(newest []wire.Manifest, writer wire.ID) uint64 {
 	return min(next, wire.MaxVersion)
 }
 
-// above returns a number above any that somebody may have who can't be asked: a
-// home holder that is out of reach, or a member that is gone and may come back.
-// Its version must not win over the one that is made now.
-func (p *put) above(version uint64, v *view) uint64 {
-	blind := p.look.unasked()
-	for _, x := range v.out {
-		blind = blind || v.members[x.index].gone()
+// above returns a number above any that somebody may have who has not answered: a
+// home holder that is out of reach or slow, or a member that is gone and may come
+// back. Its version must not win over the one that is made now; and what this
+// peer has put in an earlier run, and was as blind, must not have the same number:
+// each run has a higher incarnation.
+func (p *put) above(version uint64, s scene) uint64 {
+	p.blind = p.look.unasked()
+	for _, x := range s.view.out {
+		if m := &s.view.members[x.index]; m.gone() && !slices.Contains(p.blind, m.id) {
+			p.blind = append(p.blind, m.id)
+		}
 	}
-	if !blind {
+	if len(p.blind) == 0 {
 		return version
 	}
-	return min(version+blindLeap, wire.MaxVersion)
+	return min(version+blindLeap+uint64(s.own.spoken), wire.MaxVersion)
 }
 
 // blindLeap is how many versions of one name are more than anybody makes while
@@ -172,7 +210,7 @@ func (p *put) bury(now Time, mine *wire.Manifest, others, newest []wire.Manifest
 	case target == nil:
 		p.finish(Result{Outcome: NotFound}, s)
 	default:
-		m := wire.Manifest{Name: p.name, Version: p.above(p.number(newest, target.Writer), s.view), Writer: target.Writer, Signer: s.view.self,
+		m := wire.Manifest{Name: p.name, Version: p.claim(newest, target.Writer, s), Writer: target.Writer, Signer: s.view.self,
 			Flags: wire.Tombstone, Mtime: p.mtime}
 		m.Sig = s.own.sign(m.SignedBytes(s.own.ring, nil))
 		p.manifest, p.sealed = m, true
@@ -180,10 +218,15 @@ func (p *put) bury(now Time, mine *wire.Manifest, others, newest []wire.Manifest
 	}
 }
 
-// seal takes the manifest, once all bytes have been read.
+// seal takes the manifest, once all bytes have been read. If they are those of
+// the version before, no manifest has the number that was given out.
 func (p *put) seal(e Sealed) {
-	if p.op == e.Op {
-		p.sealed, p.manifest = true, e.Manifest
+	if p.op != e.Op {
+		return
+	}
+	p.sealed, p.manifest = true, e.Manifest
+	if g := p.numbered; e.Manifest.Version != p.claimed && g.last == p.claimed {
+		g.last = p.before
 	}
 }
 
@@ -260,7 +303,7 @@ func (p *put) complete(now Time, s scene) {
 // all home holders finds what was put, even on the other side of a cut and
 // before anybody there has judged anybody.
 func (p *put) result(want []wire.ID, v *view) Result {
-	r := Result{Manifest: p.manifest, Wanted: min(v.copies, len(v.members))}
+	r := Result{Manifest: p.manifest, Wanted: min(v.copies, len(v.members)), Blind: p.blind}
 	home := false
 	for _, h := range v.holders(p.key, nil) {
 		switch {

@@ -98,7 +98,7 @@ func New(c Config) *Ring {
 	r.links.self, r.links.lines = c.Self, map[wire.ID]*line{}
 	r.spread.index = map[item]int{}
 	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]question{}, map[wire.ID]Time{}, map[wire.ID]Time{}
-	r.ops.paces = paces{}
+	r.ops.paces, r.ops.numbers.names = paces{}, map[wire.Pos]*numbered{}
 	r.copies = newCopier()
 	r.tune()
 	return r
@@ -175,7 +175,7 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 
 // scene is what an operation sees.
 func (r *Ring) scene() scene {
-	return scene{r.view, &r.own, r.route, &r.out, &r.detect, r.ops.paces}
+	return scene{r.view, &r.own, r.route, &r.out, &r.detect, r.ops.paces, &r.ops.numbers}
 }
 
 // operation takes the events that begin, feed or end the user's operations.

@@ -84,6 +84,7 @@ func (p *peer) store(ctx context.Context, number string) error {
 		if err != nil {
 			return p.remote(err)
 		}
+		p.remark(result, "stored")
 		if len(result.Copies) < result.Wanted {
 			p.notef("%s is stored, but on %d of %d peers", number, len(result.Copies), result.Wanted)
 		}

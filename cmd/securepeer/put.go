@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"securepeer/internal/control"
+	"securepeer/node"
 )
 
 // putOptions are the flags of put.
@@ -156,13 +157,28 @@ func (a *app) stored(r control.PutResult, done string) error {
 	} else {
 		a.printf("%s  %s, version %d, %s: %s\n", name(r.Name), done, r.Version, copies(len(r.Copies)), names(r.Copies))
 	}
-	if len(r.Copies) >= r.Wanted {
-		return nil
-	}
 	if err := a.flush(); err != nil { // the result before what is to be said of it
 		return err
+	}
+	a.remark(r.PutResult, done)
+	if len(r.Copies) >= r.Wanted {
+		return nil
 	}
 	a.notef("%s is %s, but on %d of %d peers", name(r.Name), done, len(r.Copies), r.Wanted)
 	a.hintf("the ring makes the missing copies when it can; securepeer stat shows them")
 	return told(exitPartial)
+}
+
+// remark says of a version why it is not what others get, and why its number is
+// higher than anybody expects.
+func (a *app) remark(r node.PutResult, done string) {
+	switch {
+	case r.NewerRemoved:
+		a.notef("%s is %s, but version %d, which is newer, has removed it", name(r.Name), done, r.Newer)
+	case r.Newer != 0:
+		a.notef("%s is %s, but version %d is newer: that one is what others get", name(r.Name), done, r.Newer)
+	}
+	if len(r.Above) > 0 {
+		a.notef("version %d of %s is numbered above any that %s may have, who did not answer", r.Version, name(r.Name), names(r.Above))
+	}
 }

@@ -380,6 +380,7 @@ func (w *World) checkEnd(op *Op) {
 	}
 	switch r := op.Result; op.Kind {
 	case PutOp, RemoveOp:
+		w.checkNumber(op)
 		switch r.Outcome {
 		case ring.Succeeded:
 			w.Count.Acked++
@@ -397,6 +398,23 @@ func (w *World) checkEnd(op *Op) {
 		w.checkGet(op)
 	case LookupOp:
 		w.checkLookup(op)
+	}
+}
+
+// checkNumber compares the version of a put or remove that was confirmed with
+// those of the same run before it: of two that have one number, one could not be
+// had any more. Of an earlier run all copies may be lost, or on the other side of a
+// cut.
+func (w *World) checkNumber(op *Op) {
+	m := op.Result.Manifest
+	stored := func(o *Op) bool {
+		return o.Ended && (o.Kind == PutOp || o.Kind == RemoveOp) && (o.Result.Outcome == ring.Succeeded || o.Result.Outcome == ring.Degraded)
+	}
+	for _, o := range w.ops {
+		if was := o.Result.Manifest; o.process == op.process && stored(op) && stored(o) && was.Name == m.Name && was.Writer == m.Writer && was.Version == m.Version && was != m {
+			w.violate("no two versions of one run have one number: %v of %q by %v at %v and %v of %v at %v, version %v",
+				op.Kind, op.Name, op.Host, span(op.Begun), o.Kind, o.Host, span(o.Begun), m.Version)
+		}
 	}
 }
 
