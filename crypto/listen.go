@@ -33,11 +33,17 @@ var (
 	// or another version; or nothing of ours listens there.
 	ErrSilent = errors.New("closed without an answer")
 
-	errStranger = errors.New("key is not in the roster")
-	errReplay   = errors.New("first frame was seen before")
-	errHello    = errors.New("first record is not a Hello")
-	errBusy     = errors.New("too many unproved connections")
+	errReplay = errors.New("first frame was seen before")
+	errHello  = errors.New("first record is not a Hello")
+	errBusy   = errors.New("too many unproved connections")
 )
+
+// StrangerError is why a connection is refused whose first frame is of a key that
+// the roster does not have. The frame proves the key, but for a recording.
+type StrangerError struct{ Noise [32]byte }
+
+// Error says nothing of the key.
+func (e *StrangerError) Error() string { return "key is not in the roster" }
 
 // Config is what both sides of a link need. All but Known and Refused must be
 // set; it is not changed after its first use. The functions are called from
@@ -347,7 +353,7 @@ func (l *Listener) readFrame1(raw net.Conn, frame []byte) (*Responder, keys.Publ
 	}
 	peer, ok := l.config.Lookup(responder.Peer)
 	if !ok {
-		return nil, keys.Public{}, errStranger
+		return nil, keys.Public{}, &StrangerError{responder.Peer}
 	}
 	// Two copies of one frame may have come this far at once.
 	if !l.memory.add(ephemeral) {

@@ -217,6 +217,8 @@ func (d *disk) code(err error) wire.Code {
 		return wire.CodeStuck
 	case errors.Is(err, store.ErrNotFound):
 		return wire.CodeNotFound
+	case errors.Is(err, store.ErrSize):
+		return wire.CodeInvalid
 	}
 	d.log.Error("disk", "error", err)
 	return wire.CodeBusy

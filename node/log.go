@@ -9,10 +9,12 @@ import (
 const logQueue = 256
 
 // queued is a slog.Handler that never waits: neither the loop nor a link may
-// stand still because a terminal is stopped or a log's disk is slow.
+// stand still because a terminal is stopped or a log's disk is slow. What an
+// operator should know, warnings and errors, it lets pass at a pace of its own.
 type queued struct {
 	next  slog.Handler
 	lines chan logLine // logQueue places
+	pace  *linePace
 }
 
 // logLine is a record on its way to the handler that it was given to.
@@ -22,7 +24,7 @@ type logLine struct {
 }
 
 func newQueued(next slog.Handler) queued {
-	return queued{next, make(chan logLine, logQueue)}
+	return queued{next, make(chan logLine, logQueue), newLinePace()}
 }
 
 func (q queued) Enabled(ctx context.Context, level slog.Level) bool {
@@ -30,16 +32,44 @@ func (q queued) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (q queued) Handle(_ context.Context, r slog.Record) error {
-	offer(q.lines, logLine{q.next, r.Clone()})
+	r = r.Clone()
+	if r.Level >= slog.LevelWarn {
+		held, ok := q.pace.take(keyOf(r), r.Time)
+		if !ok {
+			return nil
+		}
+		if held > 0 {
+			r.AddAttrs(slog.Uint64("more", held))
+		}
+	}
+	offer(q.lines, logLine{q.next, r})
 	return nil
 }
 
+// keyOf is what a line is paced by.
+func keyOf(r slog.Record) paceKey {
+	k := paceKey{message: r.Message}
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "peer":
+			k.peer = a.Value.String()
+		case "cause":
+			k.cause = a.Value.String()
+		}
+		return true
+	})
+	if k.peer != "" {
+		k.cause = ""
+	}
+	return k
+}
+
 func (q queued) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return queued{q.next.WithAttrs(attrs), q.lines}
+	return queued{q.next.WithAttrs(attrs), q.lines, q.pace}
 }
 
 func (q queued) WithGroup(name string) slog.Handler {
-	return queued{q.next.WithGroup(name), q.lines}
+	return queued{q.next.WithGroup(name), q.lines, q.pace}
 }
 
 // write hands on what waits, until ctx ends, and then what still does.

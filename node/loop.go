@@ -60,7 +60,8 @@ type loop struct {
 	node    *Node
 	ring    *ring.Ring
 	links   *links
-	pending []ring.Event // that came of an action; taken before the next input
+	notices map[wire.ID]*notices // by whom they are about
+	pending []ring.Event         // that came of an action; taken before the next input
 	actions []ring.Action
 	timer   *time.Timer
 	renewed time.Time // when links were last looked at for their age
@@ -87,7 +88,8 @@ func (n *Node) newLoop() (*loop, error) {
 	if m, ok := b.ByName(n.config.Contact); ok {
 		c.Contact, c.HasContact = m.ID, true
 	}
-	return &loop{node: n, ring: ring.New(c), links: &links{node: n, pairs: make(map[wire.ID]*pair)}}, nil
+	return &loop{node: n, ring: ring.New(c), links: &links{node: n, pairs: make(map[wire.ID]*pair)},
+		notices: make(map[wire.ID]*notices)}, nil
 }
 
 // post gives the loop an input, and waits while it is busy. It reports false
@@ -227,9 +229,7 @@ func (l *loop) do(a ring.Action, source net.Addr) {
 		if a.Notice.Kind == ring.MemberGone {
 			n.targets.left(a.Notice.Peer, max(awayTime*n.interval(), awayLeast))
 		}
-		e := n.members.book().event(time.Now(), a.Notice)
-		n.log.Debug(e.Kind, "peer", e.Peer, "peers", e.Peers, "file", e.Name)
-		n.watchers.tell(e)
+		l.tell(a.Notice)
 	case ring.Exit:
 		l.over, l.err = true, a.Err
 	}

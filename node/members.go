@@ -20,6 +20,7 @@ type book struct {
 	digest  wire.Digest
 	byNoise map[[32]byte]wire.ID
 	revoked map[wire.ID]keys.Revoked
+	removed map[[32]byte]string // names of those that have a revoke line
 	self    keys.Member
 }
 
@@ -30,12 +31,13 @@ func newBook(r *keys.Roster, self keys.Public) (*book, error) {
 		digest:  r.Digest(),
 		byNoise: make(map[[32]byte]wire.ID, len(r.Members)),
 		revoked: make(map[wire.ID]keys.Revoked, len(r.Revoked)),
+		removed: make(map[[32]byte]string, len(r.Revoked)),
 	}
 	for _, m := range r.Members {
 		b.byNoise[m.Key.Noise] = m.ID
 	}
 	for _, v := range r.Revoked {
-		b.revoked[v.ID] = v
+		b.revoked[v.ID], b.removed[v.Key.Noise] = v, v.Name
 	}
 	id, ok := b.byNoise[self.Noise]
 	if ok {

@@ -201,9 +201,7 @@ func newNode(c Config, b *book) *Node {
 		Pings:   n.pings,
 		Publish: n.publish,
 		Known:   n.addresses.has,
-		Refused: func(source net.Addr, _ error) {
-			n.refused.stranger(source, "connections that opened no link: strangers, or members that gave up")
-		},
+		Refused: n.turnedAway,
 	}
 	return n
 }

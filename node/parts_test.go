@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,31 +61,51 @@ func TestEveryNoticeHasAName(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreCountedAndRarelyLogged(t *testing.T) {
-	r := newRefusals(nil)
-	now := time.Unix(1000, 0)
-	for _, c := range []struct {
-		peer string
-		want int
-	}{{"a", 2}, {"", 100}} { // in 100 s: once a minute for a member, once a second for a stranger
-		logged := 0
-		for i := range 1000 {
-			if _, due := r.count(refusalKey{c.peer, fmt.Sprint("x", i%2*len(c.peer))}, now.Add(time.Duration(i)*100*time.Millisecond)); due {
-				logged++
-			}
-		}
-		if logged != c.want {
-			t.Errorf("100 s of refusals of %q are logged %d times, want %d", c.peer, logged, c.want)
+// TestPaceDoubles: a line a second goes on being told after 1 s, 2, 4 and so on
+// to an hour, with how many were not, by member whatever the cause; after a
+// pause that is longer it is news again; and what is remembered is bounded.
+func TestPaceDoubles(t *testing.T) {
+	p := newLinePace()
+	began := time.Unix(1000, 0)
+	var at []int
+	sum := uint64(0)
+	for i := range 10 * 3600 {
+		if held, ok := p.take(paceKey{"m", "a", ""}, began.Add(time.Duration(i)*time.Second)); ok {
+			at = append(at, i)
+			sum += held + 1
 		}
 	}
-	for i := range 2 * maxRefusals {
-		r.count(refusalKey{fmt.Sprint(i), "y"}, now)
+	want := []int{0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095, 7695, 11295, 14895, 18495, 22095, 25695, 29295, 32895}
+	if !slices.Equal(at, want) || sum != uint64(at[len(at)-1]+1) {
+		t.Errorf("lines at %v that stand for %d, want %v", at, sum, want)
+	}
+	late := began.Add(20 * time.Hour)
+	for i, ok := range []bool{true, false, true} {
+		if _, got := p.take(paceKey{"m", "a", ""}, late.Add(time.Duration(i)*paceFirst/2)); got != ok {
+			t.Errorf("line %d after hours of quiet passes: %v", i, got)
+		}
+	}
+	passed := 0
+	for i := range 3 * maxPaced {
+		if _, ok := p.take(paceKey{"m", fmt.Sprint(i), ""}, late); ok {
+			passed++
+		}
+	}
+	if len(p.keys) > maxPaced+1 || passed > maxPaced {
+		t.Errorf("%d kinds are told apart, %d lines passed", len(p.keys), passed)
+	}
+}
+
+func TestRefusalsAreCounted(t *testing.T) {
+	r := newRefusals(slog.New(slog.DiscardHandler))
+	for i := range 3 * maxRefusals {
+		r.add(fmt.Sprint(i%(2*maxRefusals)), "y")
 	}
 	var sum uint64
 	for _, x := range r.list() {
 		sum += x.Count
 	}
-	if n := len(r.list()); n > maxRefusals+1 || sum != 2000+2*maxRefusals {
+	if n := len(r.list()); n > maxRefusals+1 || sum != 3*maxRefusals {
 		t.Errorf("%d rows that count %d", n, sum)
 	}
 }

@@ -2,11 +2,13 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
 	"sync"
-	"time"
+
+	"securepeer/crypto"
 )
 
 // maxRefusals bounds the table. Causes are few and members are bounded, so
@@ -20,55 +22,58 @@ const (
 	badSignature = "bad signature in " // and the message's name
 )
 
-// refusals counts what nobody may send, by member and cause, and logs it at
-// most once a minute for each member, and once a second for each cause of a
-// stranger: nobody must fill a log.
+// refusals counts what nobody may send, by member and cause, and logs it: the
+// logger has the pace.
 type refusals struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	counts map[refusalKey]uint64
-	logged map[refusalKey]time.Time // of a member without a cause
 }
 
 type refusalKey struct{ peer, cause string }
 
 func newRefusals(log *slog.Logger) *refusals {
-	return &refusals{log: log, counts: make(map[refusalKey]uint64), logged: make(map[refusalKey]time.Time)}
+	return &refusals{log: log, counts: make(map[refusalKey]uint64)}
 }
 
 // add counts one of a member. cause is a constant of this program, never text
 // from outside.
 func (r *refusals) add(peer, cause string) {
-	if count, due := r.count(refusalKey{peer, cause}, time.Now()); due {
-		r.log.Warn("refused", "peer", peer, "cause", cause, "count", count)
-	}
+	r.log.Warn("refused", "peer", peer, "cause", cause, "count", r.count(refusalKey{peer, cause}))
 }
 
 // stranger counts one of somebody who has not said who it is; the log alone
 // names the address, of which there are too many to count.
 func (r *refusals) stranger(source net.Addr, cause string) {
-	if count, due := r.count(refusalKey{"", cause}, time.Now()); due {
-		r.log.Warn("refused", "source", source.String(), "cause", cause, "count", count)
-	}
+	r.log.Warn("refused", "source", source.String(), "cause", cause, "count", r.count(refusalKey{"", cause}))
 }
 
-func (r *refusals) count(key refusalKey, now time.Time) (count uint64, due bool) {
+func (r *refusals) count(key refusalKey) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.counts[key]; !ok && len(r.counts) >= maxRefusals {
 		key.peer = ""
 	}
 	r.counts[key]++
-	line, each := refusalKey{cause: key.cause}, time.Second
-	if key.peer != "" {
-		line, each = refusalKey{peer: key.peer}, time.Minute
+	return r.counts[key]
+}
+
+// turnedAway counts a connection that came to no link. The first frame of a
+// member that was removed says whose it is: no stranger's.
+func (n *Node) turnedAway(source net.Addr, reason error) {
+	stranger, named := errors.AsType[*crypto.StrangerError](reason)
+	switch {
+	case errors.Is(reason, errClosing): // this peer's own doing
+	case !named:
+		n.refused.stranger(source, "connections that opened no link: strangers, or members that gave up")
+	default:
+		if name, ok := n.members.book().removed[stranger.Noise]; ok {
+			n.refused.add(name, "it still runs with a key that this roster has revoked: stop it there")
+		} else {
+			n.refused.stranger(source, "links with a key that this roster does not have: a member of another roster, or of another version of this one")
+		}
 	}
-	if last, ok := r.logged[line]; ok && now.Sub(last) < each {
-		return r.counts[key], false
-	}
-	r.logged[line] = now
-	return r.counts[key], true
 }
 
 // list returns the counts, in no order.

@@ -279,6 +279,9 @@ func (n *Node) serveSegment(conn *crypto.Conn, peer keys.Member, m wire.Put) err
 		return err
 	case code != wire.CodeOK:
 		n.uploads.end(k, in)
+		if code == wire.CodeInvalid {
+			n.refused.add(peer.Name, "upload that is not what it says")
+		}
 		return n.refuseUpload(conn, peer, in.put, code)
 	case end == nil:
 		n.uploads.wait(k, in)
@@ -297,6 +300,7 @@ func (n *Node) beginSegment(k uploadKey, peer keys.Member, m wire.Put) (*incomin
 		}
 		if in.offset != m.Offset || in.put.Name != m.Name {
 			n.uploads.end(k, in)
+			n.refused.add(peer.Name, "upload that is not what it says")
 			return nil, wire.CodeInvalid
 		}
 		return in, wire.CodeOK
@@ -374,11 +378,13 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 		n.refused.add(peer.Name, "upload in another's name")
 	case m.Name != in.put.Name || m.Flags != 0 || m.Size != uint64(size) || m.Blocks != root:
 		code = wire.CodeInvalid
-		n.refused.add(peer.Name, "upload that is not what its manifest says")
 	default:
 		// A sync of a large file takes longer than any write.
 		conn.SetDeadline(time.Time{})
 		code = n.disk.commit(in.writer, b.Space, m)
+	}
+	if code == wire.CodeInvalid {
+		n.refused.add(peer.Name, "upload that is not what it says")
 	}
 	if code == wire.CodeForbidden || code == wire.CodeInvalid {
 		return writeMessage(conn, wire.PutAck{Code: code})

@@ -82,7 +82,8 @@ type LookupResult struct {
 
 // Event is something that happened and that a user may want to see. Kind is
 // the name of a ring notice, in words joined by '-' ("ping-received"), or
-// "gap": the watcher was too slow and missed some.
+// "gap": the watcher was too slow and missed some; or "flood": Peer caused more
+// than are told.
 type Event struct {
 	Time  time.Time `json:"time"`
 	Kind  string    `json:"kind"`

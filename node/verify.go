@@ -78,6 +78,16 @@ func (a *allowance) take(now time.Time, cost, burst time.Duration) time.Duration
 	return max(0, a.paid.Sub(now))
 }
 
+// allow takes a cost if nothing has to be waited for before it.
+func (a *allowance) allow(now time.Time, cost, burst time.Duration) bool {
+	tried := *a
+	if tried.take(now, cost, burst) > 0 {
+		return false
+	}
+	*a = tried
+	return true
+}
+
 // account is who pays for the work that one message makes: who sends too much
 // waits, and nobody else does. That of nobody, nil, is free.
 type account struct {

@@ -8,8 +8,16 @@ import (
 	"securepeer/ring"
 )
 
-// watchQueue is how many events wait for a watcher.
-const watchQueue = 256
+// Implementation constants.
+const (
+	// watchQueue is how many events wait for a watcher.
+	watchQueue = 256
+	// noticeEach is how much time lies between two events of one member in the
+	// long run, noticesAtOnce how many may come at once: a member makes them by
+	// what it asks for, sends or fetches, as many as it likes.
+	noticeEach    = 2 * time.Second
+	noticesAtOnce = 64
+)
 
 // kindNames are the notices in words, in the order of ring's constants.
 var kindNames = map[ring.Kind]string{
@@ -27,8 +35,12 @@ var kindNames = map[ring.Kind]string{
 }
 
 // KindGap is the kind of an event that stands for some that were lost, because
-// the watcher did not keep up.
-const KindGap = "gap"
+// the watcher did not keep up; KindFlood of one that stands for some that were
+// left out, because its peer caused too many.
+const (
+	KindGap   = "gap"
+	KindFlood = "flood"
+)
 
 // watchers are those who listen to the notices.
 type watchers struct {
@@ -75,6 +87,40 @@ func (s *watchers) close() {
 		delete(s.open, w)
 		close(w.events)
 	}
+}
+
+// notices is the pace of those about one member.
+type notices struct {
+	allowance
+	flood bool // some were left out
+}
+
+// tell hands a notice to whoever watches, unless the member that it is about
+// causes too many. What this peer's user has asked for is told in any case.
+func (l *loop) tell(a ring.Notice) {
+	n, now := l.node, time.Now()
+	b := n.members.book()
+	switch a.Kind {
+	case ring.PingsSent, ring.PingReceived, ring.PingAnswered, ring.JoinAccepted,
+		ring.RequestSent, ring.HadFile, ring.ReceivingFile, ring.FileReceived:
+	default:
+		p := l.notices[a.Peer]
+		if p == nil {
+			p = new(notices) // at most as many as there are ids
+			l.notices[a.Peer] = p
+		}
+		if a.Peer != n.self && !p.allow(now, noticeEach, noticesAtOnce*noticeEach) {
+			p.flood = true
+			return
+		}
+		if p.flood {
+			p.flood = false
+			n.watchers.tell(Event{Time: now, Kind: KindFlood, Peer: b.name(a.Peer)})
+		}
+	}
+	e := b.event(now, a)
+	n.log.Debug(e.Kind, "peer", e.Peer, "peers", e.Peers, "file", e.Name)
+	n.watchers.tell(e)
 }
 
 // tell is for the loop: it never waits.

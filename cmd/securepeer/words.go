@@ -50,6 +50,7 @@ var sentences = map[string]struct {
 	"member-gone":          {debugging, "> PEER is no longer in the ring"},
 	"key-runs-twice":       {debugging, "> The key of PEER is used by two processes"},
 	"gap":                  {debugging, "> More happened than could be shown"},
+	"flood":                {always, "> More came of PEER than is shown"},
 }
 
 // sentence returns the words for an event, and which switch shows them. Not

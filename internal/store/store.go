@@ -42,6 +42,10 @@ var (
 	// ErrFull says that there is no space left. The store goes on.
 	ErrFull = errors.New("disk is full")
 
+	// ErrSize says that a writer was given more or fewer bytes than announced:
+	// a fault of who sends them, and not of the disk.
+	ErrSize = errors.New("not as many bytes as announced")
+
 	// ErrStuck says that a sync has failed. What the disk holds is then
 	// unknown and a second sync would lie (Linux marks the pages clean), so
 	// nothing is written or confirmed until the store is opened again.

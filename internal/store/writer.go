@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/zeebo/blake3"
 )
@@ -81,13 +80,13 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.ended && len(p) > 0 {
-		return 0, w.fail(fmt.Errorf("writing version: more than %d bytes", w.off))
+		return 0, w.fail(fmt.Errorf("writing version: more than %d bytes: %w", w.off, ErrSize))
 	}
 	n := 0
 	for n < len(p) {
 		part := p[n:min(len(p), n+int(BlockSize-w.off%BlockSize))]
 		if limit := w.limit(); w.off+int64(len(part)) > limit {
-			return n, w.fail(fmt.Errorf("writing version: more than %d bytes", limit))
+			return n, w.fail(fmt.Errorf("writing version: more than %d bytes: %w", limit, ErrSize))
 		}
 		if _, err := w.file.WriteAt(part, w.off); err != nil {
 			return n, w.fail(fmt.Errorf("writing version: %w", diskError(err)))
@@ -164,7 +163,7 @@ func (w *Writer) Commit(key uint64, manifest []byte) (Version, error) {
 	}
 	_, root, size := w.Blocks()
 	if w.size >= 0 && size != w.size {
-		return Version{}, w.fail(fmt.Errorf("committing version: %d bytes of %d: %w", size, w.size, io.ErrUnexpectedEOF))
+		return Version{}, w.fail(fmt.Errorf("committing version: %d bytes of %d: %w", size, w.size, ErrSize))
 	}
 	if len(manifest) == 0 || len(manifest) > MaxManifest {
 		return Version{}, w.fail(fmt.Errorf("committing version: manifest of %d bytes", len(manifest)))

@@ -106,8 +106,8 @@ func TestWriterRefuses(t *testing.T) {
 		manifest  []byte
 		want      error
 	}{
-		"too few bytes":    {101, data, []byte("m"), io.ErrUnexpectedEOF},
-		"too many bytes":   {99, data, []byte("m"), nil},
+		"too few bytes":    {101, data, []byte("m"), store.ErrSize},
+		"too many bytes":   {99, data, []byte("m"), store.ErrSize},
 		"a byte of none":   {0, data[:1], []byte("m"), nil},
 		"no manifest":      {100, data, nil, nil},
 		"manifest too big": {100, data, make([]byte, store.MaxManifest+1), nil},
