@@ -281,7 +281,7 @@ func (f *fetch) late() bool {
 		return false
 	}
 	rate := f.lead.pace.rate()
-	return rate <= 0 || time.Duration(float64(f.left())/float64(rate)*float64(time.Second)) > lateLeft
+	return rate <= 0 || float64(f.left())/float64(rate) > lateLeft.Seconds()
 }
 
 // race has another holder asked as well, or who else there is.

@@ -132,7 +132,10 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	if err := checkName(name); err != nil {
 		return PutResult{}, err
 	}
-	if opt.Size < 0 || opt.Size > wire.MaxSize || opt.Mode > wire.MaxMode {
+	switch {
+	case opt.Size > wire.MaxSize:
+		return PutResult{}, errTooLarge
+	case opt.Size < 0 || opt.Mode > wire.MaxMode:
 		return PutResult{}, fmt.Errorf("putting %q: size or mode is out of range", name)
 	}
 	p := n.ops.begin()
@@ -210,7 +213,7 @@ func (n *Node) Remove(ctx context.Context, name string) (PutResult, error) {
 	}
 	steward := n.members.book().self.Steward
 	r, err := n.call(ctx, func(op ring.Op) ring.Event {
-		return ring.Remove{Op: op, Name: name, Mtime: time.Now().UnixNano(), Steward: steward}
+		return ring.Remove{Op: op, Name: name, Mtime: nanos(time.Now()), Steward: steward}
 	})
 	return n.putResult(name, r, false, err)
 }

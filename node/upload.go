@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -69,6 +70,8 @@ type upload struct {
 
 // errNoTarget says that nobody takes the bytes any more.
 var errNoTarget = errors.New("every peer that should store the file has failed")
+
+var errTooLarge = fmt.Errorf("file is larger than %d bytes, as much as one may have", uint64(wire.MaxSize))
 
 // target is one peer that is to store the file. Its goroutine ends when in is
 // closed, whatever became of the peer before.
@@ -175,7 +178,7 @@ func (u *upload) stream(ctx context.Context, body io.Reader) (*blockHasher, erro
 		c.data = c.data[:n]
 		hash.add(c.data)
 		if hash.size > wire.MaxSize {
-			return nil, fmt.Errorf("file is larger than %d bytes", uint64(wire.MaxSize))
+			return nil, errTooLarge
 		}
 		if u.put.Size != wire.SizeUnknown && (hash.size > u.put.Size || err != nil && hash.size < u.put.Size) {
 			return nil, fmt.Errorf("file has not the %d bytes that were announced", u.put.Size)
@@ -578,7 +581,22 @@ func (n *Node) sealed(a ring.Upload, name string, hash *blockHasher, opt PutOpti
 		mtime = time.Now()
 	}
 	m = wire.Manifest{Name: name, Version: a.Version, Writer: n.self, Signer: n.self,
-		Mode: mode & wire.MaxMode, Mtime: mtime.UnixNano(), Size: hash.size, Blocks: root}
+		Mode: mode & wire.MaxMode, Mtime: nanos(mtime), Size: hash.size, Blocks: root}
 	m.Sig = n.config.Secret.Sign(m.SignedBytes(n.members.book().Ring, nil))
 	return m, false
+}
+
+// nanos returns t in Unix nanoseconds, as a manifest has it, or the nearest
+// time that 64 bits hold: from 1677-09-21 to 2262-04-11. Unix is right for
+// every t, and Before is not: a Time that was made of a file's 64 bits of
+// seconds may have wrapped inside.
+func nanos(t time.Time) int64 {
+	const first, last = math.MinInt64/1_000_000_000 - 1, math.MaxInt64 / 1_000_000_000 // seconds in which the range begins and ends
+	switch s := t.Unix(); {
+	case s < first, s == first && t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case s > last, s == last && t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -143,7 +144,11 @@ func round3(d time.Duration) time.Duration {
 	}
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// seconds returns s seconds, or the nearest time that a duration holds.
+func seconds(s float64) time.Duration {
+	const most = float64(math.MaxInt64 / int64(time.Second))
+	return time.Duration(max(-most, min(s, most)) * float64(time.Second))
+}
 
 func copies(n int) string {
 	if n == 1 {

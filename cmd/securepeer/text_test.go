@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,21 @@ func TestSpans(t *testing.T) {
 		if got := span(d); got != want {
 			t.Errorf("span(%d) = %q, want %q", d, got, want)
 		}
+	}
+}
+
+// TestSecondsAreNeverWrapped: what would take longer than a duration holds does
+// not become negative.
+func TestSecondsAreNeverWrapped(t *testing.T) {
+	for _, s := range []float64{1e10, 1e18, 1e300, math.Inf(1)} {
+		if d := seconds(s); d < 290*365*24*time.Hour {
+			t.Errorf("%v seconds are %v", s, d)
+		}
+		if d := seconds(-s); d > -290*365*24*time.Hour {
+			t.Errorf("%v seconds are %v", -s, d)
+		}
+	}
+	if d := seconds(1.5); d != 1500*time.Millisecond {
+		t.Errorf("1.5 seconds are %v", d)
 	}
 }

@@ -120,7 +120,7 @@ func (c *Client) Leave(ctx context.Context) (e Ended, err error) {
 func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Reader) (r PutResult, err error) {
 	query := url.Values{"mode": {strconv.FormatUint(uint64(info.Mode), 8)}}
 	if !info.Mtime.IsZero() {
-		query.Set("mtime", info.Mtime.UTC().Format(time.RFC3339Nano))
+		query.Set("mtime", speakable(info.Mtime).Format(time.RFC3339Nano))
 	}
 	if info.Size > 0 {
 		query.Set("size", strconv.FormatInt(info.Size, 10))
@@ -152,6 +152,20 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	}
 	defer resp.Body.Close()
 	return r, decode(ctx, resp.Body, &r)
+}
+
+// speakable returns t, or the nearest time that RFC 3339 has words for. The
+// peer stores no more than 1677 to 2262. Year is wrong for a t that has wrapped
+// inside, Unix is not.
+func speakable(t time.Time) time.Time {
+	first, last := time.Date(0, time.January, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+	switch s := t.Unix(); {
+	case s < first.Unix():
+		return first
+	case s > last.Unix():
+		return last
+	}
+	return t.UTC()
 }
 
 // source remembers why reading a body failed: net/http's error would hide it.

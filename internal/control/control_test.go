@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -152,6 +153,44 @@ func TestModeAndTimeCrossTheSocket(t *testing.T) {
 	d.Close()
 	if d.File.Mode != 0o751 || !d.File.Mtime.Equal(at) || d.File.Writer != "solo" {
 		t.Errorf("file is %+v", d.File)
+	}
+}
+
+// TestTimesThatAManifestCannotHave: years of files reach from before Christ to
+// the 2,900th century.
+func TestTimesThatAManifestCannotHave(t *testing.T) {
+	s := serve(t)
+	first, last := time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+	for _, c := range []struct{ mtime, want time.Time }{
+		{time.Unix(math.MinInt64, 0), first},
+		{time.Unix(-1<<40, 0), first},
+		{time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), first},
+		{time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), first},
+		{time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC), first},
+		{time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), first},
+		{first.Add(-1), first},
+		{first, first},
+		{first.Add(1), first.Add(1)},
+		{time.Unix(-1, 5), time.Unix(-1, 5)},
+		{time.Unix(0, 0), time.Unix(0, 0)},
+		{last.Add(-1), last.Add(-1)},
+		{last, last},
+		{last.Add(1), last},
+		{time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), last},
+		{time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), last},
+		{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), last},
+		{time.Unix(1<<40, 0), last},
+		{time.Unix(1<<56, 0), last},
+		{time.Unix(math.MaxInt64, 0), last},
+	} {
+		if _, err := s.Put(t.Context(), "f", PutInfo{Mode: 0o640, Mtime: c.mtime}, strings.NewReader(c.mtime.GoString())); err != nil {
+			t.Errorf("put of a file of %v: %v", c.mtime, err)
+			continue
+		}
+		list, err := s.List(t.Context(), "f")
+		if err != nil || len(list.Files) != 1 || !list.Files[0].Mtime.Equal(c.want) {
+			t.Errorf("a file of %v is listed as %+v, %v, want %v", c.mtime, list.Files, err, c.want)
+		}
 	}
 }
 

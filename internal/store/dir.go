@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -107,7 +109,21 @@ func (d dirFS) Space() (free, total int64, err error) {
 	if err := syscall.Statfs(string(d), &st); err != nil {
 		return 0, 0, &os.PathError{Op: "statfs", Path: string(d), Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
+	return spaceOf(st.Bavail, uint64(st.Bsize)), spaceOf(st.Blocks, uint64(st.Bsize)), nil
+}
+
+// spaceOf returns the bytes of so many blocks, at most what an int64 holds: a
+// file system without a bound says any number. One that has given away what it
+// keeps for root says a negative one, which is nothing.
+func spaceOf(blocks, size uint64) int64 {
+	if int64(blocks) < 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(blocks, size)
+	if hi > 0 || lo > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(lo)
 }
 
 type dirFile struct{ *os.File }
