@@ -20,6 +20,9 @@ type child struct {
 	cmd   *exec.Cmd
 	group bool // it leads a group of its own
 
+	interrupts *interrupts
+	forget     func() // by interrupts
+
 	mu     sync.Mutex
 	out    *os.File // nil: it does not run yet
 	closed bool
@@ -30,13 +33,13 @@ type child struct {
 }
 
 // killAfter is how long a child that was told to end has for that.
-const killAfter = time.Second
+const killAfter = endWait / 2
 
 // newChild has the command share this program's group if the terminal is
 // theirs: it may ask for a password there, and Ctrl-C and Ctrl-Z reach both.
 // Else it has a group of its own, which is ended as a whole.
 func (a *app) newChild(words []string) *child {
-	c := &child{cmd: exec.Command(words[0], words[1:]...), group: !inForeground(), ended: make(chan struct{})}
+	c := &child{cmd: exec.Command(words[0], words[1:]...), group: !inForeground(), ended: make(chan struct{}), interrupts: &a.interrupts}
 	c.cmd.Stdin, c.cmd.Stderr = a.in, a.err
 	if c.group {
 		c.cmd.SysProcAttr = ownGroup()
@@ -89,7 +92,9 @@ func (c *child) running() (*os.File, error) {
 		return nil, err
 	}
 	c.cmd.Stdout = in
-	err = c.cmd.Start()
+	c.forget, err = c.interrupts.leaves(func() (func(), error) {
+		return func() { c.signal(syscall.SIGKILL) }, c.cmd.Start()
+	})
 	in.Close() // the command has its own
 	if err != nil {
 		out.Close()
@@ -125,6 +130,7 @@ func (c *child) Close() error {
 		return nil
 	}
 	defer c.out.Close() // read only
+	defer c.forget()
 	if c.whole {
 		return nil
 	}

@@ -95,25 +95,20 @@ func limited(ctx context.Context, interval time.Duration) (context.Context, cont
 }
 
 // catchAll ends the context with everything that would otherwise end the
-// program before it has cleaned up: a terminal that closes, a pipe that nobody
-// reads any more. Ctrl-C and SIGTERM end it already. What comes after that is
-// cleaning up, which takes a moment and which nothing may cut short.
+// program before it has cleaned up: a pipe that nobody reads any more. Signals
+// end it already. What comes after that is cleaning up, which takes a moment
+// and which nothing may cut short.
 func (c *console) catchAll(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 1) // one is enough
-	signal.Notify(signals, syscall.SIGHUP)
 	// Its write fails instead: SIGPIPE comes for broken sockets as well.
 	signal.Ignore(syscall.SIGPIPE)
 	c.out = bufio.NewWriter(listened{c.out, cancel})
-	go func() { // ends with a signal, with ctx, or with the function returned
-		select {
-		case <-signals:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	}()
-	return ctx, func() { cancel(nil) }
+	release := c.interrupts.hold()
+	context.AfterFunc(ctx, func() { signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) })
+	return ctx, func() {
+		cancel(nil)
+		release()
+	}
 }
 
 // listened ends a demo when what it says reaches nobody.

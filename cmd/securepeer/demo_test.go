@@ -366,8 +366,8 @@ func TestDemoCleansUp(t *testing.T) {
 			if _, err := io.Copy(io.Discard, out); err != nil {
 				t.Error(err)
 			}
-			if err := cmd.Wait(); cmd.ProcessState.ExitCode() != int(exitInterrupted) {
-				t.Errorf("ended with %v, want exit code %d", err, exitInterrupted)
+			if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 128+int(test.end) {
+				t.Errorf("ended with %v, want exit code %d", err, 128+test.end)
 			}
 		})
 	}

@@ -26,7 +26,11 @@ const (
 	exitNoSpace     exitCode = 9
 	exitExists      exitCode = 10
 	exitCommand     exitCode = 11
+
+	// Behind 128 stands the signal.
+	exitHangup      exitCode = 129
 	exitInterrupted exitCode = 130
+	exitTerminated  exitCode = 143
 )
 
 // exitTable is what the help and the documents say of them.
@@ -46,7 +50,9 @@ var exitTable = []struct {
 	{exitNoSpace, "no space left"},
 	{exitExists, "it exists already, and is not overwritten"},
 	{exitCommand, "the command of put --from-command failed, and nothing is stored"},
+	{exitHangup, "ended by its terminal, which was closed (SIGHUP)"},
 	{exitInterrupted, "interrupted (Ctrl-C)"},
+	{exitTerminated, "ended by SIGTERM"},
 }
 
 // controlExits says what the peer's errors end the program with.
@@ -71,9 +77,6 @@ var controlExits = map[control.Code]exitCode{
 	control.CodeCanceled:    exitInterrupted,
 }
 
-// errInterrupted is the cause of a context that Ctrl-C or SIGTERM ended.
-var errInterrupted = errors.New("interrupted")
-
 // fault is an error that knows its exit code and, maybe, what to do.
 type fault struct {
 	code exitCode
@@ -89,12 +92,15 @@ func exitOf(err error) exitCode {
 	var f *fault
 	var t told
 	var remote *control.Error
+	var signal interrupted
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &t):
 		return exitCode(t)
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+	case errors.As(err, &signal):
+		return 128 + exitCode(signal)
+	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &f):
 		return f.code

@@ -46,6 +46,8 @@ func TestExitCodes(t *testing.T) {
 		{errExists("x"), 10},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.EEXIST}, 10},
 		{fmt.Errorf("putting: %w", errInterrupted), 130},
+		{fmt.Errorf("putting: %w", interrupted(syscall.SIGTERM)), 143},
+		{fmt.Errorf("putting: %w", interrupted(syscall.SIGHUP)), 129},
 		{remote(control.CodeCanceled), 130},
 		{fmt.Errorf("getting: %w", context.Canceled), 130},
 	} {
@@ -66,7 +68,7 @@ func TestExitTableIsComplete(t *testing.T) {
 			t.Errorf("exit code %d is listed %d times, want once", code, listed[code])
 		}
 	}
-	if len(listed) != 13 {
-		t.Errorf("%d codes are listed, want 0 to 11 and 130", len(listed))
+	if len(listed) != 15 {
+		t.Errorf("%d codes are listed, want 0 to 11, 129, 130 and 143", len(listed))
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
 	"path"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -46,10 +44,7 @@ that -o names; -o - is standard output. The file appears only when it is whole.`
 			if a.json && opt.out == "-" {
 				return usagef("standard output is either the file or JSON")
 			}
-			// A terminal that closes leaves no temporary file either.
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
-			defer stop()
-			return a.get(ctx, args[0], opt)
+			return a.get(cmd.Context(), args[0], opt)
 		},
 	}
 	flags := cmd.Flags()
@@ -92,7 +87,7 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 			err = flushErr // says more than the same error of fill
 		}
 	} else {
-		err = save(target, d.File, over, fill)
+		err = a.save(target, d.File, over, fill)
 	}
 	bar.done()
 	if err != nil {

@@ -102,7 +102,7 @@ func (p *peer) request(ctx context.Context, number string) (err error) {
 		return p.remote(err)
 	}
 	defer file.Close()
-	err = save("received_"+number+".pdf", file.Info, true, func(w io.Writer) error {
+	err = p.save("received_"+number+".pdf", file.Info, true, func(w io.Writer) error {
 		_, err := file.WriteTo(w)
 		return p.remote(err)
 	})
@@ -135,11 +135,18 @@ func (s *saving) begin(name string) (end func(ok bool)) {
 }
 
 // wait returns when name is there, at once if it is not on its way. Not ok: it
-// could not be saved.
-func (s *saving) wait(name string) (ok bool) {
+// could not be saved, or the node has ended before.
+func (s *saving) wait(ended <-chan struct{}, name string) (ok bool) {
 	s.mu.Lock()
 	done := s.files[name]
 	delete(s.files, name)
 	s.mu.Unlock()
-	return done == nil || <-done
+	if done == nil {
+		return true
+	}
+	select {
+	case ok = <-done:
+	case <-ended:
+	}
+	return ok
 }

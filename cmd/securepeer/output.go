@@ -29,15 +29,18 @@ import (
 
 // console is the program's standard streams and how to use them.
 type console struct {
-	in       io.Reader
-	out      *bufio.Writer // results, by one goroutine; flushed at the end, and by flush
-	stdout   io.Writer     // where out goes
-	err      io.Writer
-	outlets  []*outlet // between the console and its files, if it must never wait
-	json     bool      // the results are JSON, and so are errors
-	screen   bool      // out is a terminal
-	terminal bool      // err is a terminal
-	colour   bool      // err takes colours
+	in      io.Reader
+	out     *bufio.Writer // results, by one goroutine; flushed at the end, and by flush
+	stdout  io.Writer     // where out goes
+	err     io.Writer
+	outlets []*outlet // between the console and its files, if it must never wait
+
+	interrupts interrupts
+
+	json     bool // the results are JSON, and so are errors
+	screen   bool // out is a terminal
+	terminal bool // err is a terminal
+	colour   bool // err takes colours
 }
 
 func newConsole(in io.Reader, out, err *os.File) *console {

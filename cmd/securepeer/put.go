@@ -104,7 +104,7 @@ func (a *app) each(args []string, do func(string) error) error {
 	same, failed := true, 0
 	for _, arg := range args {
 		err := do(arg)
-		if exitOf(err) == exitInterrupted {
+		if wasInterrupted(err) {
 			return err
 		}
 		if err != nil {

@@ -20,7 +20,7 @@ type overwrite bool
 // temporary file in the same folder first. It does not wait for the disk: the
 // ring still has the file. A path that is a device or a pipe just gets the
 // bytes; a symbolic link stays one.
-func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) error) (err error) {
+func (c *console) save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) error) (err error) {
 	if isDevice(path) {
 		return pour(path, fill)
 	}
@@ -30,7 +30,14 @@ func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) 
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	temp, err := createTemp(path, fs.FileMode(info.Mode))
+	var temp *os.File
+	forget, err := c.interrupts.leaves(func() (func(), error) {
+		var err error
+		if temp, err = createTemp(path, fs.FileMode(info.Mode)); err != nil {
+			return nil, err
+		}
+		return func() { os.Remove(temp.Name()) }, nil
+	})
 	if err != nil {
 		return writing(path, err)
 	}
@@ -39,6 +46,7 @@ func save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) 
 		if err != nil {
 			os.Remove(temp.Name()) // the first error is the one to tell
 		}
+		forget()
 	}()
 	err = fill(temp)
 	if closeErr := temp.Close(); err == nil {

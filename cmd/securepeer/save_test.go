@@ -34,7 +34,7 @@ func entries(t *testing.T, dir string) []string {
 func TestSaveKeepsModeAndTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	at := time.Unix(1700000000, 0)
-	if err := save(path, node.FileInfo{Mode: 0o500, Mtime: at}, false, hello); err != nil {
+	if err := new(console).save(path, node.FileInfo{Mode: 0o500, Mtime: at}, false, hello); err != nil {
 		t.Fatal(err)
 	}
 	stat, err := os.Stat(path)
@@ -49,7 +49,7 @@ func TestSaveKeepsModeAndTime(t *testing.T) {
 func TestSaveLeavesNothingAfterAnError(t *testing.T) {
 	dir := t.TempDir()
 	cut := errors.New("cut")
-	err := save(filepath.Join(dir, "f"), node.FileInfo{}, false, func(w io.Writer) error {
+	err := new(console).save(filepath.Join(dir, "f"), node.FileInfo{}, false, func(w io.Writer) error {
 		hello(w)
 		return cut
 	})
@@ -67,7 +67,7 @@ func TestSaveOverwritesOnlyWithLeave(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := save(path, node.FileInfo{}, false, func(io.Writer) error {
+	err := new(console).save(path, node.FileInfo{}, false, func(io.Writer) error {
 		t.Error("bytes were asked for though the file exists")
 		return nil
 	})
@@ -77,7 +77,7 @@ func TestSaveOverwritesOnlyWithLeave(t *testing.T) {
 	if b, _ := os.ReadFile(path); string(b) != "mine" {
 		t.Errorf("the file holds %q, want it untouched", b)
 	}
-	if err := save(path, node.FileInfo{}, true, hello); err != nil {
+	if err := new(console).save(path, node.FileInfo{}, true, hello); err != nil {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(path); string(b) != "hello" {
@@ -89,7 +89,7 @@ func TestSaveOverwritesOnlyWithLeave(t *testing.T) {
 func TestSaveLosesTheRaceForAName(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
-	err := save(path, node.FileInfo{}, false, func(w io.Writer) error {
+	err := new(console).save(path, node.FileInfo{}, false, func(w io.Writer) error {
 		return os.WriteFile(path, []byte("first"), 0o600)
 	})
 	if exitOf(err) != exitExists {
@@ -101,7 +101,7 @@ func TestSaveLosesTheRaceForAName(t *testing.T) {
 }
 
 func TestSaveRefusesAFolder(t *testing.T) {
-	if err := save(t.TempDir(), node.FileInfo{}, true, hello); exitOf(err) != exitExists {
+	if err := new(console).save(t.TempDir(), node.FileInfo{}, true, hello); exitOf(err) != exitExists {
 		t.Errorf("save = %v, want exit %d", err, exitExists)
 	}
 }
@@ -109,14 +109,14 @@ func TestSaveRefusesAFolder(t *testing.T) {
 // As root, a rename over /dev/null would be the end of it.
 func TestSaveWritesToADeviceAndLeavesItThere(t *testing.T) {
 	for _, over := range []overwrite{false, true} {
-		if err := save(os.DevNull, node.FileInfo{}, over, hello); err != nil {
+		if err := new(console).save(os.DevNull, node.FileInfo{}, over, hello); err != nil {
 			t.Fatal(err)
 		}
 		if stat, err := os.Stat(os.DevNull); err != nil || stat.Mode()&os.ModeDevice == 0 {
 			t.Fatalf("%s is now %v, %v", os.DevNull, stat.Mode(), err)
 		}
 	}
-	if err := save("/dev/full", node.FileInfo{}, false, hello); exitOf(err) != exitNoSpace {
+	if err := new(console).save("/dev/full", node.FileInfo{}, false, hello); exitOf(err) != exitNoSpace {
 		t.Errorf("saving to a full disk: %v, want exit %d", err, exitNoSpace)
 	}
 }
@@ -127,10 +127,10 @@ func TestSaveFollowsASymbolicLink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, []byte("mine"), 0o600), os.Symlink("target", link)); err != nil {
 		t.Fatal(err)
 	}
-	if err := save(link, node.FileInfo{}, false, hello); exitOf(err) != exitExists {
+	if err := new(console).save(link, node.FileInfo{}, false, hello); exitOf(err) != exitExists {
 		t.Errorf("save = %v, want exit %d", err, exitExists)
 	}
-	if err := save(link, node.FileInfo{}, true, hello); err != nil {
+	if err := new(console).save(link, node.FileInfo{}, true, hello); err != nil {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(target); string(b) != "hello" {
@@ -147,11 +147,11 @@ func TestErrorsNameTheUsersFile(t *testing.T) {
 	full := func(w io.Writer) error {
 		return &os.PathError{Op: "write", Path: w.(*os.File).Name(), Err: syscall.ENOSPC}
 	}
-	err := save(path, node.FileInfo{}, false, full)
+	err := new(console).save(path, node.FileInfo{}, false, full)
 	if want := "writing " + path + ": no space left on device"; err == nil || err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("save = %v, want %s", err, want)
 	}
-	err = save(filepath.Join(path, "below"), node.FileInfo{}, false, hello)
+	err = new(console).save(filepath.Join(path, "below"), node.FileInfo{}, false, hello)
 	if err == nil || strings.Contains(err.Error(), ".part") {
 		t.Errorf("save below a folder that is not there = %v", err)
 	}

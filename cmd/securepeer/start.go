@@ -106,6 +106,7 @@ func (p *peer) say(text string) {
 func (a *app) start(ctx context.Context, opt startOptions) error {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) // writes fail instead, or are done all the same
 	a.neverWait()
+	a.interrupts.hangups.Store(true)
 	p, err := a.newPeer(opt)
 	if err != nil {
 		return err
@@ -121,6 +122,7 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 
 	var running sync.WaitGroup
 	var serveErr error
+	a.interrupts.hold() // until the program ends: it says goodbye, lets disks finish, and has outlets to drain
 	running.Go(func() { // ends with ctx
 		if serveErr = server.Serve(ctx, listener); serveErr != nil {
 			stop()
@@ -288,7 +290,7 @@ func (p *peer) print(events <-chan node.Event) {
 		if !ok || quiet || e.Time.Before(from) || !p.opt.shows(d) {
 			continue
 		}
-		if e.Kind == "file-received" && !p.saving.wait(e.Name) {
+		if e.Kind == "file-received" && !p.saving.wait(p.node.Done(), e.Name) {
 			continue // its error is told
 		}
 		p.say(text)
