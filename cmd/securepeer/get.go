@@ -36,7 +36,9 @@ func getCommand(a *app) *cobra.Command {
 		Short:   "Fetch a file from the ring",
 		Long: `Get fetches the newest version of a file, checks every byte against what its
 writer signed, and writes it to ./BASENAME, or to -o FILE, or into the folder
-that -o names; -o - is standard output. The file appears only when it is whole.`,
+that -o names; -o - is standard output. The file appears only when it is whole.
+With --force a symbolic link of yours stays one, and the file that it points to
+is replaced; a pipe gets the bytes. /dev/stdout and /dev/null need no --force.`,
 		GroupID:           groupFiles,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeFile,
@@ -101,7 +103,7 @@ func (a *app) got(d download) error {
 	if a.json {
 		return a.object(d)
 	}
-	if d.Path != "-" && !isDevice(d.Path) { // there it could end up behind the bytes
+	if d.Path != "-" && !takesBytes(d.Path) {
 		a.printf("%s  %s, version %d by %s, from %s\n", name(d.Path), size(d.File.Size), d.File.Version, name(d.File.Writer), name(d.From))
 	}
 	if d.OneAnswer {
