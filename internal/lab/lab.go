@@ -54,6 +54,9 @@ func New(n int, seed uint64) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("making a lab: network namespaces need root: run it as root")
 	}
+	if err := shareFolder(); err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", folder, err)
+	}
 	if err := sweep(); err != nil {
 		return nil, fmt.Errorf("removing what ended labs have left: %w", err)
 	}

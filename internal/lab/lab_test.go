@@ -15,6 +15,10 @@ import (
 // labFlag runs what needs root and minutes.
 var labFlag = flag.Bool("lab", false, "run the tests with network namespaces and real processes: needs root, takes minutes")
 
+// programFlag has the scenarios run a program that was built before, as of an
+// earlier commit.
+var programFlag = flag.String("program", "", "run this `FILE` in the scenarios, not what the sources say")
+
 // shareFlag takes a part of the scenarios, so that a run that is made each day
 // sees all of them in n days.
 var shareFlag = flag.String("share", "0/1", "run the scenarios number K, K+N, K+2N ... only: `K/N`")
@@ -38,6 +42,7 @@ const (
 	roleHold     = "hold"   // make a lab and wait to be killed
 	roleWait     = "wait"   // wait until standard input ends
 	roleLookUp   = "lookup" // resolve the arguments
+	rolePuppet   = "puppet" // be a member with the key of a folder, and do that harm
 )
 
 func TestMain(m *testing.M) {
@@ -51,6 +56,8 @@ func TestMain(m *testing.M) {
 		_, err = io.Copy(io.Discard, os.Stdin)
 	case roleLookUp:
 		err = lookUp(os.Args[1:])
+	case rolePuppet:
+		err = runPuppet(os.Args[1], os.Args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -99,18 +106,19 @@ func TestLab(t *testing.T) {
 	if len(scenarios) < minScenarios {
 		t.Errorf("%d scenarios, want %d", len(scenarios), minScenarios)
 	}
-	var program string
-	if *labFlag {
+	all := playable()
+	program := *programFlag
+	if *labFlag && program == "" {
 		program = build(t)
 	}
 	var left []string
-	for i, s := range scenarios {
-		add(s.name, s.seed, s.run != nil && s.peers > 0 && s.heal > 0)
+	for i, s := range all {
+		add(s.name, s.seed, s.run != nil)
 		switch {
 		case i%n != k:
 			left = append(left, s.name)
 		case *labFlag:
-			t.Run(s.name, func(t *testing.T) { s.play(t, program) })
+			t.Run(s.name, func(t *testing.T) { s.run(t, program, s.seed) })
 		}
 	}
 	if len(left) > 0 {
@@ -121,21 +129,21 @@ func TestLab(t *testing.T) {
 // TestSharesAreAllTogether: each scenario is in one share of any number of
 // them, and what is no share is refused.
 func TestSharesAreAllTogether(t *testing.T) {
-	for n := 1; n <= 2*len(scenarios); n++ {
+	for n := 1; n <= 2*len(playable()); n++ {
 		seen := 0
 		for i := range n {
 			k, of, err := parseShare(fmt.Sprintf("%d/%d", i, n))
 			if err != nil || k != i || of != n {
 				t.Fatalf("%d/%d is %d of %d (%v)", i, n, k, of, err)
 			}
-			for j := range scenarios {
+			for j := range playable() {
 				if j%of == k {
 					seen++
 				}
 			}
 		}
-		if seen != len(scenarios) {
-			t.Errorf("%d shares have %d scenarios, want %d", n, seen, len(scenarios))
+		if seen != len(playable()) {
+			t.Errorf("%d shares have %d scenarios, want %d", n, seen, len(playable()))
 		}
 	}
 	for _, wrong := range []string{"", "1", "/", "1/1", "0/0", "-1/2", "2/2", "0/2/3", "a/b", "0/-1"} {

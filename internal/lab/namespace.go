@@ -39,9 +39,6 @@ func newPort(id int, series uint64) (*port, error) {
 	}
 	p := &port{id: id, path: filepath.Join(folder, name),
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, err
-	}
 	f, err := os.OpenFile(p.path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
 	if err != nil {
 		return nil, err

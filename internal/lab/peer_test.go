@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ type peer struct {
 	cmd    *exec.Cmd     // nil: never started
 	ended  chan struct{} // closed when the process has been waited for
 	open   int           // descriptors when the ring was first whole
+	addrs  []netip.Addr  // of its machine; nil: the first one
 }
 
 // lastWords are the last lines of the peer's log that are not of pings.
@@ -57,7 +59,10 @@ func (p *peer) launch() error {
 		return err
 	}
 	defer log.Close() // the process has its own
-	cmd := exec.Command(p.world.program, "--dir", p.dir, "start", "--debug")
+	cmd := exec.Command(p.world.program, "--dir", p.dir, "start")
+	if !p.world.terse {
+		cmd.Args = append(cmd.Args, "--debug")
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
 	if err := p.world.lab.Start(p.id, cmd); err != nil {
 		return err

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"securepeer/internal/control"
 	"securepeer/keys"
 	"securepeer/wire"
@@ -52,6 +54,8 @@ type world struct {
 	peers   []*peer // the namespace of peers[i] is i+1, as is its id
 	figures []string
 	late    *lateness
+	disks   []string // mounted, to be unmounted
+	terse   bool     // peers log what an operator sees, and no more
 
 	mu     sync.Mutex
 	files  map[string]int // sizes of those that are acked: on as many disks as wanted
@@ -133,6 +137,11 @@ func (w *world) clean() {
 	if w.Failed() {
 		for _, p := range w.peers {
 			w.Logf("last words of %s:\n%s", p.name, strings.Join(p.lastWords(), "\n"))
+		}
+	}
+	for _, d := range w.disks {
+		if err := unix.Unmount(d, unix.MNT_DETACH); err != nil {
+			w.Errorf("unmounting %s: %v", d, err)
 		}
 	}
 	if err := os.RemoveAll(w.dir); err != nil {

@@ -35,6 +35,22 @@ func (s scenario) play(t *testing.T, program string) {
 	t.Logf("%s: seed=%d T=%v %s took=%v", s.name, s.seed, T, strings.Join(w.figures, " "), time.Since(start).Round(100*time.Millisecond))
 }
 
+// play is a test with real processes, in one world of its own or several.
+type play struct {
+	name string
+	seed uint64
+	run  func(t *testing.T, program string, seed uint64)
+}
+
+// playable is every scenario, and what makes its world by itself.
+func playable() []play {
+	all := []play{}
+	for _, s := range scenarios {
+		all = append(all, play{s.name, s.seed, func(t *testing.T, program string, _ uint64) { s.play(t, program) }})
+	}
+	return all
+}
+
 var scenarios = []scenario{
 	{"quiet wire", 124, 7, 0, 5 * T, quietWire},
 	{"secret wire", 125, 7, 0, 5 * T, secretWire},
@@ -61,6 +77,14 @@ var scenarios = []scenario{
 	{"join storm", 119, 16, 0, 5 * T, joinStorm},
 	{"roster skew", 120, 5, 1, 5 * T, rosterSkew},
 	{"kill during join", 121, 7, 0, 5 * T, killDuringJoin},
+	{"IPv4 only", 129, 4, 1, 5 * T, addressed(onlyIPv4)},
+	{"IPv6 only", 130, 4, 1, 5 * T, addressed(onlyIPv6)},
+	{"IPv6 literals", 131, 4, 1, 5 * T, literalIPv6},
+	{"IPv4 and both", 132, 4, 1, 5 * T, addressed(withBoth(onlyIPv4))},
+	{"last address dead", 135, 4, 1, 5 * T, addressed(lastDead)},
+	{"IPv6 broken", 136, 4, 1, 5 * T, addressed(brokenIPv6)},
+	{"slow holder", 137, 5, 0, 15 * T, slowHolder},
+	{"harm: doors held", 147, 5, 0, 15 * T, doorsHeld},
 }
 
 // Bounds, in T. A death is known to its observers in three intervals (ping,

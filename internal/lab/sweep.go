@@ -79,6 +79,22 @@ func parseStart(stat []byte) (uint64, bool) {
 	return start, err == nil
 }
 
+// shareFolder makes the folder of namespaces a mount of its own, as the first
+// "ip netns add" does. Were that made later, it would hide what is mounted here
+// before, and nobody could remove that.
+func shareFolder() error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount("", folder, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if !errors.Is(err, unix.EINVAL) { // it is one already, or something else is wrong
+		return err
+	}
+	return errors.Join(
+		unix.Mount(folder, folder, "none", unix.MS_BIND|unix.MS_REC, ""),
+		unix.Mount("", folder, "none", unix.MS_SHARED|unix.MS_REC, ""))
+}
+
 // sweep removes the namespaces whose owner has ended, and kills what still
 // runs in them: the peers of a test that was killed.
 func sweep() error {
