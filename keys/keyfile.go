@@ -43,7 +43,7 @@ func WriteKeyFile(path string, s *Secret) error {
 
 // ReadKeyFile reads the Secret of a key file. It refuses a file that is
 // missing ([fs.ErrNotExist]), a symbolic link, not regular, open to or owned
-// by anybody else, in a folder where anybody can replace it, or longer than
+// by anybody else, in a folder, or on a way, where somebody else can replace it, or longer than
 // 64 KiB; and one that holds anything but one whole key and comments. Each
 // error names the file and what to do.
 func ReadKeyFile(path string) (*Secret, error) {
@@ -60,12 +60,7 @@ func ReadKeyFile(path string) (*Secret, error) {
 }
 
 func readKeyFile(path string) (*Secret, error) {
-	folder := filepath.Dir(path)
-	info, err := os.Stat(folder)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkKeyFolder(folder, info.Mode()); err != nil {
+	if err := checkTrail(filepath.Dir(path), os.Geteuid()); err != nil {
 		return nil, err
 	}
 	b, err := readRegular(path, syscall.O_NOFOLLOW, maxKeyFileSize, func(info fs.FileInfo) error {
@@ -76,15 +71,6 @@ func readKeyFile(path string) (*Secret, error) {
 		return nil, err
 	}
 	return parseKeyFile(b)
-}
-
-// checkKeyFolder refuses a folder in which anybody can put another file in the
-// place of the key: writable by all, without the sticky bit that /tmp has.
-func checkKeyFolder(folder string, mode fs.FileMode) error {
-	if mode&0o002 != 0 && mode&fs.ModeSticky == 0 {
-		return fmt.Errorf("everybody can write to its folder (mode %04o): run chmod o-w %s", mode.Perm(), folder)
-	}
-	return nil
 }
 
 func checkKeyAccess(path string, mode fs.FileMode, owner, user int) error {

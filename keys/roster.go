@@ -338,12 +338,23 @@ func FormatDuration(d time.Duration) string {
 }
 
 // LoadRoster reads the roster in the file at path, at most 16 MiB. It refuses
-// a file that others than its owner can write to. Its error joins every fault, each a
+// a file that others than its owner can write to, one of another user, and one
+// whose path others can lead elsewhere. Its error joins every fault, each a
 // [*RosterError] that begins with FILE:LINE.
 func LoadRoster(path string) (*Roster, error) {
-	b, err := readRegular(path, 0, maxRosterSize, func(info fs.FileInfo) error {
-		return checkRosterMode(path, info.Mode().Perm())
-	})
+	err := checkTrail(path, os.Geteuid())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // what opens it says so better
+	}
+	var b []byte
+	if err == nil {
+		b, err = readRegular(path, 0, maxRosterSize, func(info fs.FileInfo) error {
+			if err := checkOwner(path, info, os.Geteuid()); err != nil {
+				return err
+			}
+			return checkRosterMode(path, info.Mode().Perm())
+		})
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading roster: %w", err)
 	}
@@ -371,6 +382,9 @@ func checkRosterMode(path string, mode fs.FileMode) error {
 // points to is replaced.
 func WriteRoster(path string, r *Roster) error {
 	if err := r.Validate(); err != nil {
+		return fmt.Errorf("writing roster %s: %w", path, err)
+	}
+	if err := checkTrail(path, os.Geteuid()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("writing roster %s: %w", path, err)
 	}
 	b := r.Append(nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +46,16 @@ func (a *app) keygen() error {
 func (a *app) makeDir() error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return fmt.Errorf("making the peer's folder: %w", err)
+	}
+	return a.checkFolder()
+}
+
+// checkFolder refuses a peer's folder that others can change.
+func (a *app) checkFolder() error {
+	for _, folder := range []string{a.dir, filepath.Join(a.dir, "store")} {
+		if err := keys.CheckFolder(folder); err != nil {
+			return &fault{code: exitUsage, err: err}
+		}
 	}
 	return nil
 }

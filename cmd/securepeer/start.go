@@ -152,6 +152,9 @@ func (a *app) newPeer(opt startOptions) (*peer, error) {
 	// A peer in the background of a terminal reads nothing rather than being
 	// stopped for trying.
 	signal.Ignore(syscall.SIGTTIN)
+	if err := a.checkFolder(); err != nil {
+		return nil, err
+	}
 	secret, roster, self, err := a.identity()
 	if err != nil {
 		return nil, err
