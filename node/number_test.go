@@ -37,10 +37,14 @@ func TestPutThatEndsUnderANewerOneSaysSo(t *testing.T) {
 			begun, done, r := body.begun, make(chan error, 1), new(PutResult)
 			go func() { // ends with its put, which is waited for below
 				var err error
-				*r, err = n.Put(ctx, "ab", body, PutOptions{Size: -1})
+				*r, err = n.Put(ctx, "ab", body, PutOptions{})
 				done <- err
 			}()
-			<-begun
+			select {
+			case <-begun:
+			case err := <-done:
+				t.Fatalf("put of %q: %v", data, err)
+			}
 			return body, done, r
 		}
 		first, firstDone, r1 := begin(t.Context(), "the first")
