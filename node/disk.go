@@ -45,6 +45,7 @@ type disk struct {
 	*store.Store
 	index index
 	log   *slog.Logger
+	may   func(wire.Manifest) bool // whether others believe who signed it; asked of what is on the disk from any earlier roster
 
 	mu       sync.Mutex
 	state    wire.State       // Active, Full or Stuck
@@ -56,8 +57,8 @@ type disk struct {
 }
 
 // openDisk opens the data folder and reads what an earlier run left.
-func openDisk(s *store.Store, log *slog.Logger) (*disk, error) {
-	d := &disk{Store: s, log: log, state: wire.Active, changed: make(chan struct{}, 1)}
+func openDisk(s *store.Store, log *slog.Logger, may func(wire.Manifest) bool) (*disk, error) {
+	d := &disk{Store: s, log: log, may: may, state: wire.Active, changed: make(chan struct{}, 1)}
 	b, err := s.ReadState(stateIncarnation)
 	switch {
 	case err == nil && len(b) == 8:
@@ -263,6 +264,8 @@ func (d *disk) newest(versions []store.Version, name string) (newest []wire.Mani
 			unread = err
 			continue
 		case m.Name != name: // of the same key
+			continue
+		case !d.may(m): // the newest that others believe may be one below
 			continue
 		}
 		i := slices.IndexFunc(newest, func(o wire.Manifest) bool { return o.Writer == m.Writer })

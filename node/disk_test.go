@@ -28,7 +28,7 @@ func diskOn(t *testing.T, fsys store.FS) *disk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	d, err := openDisk(s, slog.New(slog.DiscardHandler))
+	d, err := openDisk(s, slog.New(slog.DiscardHandler), anybody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,3 +270,6 @@ func TestPullOfWhatAnEarlierRunLeft(t *testing.T) {
 		t.Errorf("confirmed, and synced %v, %v", synced, err)
 	}
 }
+
+// anybody may sign.
+func anybody(wire.Manifest) bool { return true }

@@ -143,8 +143,8 @@ func (n *Node) answer(a ring.Answer) {
 
 func (n *Node) sendOffer(a ring.SendOffer) {
 	m, err := readManifest(n.disk.Store, store.Version{Key: uint64(a.Version.Key), Sum: a.Version.Sum})
-	if err != nil {
-		missing := n.disk.code(err) == wire.CodeNotFound
+	if err != nil || !n.disk.may(m) {
+		missing := err == nil || n.disk.code(err) == wire.CodeNotFound
 		n.post(happened{event: ring.OfferFailed{Peer: a.To, Req: a.Req, Missing: missing}})
 		return
 	}

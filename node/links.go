@@ -481,42 +481,50 @@ func (n *Node) readLink(l *link) error {
 		if err != nil {
 			return err
 		}
-		if t := wire.Type(typ); t >= wire.TypePut && t <= wire.TypeFail {
+		if msg.Type().Carrier() != wire.OnRing {
 			n.refused.add(l.peer.Name, "transfer message on a ring link")
 			return errNotHere
 		}
-		unverified := msg
-		if msg, err = n.verify.message(n.members.book(), msg, n.account(l.peer)); err != nil {
-			// The member passes on what it should have refused itself; the
-			// rest of what it says may be true.
-			cause := badSignature
-			if err == errBlocks {
-				cause = "manifest that contradicts itself in "
-			}
-			n.refused.add(l.peer.Name, cause+wire.Type(typ).String())
-			if offer, ok := unverified.(wire.Offer); ok { // who offered waits for an answer
-				n.post(sending{l.peer.ID, wire.Confirmed{Req: offer.Req, Code: wire.CodeForbidden}})
-			}
-			continue
-		}
-		if !n.receive(l.peer.ID, msg) {
+		if !n.receive(l.peer, msg) {
 			return ErrClosed
 		}
 	}
 }
 
-// receive hands one verified message to whom it is for. It reports false when
-// the node ends.
-func (n *Node) receive(from wire.ID, msg wire.Message) bool {
-	switch m := msg.(type) {
+// receive verifies one message of a ring link and hands it to whom it is for. It
+// reports false when the node ends.
+func (n *Node) receive(from keys.Member, msg wire.Message) bool {
+	verified, wrong := n.verify.message(n.members.book(), msg, n.account(from))
+	if wrong != nil {
+		n.refused.add(from.Name, faultOf(wrong)+msg.Type().String())
+	}
+	switch m := verified.(type) {
+	case nil:
+		if offer, ok := msg.(wire.Offer); ok { // who offered waits for an answer
+			return n.post(sending{from.ID, wire.Confirmed{Req: offer.Req, Code: wire.CodeForbidden}})
+		}
+		return true
 	case wire.List:
-		if !n.jobs.add(job{list: &m, from: from}, n.self) {
-			n.refused.add(n.members.book().name(from), "too many requests at once")
+		if !n.jobs.add(job{list: &m, from: from.ID}, n.self) {
+			n.refused.add(from.Name, "too many requests at once")
 		}
 		return true
 	case wire.Listed:
-		n.lists.deliver(from, m)
+		n.lists.deliver(from.ID, m)
 		return true
 	}
-	return n.post(happened{event: ring.Received{From: from, Msg: msg}})
+	return n.post(happened{event: ring.Received{From: from.ID, Msg: verified}})
+}
+
+// faultOf says, before the name of a message, what is wrong in it.
+func faultOf(wrong error) string {
+	switch wrong {
+	case errBlocks:
+		return "manifest that contradicts itself in "
+	case errSigner:
+		return "manifest that its sender may not sign in "
+	case errNotHere:
+		return "no business of anybody here: "
+	}
+	return badSignature
 }

@@ -141,6 +141,13 @@ func newMembers(b *book, pings *crypto.PingTable) *members {
 // book is the roster of now.
 func (m *members) book() *book { return m.current.Load() }
 
+// believes reports whether who signed a manifest may sign it, by the roster of
+// now. That it did is known since it came here.
+func (m *members) believes(f wire.Manifest) bool {
+	_, err := m.book().signer(f)
+	return err == nil
+}
+
 // lookup is for crypto: the member with that noise key.
 func (m *members) lookup(noise [32]byte) (keys.Public, bool) {
 	member, ok := m.book().member(noise)

@@ -211,7 +211,7 @@ func (n *Node) openStore(fsys store.FS) error {
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
 	}
-	if n.disk, err = openDisk(s, n.log); err != nil {
+	if n.disk, err = openDisk(s, n.log, n.members.believes); err != nil {
 		s.Close() // nothing was written
 		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
 	}

@@ -123,8 +123,8 @@ func TestVerifierBoundsWhatItRemembers(t *testing.T) {
 	}
 }
 
-// TestWhoMaySignAManifest: the writer, a steward, and a writer that was
-// revoked since.
+// TestWhoMaySignAManifest: the writer, also one that was revoked since; and a
+// steward of now, of a removal alone.
 func TestWhoMaySignAManifest(t *testing.T) {
 	secrets := make([]*keys.Secret, 4)
 	for i := range secrets {
@@ -147,24 +147,28 @@ func TestWhoMaySignAManifest(t *testing.T) {
 	for _, c := range []struct {
 		writer, signer wire.ID
 		key            int
-		want           error
+		live, removal  error
 	}{
-		{1, 1, 0, nil},
-		{2, 2, 1, nil},
-		{1, 2, 1, nil},
-		{2, 1, 0, errSigner},
-		{3, 3, 2, nil},
-		{1, 3, 2, errSigner},
-		{1, 1, 1, errSignature},
-		{1, 2, 0, errSignature},
-		{4, 4, 3, errUnknownSigner},
-		{1, 4, 3, errUnknownSigner},
+		{1, 1, 0, nil, nil},
+		{2, 2, 1, nil, nil},
+		{1, 2, 1, errSigner, nil},
+		{2, 1, 0, errSigner, errSigner},
+		{3, 3, 2, nil, nil},
+		{3, 2, 1, errSigner, nil},
+		{1, 3, 2, errSigner, errSigner}, // a steward once, maybe
+		{1, 1, 1, errSignature, errSignature},
+		{1, 2, 0, errSigner, errSignature},
+		{4, 4, 3, errUnknownSigner, errUnknownSigner},
+		{1, 4, 3, errUnknownSigner, errUnknownSigner},
 	} {
-		m := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Size: 1, Blocks: wire.Sum{1}}
-		m.Sig = secrets[c.key].Sign(m.SignedBytes("r", nil))
-		for range 2 { // the second time from memory
-			if err := v.manifest(b, m, nil); err != c.want {
-				t.Errorf("writer %d, signer %d, key %d: %v, want %v", c.writer, c.signer, c.key, err, c.want)
+		live := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Size: 1, Blocks: wire.Sum{1}}
+		removal := wire.Manifest{Name: "f", Version: 1, Writer: c.writer, Signer: c.signer, Flags: wire.Tombstone}
+		for m, want := range map[wire.Manifest]error{live: c.live, removal: c.removal} {
+			m.Sig = secrets[c.key].Sign(m.SignedBytes("r", nil))
+			for range 2 { // the second time from memory
+				if err := v.manifest(b, m, nil); err != want {
+					t.Errorf("writer %d, signer %d, key %d, flags %d: %v, want %v", c.writer, c.signer, c.key, m.Flags, err, want)
+				}
 			}
 		}
 	}
@@ -212,7 +216,7 @@ func TestScanGivesEveryVersionOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	d, err := openDisk(s, nil)
+	d, err := openDisk(s, nil, anybody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +259,7 @@ func TestIncarnationsAreReservedAhead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := openDisk(s, nil)
+		d, err := openDisk(s, nil, anybody)
 		if err != nil {
 			t.Fatal(err)
 		}

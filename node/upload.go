@@ -321,9 +321,11 @@ func (n *Node) told(by wire.ID, said wire.Rows) {
 	if !ok {
 		return // dropped meanwhile
 	}
-	rows, err := n.verify.message(b, said, n.account(peer))
-	if err != nil {
-		n.refused.add(peer.Name, badSignature+wire.TypePutAck.String())
+	rows, wrong := n.verify.message(b, said, n.account(peer))
+	if wrong != nil {
+		n.refused.add(peer.Name, faultOf(wrong)+wire.TypePutAck.String())
+	}
+	if rows := rows.(wire.Rows); len(rows.Rows)+len(rows.Votes) == 0 {
 		return
 	}
 	n.post(happened{event: ring.Received{From: by, Msg: rows}})

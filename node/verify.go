@@ -41,12 +41,13 @@ const (
 // What a message is refused for, besides an unknown signer.
 var (
 	errSignature = errors.New("bad signature")
-	errSigner    = errors.New("signer is neither the writer nor a steward")
+	errSigner    = errors.New("signer may not sign it: not the writer, nor a steward that removes")
 	errBlocks    = errors.New("size and blocks of the manifest contradict")
 )
 
 // verifier checks every signature before the ring sees it: a member may pass
-// on what others signed, and nothing else of theirs.
+// on what others signed, and nothing else of theirs. docs/protocol.md, section
+// "What is signed".
 type verifier struct {
 	mu sync.Mutex
 
@@ -110,6 +111,14 @@ func (n *Node) account(of keys.Member) *account {
 	}}
 }
 
+// of is the member who pays; of nobody, who does not.
+func (a *account) of() int {
+	if a == nil {
+		return -1
+	}
+	return int(a.member)
+}
+
 // work pays for anything but signatures.
 func (a *account) work(cost time.Duration) {
 	if a != nil {
@@ -138,35 +147,42 @@ func (a *account) pay(cost, burst time.Duration, of func(*spent) *allowance) {
 // checking is the verification of one message.
 type checking struct {
 	*verifier
-	book *book
-	pays *account
-	buf  []byte // key, signature, and what is signed, of one at a time
+	book  *book
+	pays  *account
+	buf   []byte // key, signature, and what is signed, of one at a time
+	wrong error  // that of which its sender is to blame
 }
 
-// message returns msg as the ring may have it. Rows, votes and manifests of
-// members that b does not know cannot be checked and are left out; one with a
-// bad signature is an error, and the whole message is worth nothing. Its
-// sender pays for it.
-func (v *verifier) message(b *book, msg wire.Message, pays *account) (wire.Message, error) {
+// message returns msg as the ring may have it; nil: not at all. What of it is
+// not rightly signed is left out: rows, votes and manifests of members that b does
+// not know, which nobody can check; manifests that who signed them may not sign,
+// as when it was a steward once; and what has a bad signature. Of these wrong names
+// what is its sender's fault, nil if nothing is: others it may pass on because its
+// roster is another. Its sender pays for it. A message that has no case here is
+// refused, whatever is in it.
+func (v *verifier) message(b *book, msg wire.Message, pays *account) (_ wire.Message, wrong error) {
 	pays.work(checkMessage)
 	c := &checking{verifier: v, book: b, pays: pays}
 	switch m := msg.(type) {
 	case wire.Rows:
-		var err error
-		m.Rows, m.Votes, err = c.said(m.Rows, m.Votes)
-		return m, err
-	case wire.Offer:
-		return m, c.manifest(m.Manifest)
+		m.Rows, m.Votes = c.said(m.Rows, m.Votes)
+		return m, c.wrong
 	case wire.Found:
-		var err error
-		m.Manifests, err = c.manifests(m.Manifests)
-		return m, err
+		m.Manifests = c.manifests(m.Manifests)
+		return m, c.wrong
 	case wire.Listed:
-		var err error
-		m.Manifests, err = c.manifests(m.Manifests)
-		return m, err
+		m.Manifests = c.manifests(m.Manifests)
+		return m, c.wrong
+	case wire.Offer:
+		if len(c.manifests([]wire.Manifest{m.Manifest})) == 0 {
+			return nil, c.wrong
+		}
+		return m, nil
+	case wire.Find, wire.Ask, wire.Here, wire.Refuse, wire.Look, wire.Confirmed, wire.Settled,
+		wire.List, wire.Buckets, wire.PingReq, wire.PingReqAck: // nothing in them is signed
+		return m, nil
 	}
-	return msg, nil
+	return nil, errNotHere
 }
 
 // manifest checks one manifest alone.
@@ -178,75 +194,83 @@ func (v *verifier) manifest(b *book, m wire.Manifest, pays *account) error {
 // errUnknownSigner says that nobody in the roster can have signed it.
 var errUnknownSigner = errors.New("signer is not in the roster")
 
-// said checks rows and votes.
-func (c *checking) said(rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote, error) {
+// said returns the rows and votes that their members have signed.
+func (c *checking) said(rows []wire.Row, votes []wire.Vote) ([]wire.Row, []wire.Vote) {
 	c.pays.work(time.Duration(len(rows)+len(votes)) * checkKnown)
 	keptRows := rows[:0]
 	for _, r := range rows {
 		m, ok := c.book.ByID(r.ID)
-		if !ok {
-			continue
+		switch {
+		case !ok:
+		case !c.good(m.Key, r.SignedBytes(c.book.Ring, c.begin(m.Key, r.Sig)), r.Sig):
+			c.wrong = errSignature
+		default:
+			keptRows = append(keptRows, r)
 		}
-		if !c.good(m.Key, r.SignedBytes(c.book.Ring, c.begin(m.Key, r.Sig)), r.Sig) {
-			return nil, nil, errSignature
-		}
-		keptRows = append(keptRows, r)
 	}
 	keptVotes := votes[:0]
 	for _, w := range votes {
 		m, ok := c.book.ByID(w.Observer)
-		if !ok {
-			continue
+		switch {
+		case !ok:
+		case !c.good(m.Key, w.SignedBytes(c.book.Ring, c.begin(m.Key, w.Sig)), w.Sig):
+			c.wrong = errSignature
+		default:
+			keptVotes = append(keptVotes, w)
 		}
-		if !c.good(m.Key, w.SignedBytes(c.book.Ring, c.begin(m.Key, w.Sig)), w.Sig) {
-			return nil, nil, errSignature
-		}
-		keptVotes = append(keptVotes, w)
 	}
-	return keptRows, keptVotes, nil
+	return keptRows, keptVotes
 }
 
-func (c *checking) manifests(ms []wire.Manifest) ([]wire.Manifest, error) {
+// manifests returns those that may be believed.
+func (c *checking) manifests(ms []wire.Manifest) []wire.Manifest {
 	kept := ms[:0]
 	for _, m := range ms {
-		switch err := c.manifest(m); err {
-		case nil:
+		switch err := c.manifest(m); {
+		case err == nil:
 			kept = append(kept, m)
-		case errUnknownSigner:
+		case err == errUnknownSigner, err == errSigner && c.pays.of() != int(m.Signer):
 		default:
-			return nil, err
+			c.wrong = err
 		}
 	}
-	return kept, nil
+	return kept
 }
 
 // noBlocks is the hash of the block list of an empty file.
 var noBlocks = wire.Sum(blake3.Sum256(nil))
 
 // manifest checks that there can be bytes that m describes, who signed it, and
-// that it may. What a member stored before its key was revoked stays valid.
+// that it may.
 func (c *checking) manifest(m wire.Manifest) error {
 	if m.Flags&wire.Tombstone == 0 && (m.Size == 0) != (m.Blocks == noBlocks) {
 		return errBlocks
 	}
-	var key keys.Public
-	if signer, ok := c.book.ByID(m.Signer); ok {
-		if m.Signer != m.Writer && !signer.Steward {
-			return errSigner
-		}
-		key = signer.Key
-	} else if gone, ok := c.book.revoked[m.Signer]; ok {
-		if m.Signer != m.Writer {
-			return errSigner
-		}
-		key = gone.Key
-	} else {
-		return errUnknownSigner
+	key, err := c.book.signer(m)
+	if err != nil {
+		return err
 	}
 	if !c.good(key, m.SignedBytes(c.book.Ring, c.begin(key, m.Sig)), m.Sig) {
 		return errSignature
 	}
 	return nil
+}
+
+// signer returns the key of who signs a manifest, if it may: the writer, or, if
+// it is a tombstone, a steward of now. What a member wrote before its key was
+// revoked stays valid; what it removed for others as a steward does not.
+func (b *book) signer(m wire.Manifest) (keys.Public, error) {
+	signer, known := b.ByID(m.Signer)
+	gone, revoked := b.revoked[m.Signer]
+	switch own := m.Signer == m.Writer; {
+	case known && (own || signer.Steward && m.Flags&wire.Tombstone != 0):
+		return signer.Key, nil
+	case revoked && own:
+		return gone.Key, nil
+	case known || revoked:
+		return keys.Public{}, errSigner
+	}
+	return keys.Public{}, errUnknownSigner
 }
 
 // signedAt is where in the buffer that begin begins the signed bytes begin.

@@ -269,6 +269,8 @@ func (r *Ring) received(now Time, e Received) {
 		if !r.copies.accord.take(e.From, m, r.own.spoken) {
 			r.links.refuse(e.From)
 		}
+	default: // no business of a ring
+		r.links.refuse(e.From)
 	}
 }
 

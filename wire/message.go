@@ -55,19 +55,39 @@ const (
 	TypePingReqAck
 )
 
-var typeNames = [...]string{
-	TypeRows: "Rows", TypeFind: "Find", TypeAsk: "Ask", TypeHere: "Here", TypeRefuse: "Refuse",
-	TypeLook: "Look", TypeFound: "Found", TypeOffer: "Offer", TypeConfirmed: "Confirmed",
-	TypeSettled: "Settled", TypeList: "List", TypeListed: "Listed",
-	TypePut: "Put", TypePutMore: "PutMore", TypePutEnd: "PutEnd", TypePutAck: "PutAck",
-	TypeBlocks: "Blocks", TypeBlockList: "BlockList", TypeGet: "Get", TypeFail: "Fail",
-	TypeBuckets: "Buckets", TypePingReq: "PingReq", TypePingReqAck: "PingReqAck",
+// Carrier is the kind of link that a message belongs on.
+type Carrier uint8
+
+// The carriers. What has none belongs nowhere.
+const (
+	OnRing     Carrier = 1 + iota // between the rings of two peers, any time
+	OnTransfer                    // one request at a time, with its answer and bytes of files
+)
+
+// register has an entry for each type: what is missing here is refused on every
+// link.
+var register = [256]struct {
+	name string
+	on   Carrier
+}{
+	TypeRows: {"Rows", OnRing}, TypeFind: {"Find", OnRing}, TypeAsk: {"Ask", OnRing}, TypeHere: {"Here", OnRing},
+	TypeRefuse: {"Refuse", OnRing}, TypeLook: {"Look", OnRing}, TypeFound: {"Found", OnRing},
+	TypeOffer: {"Offer", OnRing}, TypeConfirmed: {"Confirmed", OnRing}, TypeSettled: {"Settled", OnRing},
+	TypeList: {"List", OnRing}, TypeListed: {"Listed", OnRing}, TypeBuckets: {"Buckets", OnRing},
+	TypePingReq: {"PingReq", OnRing}, TypePingReqAck: {"PingReqAck", OnRing},
+
+	TypePut: {"Put", OnTransfer}, TypePutMore: {"PutMore", OnTransfer}, TypePutEnd: {"PutEnd", OnTransfer},
+	TypePutAck: {"PutAck", OnTransfer}, TypeBlocks: {"Blocks", OnTransfer}, TypeBlockList: {"BlockList", OnTransfer},
+	TypeGet: {"Get", OnTransfer}, TypeFail: {"Fail", OnTransfer},
 }
+
+// Carrier returns the kind of link that the message belongs on; 0: none.
+func (t Type) Carrier() Carrier { return register[t].on }
 
 // String is the name of the message's struct.
 func (t Type) String() string {
-	if int(t) < len(typeNames) && typeNames[t] != "" {
-		return typeNames[t]
+	if name := register[t].name; name != "" {
+		return name
 	}
 	return fmt.Sprintf("Type(%d)", uint8(t))
 }

@@ -307,8 +307,8 @@ var others = []struct {
 // types is every type that has a name.
 func types() []Type {
 	var all []Type
-	for v, name := range typeNames {
-		if name != "" {
+	for v, is := range register {
+		if is.name != "" {
 			all = append(all, Type(v))
 		}
 	}
