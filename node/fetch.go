@@ -32,6 +32,8 @@ const (
 	raceBy       = 2
 	racePause    = time.Second
 	maxRacePause = time.Minute
+	// askTime is how long it may take to find other holders.
+	askTime = 5 * time.Second
 	// silentTime is how long the other one may take for its first byte.
 	silentTime = 5 * time.Second
 )
@@ -336,12 +338,16 @@ func (f *fetch) decide() {
 	}
 }
 
-// ask finds other holders, beside what goes on. It ends with ctx, or before;
+// ask finds other holders, beside what goes on. It ends with ctx, or in askTime;
 // run waits for it.
 func (f *fetch) ask(ctx context.Context) {
 	more, found := f.more, make(chan []wire.ID, 1) // one place
 	f.more, f.found = nil, found
-	f.streams.Go(func() { found <- more(ctx) })
+	f.streams.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		found <- more(ctx)
+	})
 }
 
 // again takes holders in that were found later, and gives those that failed
