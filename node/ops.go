@@ -169,6 +169,7 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	u := n.newUpload(ctx, a, name, opt.Size)
+	opt.Progress.begin(u)
 	hash, err := u.stream(ctx, body)
 	if err != nil {
 		cancel()

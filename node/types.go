@@ -13,6 +13,8 @@ type PutOptions struct {
 	Size  int64     // bytes that body gives, another number is an error; 0: not known
 	Mode  uint16    // permission bits, at most 0o777; 0: 0o644
 	Mtime time.Time // zero: now; the nearest that a manifest can have is stored
+
+	Progress *Progress // or nil; of this put alone
 }
 
 // PutResult says where a version is. Fewer Copies than Wanted is no error:

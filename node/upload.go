@@ -63,6 +63,7 @@ type upload struct {
 	free    chan *chunk
 	targets []*target
 	ends    sync.WaitGroup // counts the targets
+	read    atomic.Int64   // bytes of the user
 
 	mu     sync.Mutex
 	failed []wire.Code // how those ended that take no more bytes
@@ -81,7 +82,7 @@ type target struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	ended  atomic.Bool   // it takes no more bytes
-	taken  atomic.Int64  // chunks
+	taken  atomic.Int64  // bytes that it was given and that it took
 	lag    time.Duration // of stream: how long it has kept others waiting
 
 	// Set before in is closed.
@@ -177,6 +178,7 @@ func (u *upload) stream(ctx context.Context, body io.Reader) (*blockHasher, erro
 		}
 		c.data = c.data[:n]
 		hash.add(c.data)
+		u.read.Add(int64(n))
 		if hash.size > wire.MaxSize {
 			return nil, errTooLarge
 		}
@@ -378,6 +380,7 @@ func (u *upload) write(ctx context.Context, t *target) wire.Code {
 			break
 		}
 		_, err := w.Write(c.data)
+		t.taken.Add(int64(len(c.data)))
 		u.release(c)
 		if err != nil {
 			return u.node.disk.code(err)
@@ -448,7 +451,7 @@ func (u *upload) send(ctx context.Context, t *target) (wire.PutAck, error) {
 		if full != nil {
 			err = s.write(full.data)
 			offset += uint64(len(full.data))
-			t.taken.Add(1)
+			t.taken.Add(int64(len(full.data)))
 			u.node.moved.out.Add(uint64(len(full.data)))
 			u.release(full)
 		}

@@ -72,12 +72,17 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 			return err
 		}
 	}
+	bar := a.progress(stored, 0)
+	defer bar.done()
+	if opt.out != "-" || !a.screen { // there the line would stand among the bytes
+		bar.start()
+	}
 	d, err := a.client().Get(ctx, stored, opt.by)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	bar := a.progress(stored, d.File.Size)
+	bar.begin(d.File.Size)
 	var result control.GetResult
 	fill := func(w io.Writer) (err error) {
 		result, err = d.CopyTo(countedWriter{w, bar})

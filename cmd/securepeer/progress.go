@@ -3,76 +3,262 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"strconv"
+	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+	"golang.org/x/text/width"
+
+	"securepeer/node"
 )
 
-// drawEvery is how often progress is drawn anew: more cannot be read.
-const drawEvery = 200 * time.Millisecond
+const (
+	// drawEvery is how often progress is drawn anew: more cannot be read.
+	drawEvery = 200 * time.Millisecond
+	// rateOver is how far back the rate looks.
+	rateOver = 4 * time.Second
+	// stillAfter is how long nothing may move until that is said.
+	stillAfter = 2 * time.Second
+	// plainWidth is a terminal's that does not say how wide it is.
+	plainWidth = 80
+)
 
-// progress draws one line about a file that moves, over and over on itself.
-// It draws when bytes move, so that nothing waits for it.
+// progress draws one line about a file that moves, over and over on itself,
+// also while nothing moves.
 type progress struct {
 	to    io.Writer // nil: draw nothing
 	now   func() time.Time
+	width func() int // columns
 	name  string
-	total int64 // 0: not known
-	began time.Time
-	drawn time.Time // zero: not yet
+	last  string // what is waited for when all has been sent; "": nothing
+	end   func() // ends the goroutine that draws, and waits for it
+
+	mu      sync.Mutex
+	total   int64    // 0: not known
+	bytes   int64    // that have arrived where they go
+	waiting []string // members that are last; nil: not known
+	moved   time.Time
+	seen    []sample // of the last rateOver, and one before
+	drawn   bool
+}
+
+// sample is how many bytes had moved at a time.
+type sample struct {
+	at    time.Time
 	bytes int64
 }
 
-// progress returns one for a file, which draws only for people.
+// progress returns one for a file. It draws from start to done.
 func (a *app) progress(name string, total int64) *progress {
-	p := &progress{now: time.Now, name: name, total: total, began: time.Now()}
-	if a.terminal && !a.json {
+	p := &progress{now: time.Now, width: a.width, name: name, total: total, end: func() {}}
+	p.moved = p.now()
+	p.seen = []sample{{p.moved, 0}}
+	if a.terminal && !a.json && os.Getenv("TERM") != "dumb" {
 		p.to = a.err
 	}
 	return p
 }
 
-func (p *progress) add(n int) {
-	p.bytes += int64(n)
+// start begins to draw, if that is for people.
+func (p *progress) start() {
 	if p.to == nil {
 		return
 	}
-	if now := p.now(); now.Sub(p.began) >= drawEvery && now.Sub(p.drawn) >= drawEvery {
-		p.drawn = now
-		fmt.Fprintf(p.to, "\r%s\x1b[K", p.line(now))
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go p.run(stop, ended) // ends with end, which waits for it
+	p.end = sync.OnceFunc(func() {
+		close(stop)
+		<-ended
+	})
+}
+
+func (p *progress) run(stop <-chan struct{}, ended chan<- struct{}) {
+	defer close(ended)
+	tick := time.NewTicker(drawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.draw()
+		case <-stop:
+			return
+		}
 	}
 }
 
+// width is the terminal's, as far as it is known.
+func (c *console) width() int {
+	if f, ok := c.err.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		return columns
+	}
+	return plainWidth
+}
+
+// begin says how long the file is.
+func (p *progress) begin(total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total = total
+}
+
+// add says that more bytes have arrived.
+func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(p.bytes+int64(n), nil)
+}
+
+// at says how far a put is.
+func (p *progress) at(s node.PutState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.set(s.Taken, s.Waiting)
+}
+
+func (p *progress) set(bytes int64, waiting []string) {
+	if bytes != p.bytes {
+		p.moved = p.now()
+	}
+	p.bytes, p.waiting = bytes, waiting
+}
+
+func (p *progress) draw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.seen = append(p.seen, sample{now, p.bytes})
+	for len(p.seen) > 2 && now.Sub(p.seen[1].at) >= rateOver {
+		p.seen = p.seen[1:]
+	}
+	fmt.Fprintf(p.to, "\r%s\x1b[K", p.line(now, p.width()-1)) // the last column would begin a new line
+	p.drawn = true
+}
+
 // line is: thesis.tar  41%  1.2 GiB / 2.9 GiB  214.0 MiB/s  8s left
-func (p *progress) line(now time.Time) string {
-	rate := float64(p.bytes) / now.Sub(p.began).Seconds()
-	if p.total == 0 {
-		return fmt.Sprintf("%s  %s  %s/s", name(p.name), size(p.bytes), size(int64(rate)))
+//
+// While nothing moves, and when all has been sent, the time that is left is not
+// known: it says who is waited for, and how long nothing has moved.
+func (p *progress) line(now time.Time, room int) string {
+	percent, amount, speed, rest := "", size(p.bytes), "", ""
+	whole := p.total > 0 && p.bytes >= p.total
+	if p.total > 0 {
+		percent = fmt.Sprintf("%d%%", int(min(1, float64(p.bytes)/float64(p.total))*100))
+		amount += " / " + size(p.total)
 	}
-	percent, left := p.bytes*100/p.total, time.Duration(0)
-	if rate > 0 {
-		left = seconds(float64(p.total-p.bytes) / rate)
+	still := now.Sub(p.moved)
+	switch rate := p.rate(now); {
+	case (whole || still >= stillAfter) && len(p.waiting) > 0:
+		rest = "waiting for " + names(p.waiting)
+	case whole && p.last != "":
+		rest = p.last
+	case still >= stillAfter:
+		rest = "nothing"
+	case p.total > 0 && rate > 0:
+		speed, rest = size(int64(rate))+"/s", span(seconds(float64(p.total-p.bytes)/rate).Round(time.Second))+" left"
+	default:
+		speed = size(int64(rate)) + "/s"
 	}
-	return fmt.Sprintf("%s  %d%%  %s / %s  %s/s  %s left", name(p.name), percent, size(p.bytes), size(p.total), size(int64(rate)), span(left.Round(time.Second)))
+	if still >= stillAfter {
+		rest += " for " + span(still.Truncate(time.Second))
+	}
+	return fit(room, name(p.name), percent, amount, speed, rest)
+}
+
+// rate is in bytes a second, over about the last rateOver.
+func (p *progress) rate(now time.Time) float64 {
+	first := p.seen[0]
+	return max(0, float64(p.bytes-first.bytes)) / max(now.Sub(first.at), drawEvery).Seconds()
+}
+
+// leastName is how many columns of a name say which it is.
+const leastName = 16
+
+// fit joins what there is of a line about name so that it has at most room
+// columns: it leaves out the middle of the name, then the amount, the speed and
+// the rest.
+func fit(room int, name string, fields ...string) string {
+	for _, drop := range []int{len(fields), 1, 2, 3, 0} {
+		if drop < len(fields) {
+			fields[drop] = ""
+		}
+		tail := ""
+		for _, f := range fields {
+			if f != "" {
+				tail += "  " + f
+			}
+		}
+		if left := room - columns(tail); left >= min(columns(name), leastName) {
+			return elide(name, left) + tail
+		}
+	}
+	return elide(name, room)
+}
+
+// elide leaves out the middle of what has more columns than there is room for.
+func elide(s string, room int) string {
+	const gap = "..."
+	all := columns(s)
+	if all <= room {
+		return s
+	}
+	if room <= len(gap) {
+		return gap[:max(0, room)]
+	}
+	head, tail := 0, 0 // bytes at which the head ends, and the tail begins
+	used, left := 0, all
+	for i, r := range s {
+		c := columnsOf(r)
+		if end := i + utf8.RuneLen(r); head == i && used+c <= (room-len(gap))/2 {
+			head, used = end, used+c
+		}
+		if left > room-len(gap)-used || c == 0 && tail == i { // a mark belongs to what is before it
+			tail, left = i+utf8.RuneLen(r), left-c
+		}
+	}
+	return s[:head] + gap + s[tail:]
+}
+
+// columns is how many a terminal takes for s.
+func columns(s string) (n int) {
+	for _, r := range s {
+		n += columnsOf(r)
+	}
+	return n
+}
+
+// columnsOf is two for a wide rune, none for a mark on the one before (UAX 11).
+func columnsOf(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
 }
 
 // done takes the line away.
 func (p *progress) done() {
-	if !p.drawn.IsZero() {
+	p.end()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.drawn {
+		p.drawn = false
 		fmt.Fprint(p.to, "\r\x1b[K")
 	}
 }
 
-// counted tells a progress what passes through.
-type countedReader struct {
-	io.Reader
-	*progress
-}
-
-func (c countedReader) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.add(n)
-	return n, err
-}
-
+// countedWriter tells a progress what passes through.
 type countedWriter struct {
 	io.Writer
 	*progress

@@ -2,47 +2,179 @@ package main
 
 import (
 	"bytes"
+	"math"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"securepeer/node"
 )
 
-func TestProgressLine(t *testing.T) {
+// shown is a terminal that remembers what stands in its line.
+type shown struct {
+	mu   sync.Mutex
+	line string
+	all  []string
+}
+
+func (s *shown) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = strings.TrimSuffix(strings.TrimPrefix(string(b), "\r"), "\x1b[K")
+	s.all = append(s.all, s.line)
+	return len(b), nil
+}
+
+// drawn starts a progress that draws to a terminal of so many columns, and
+// runs story in virtual time.
+func drawn(t *testing.T, columns int, name string, total int64, story func(*progress, *shown)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var to shown
+		a := &app{console: &console{err: &to, terminal: true}}
+		p := a.progress(name, total)
+		p.width = func() int { return columns }
+		p.start()
+		defer p.done()
+		time.Sleep(drawEvery / 2) // virtual: the ticks fall between what the story does
+		story(p, &to)
+	})
+}
+
+// TestProgressShowsTheRateOfNow: a line that slows down is not shown with the
+// mean since the start.
+func TestProgressShowsTheRateOfNow(t *testing.T) {
+	drawn(t, 80, "thesis.tar", 400<<20, func(p *progress, to *shown) {
+		for range 20 { // 10 MiB/s
+			p.add(5 << 20)
+			time.Sleep(500 * time.Millisecond)
+		}
+		if want := "thesis.tar  25%  100.0 MiB / 400.0 MiB  10.0 MiB/s  30s left"; to.line != want {
+			t.Errorf("line = %q, want %q", to.line, want)
+		}
+		for range 20 { // 1 MiB/s
+			p.add(1 << 19)
+			time.Sleep(500 * time.Millisecond)
+		}
+		if want := "thesis.tar  27%  110.0 MiB / 400.0 MiB  1.0 MiB/s  4m50s left"; to.line != want {
+			t.Errorf("line = %q, want %q", to.line, want)
+		}
+	})
+}
+
+// TestProgressIsAliveWhileNothingMoves: it says whom it waits for, and since
+// when, and not that 0 s are left.
+func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
+	drawn(t, 80, "thesis.tar", 4<<20, func(p *progress, to *shown) {
+		time.Sleep(3 * time.Second)
+		if want := "thesis.tar  0%  0 B / 4.0 MiB  nothing for 3s"; to.line != want {
+			t.Errorf("before the first byte: %q, want %q", to.line, want)
+		}
+		p.at(node.PutState{Taken: 1 << 20, Waiting: []string{"carol"}})
+		time.Sleep(time.Second)
+		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  1.0 MiB/s  3s left"; !strings.HasPrefix(to.line, want[:36]) || !strings.HasSuffix(to.line, " left") {
+			t.Errorf("while it moves: %q, want about %q", to.line, want)
+		}
+		time.Sleep(10 * time.Second)
+		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  waiting for carol for 10s"; to.line != want {
+			t.Errorf("while it stands: %q, want %q", to.line, want)
+		}
+		p.at(node.PutState{Taken: 4 << 20, Waiting: []string{"bob", "carol"}})
+		time.Sleep(time.Second)
+		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol"; to.line != want {
+			t.Errorf("at the end: %q, want %q", to.line, want)
+		}
+		time.Sleep(2 * time.Minute)
+		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol for 2m0s"; to.line != want {
+			t.Errorf("two minutes later: %q, want %q", to.line, want)
+		}
+		p.last = "waiting for the copies"
+		p.at(node.PutState{Taken: 4 << 20})
+		time.Sleep(time.Second)
+		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for the copies for 2m1s"; to.line != want {
+			t.Errorf("when nobody is known: %q, want %q", to.line, want)
+		}
+	})
+}
+
+// TestProgressKeepsToTheWidth: a line that is wider begins a new one each time
+// that it is drawn.
+func TestProgressKeepsToTheWidth(t *testing.T) {
 	start := time.Unix(0, 0)
-	p := &progress{name: "thesis.tar", total: 4 << 20, began: start, bytes: 1 << 20}
-	if got, want := p.line(start.Add(2*time.Second)), "thesis.tar  25%  1.0 MiB / 4.0 MiB  512.0 KiB/s  6s left"; got != want {
-		t.Errorf("line = %q, want %q", got, want)
+	for _, name := range []string{"f", "thesis.tar", strings.Repeat("long-", 50), strings.Repeat("名前", 40), "cafe" + strings.Repeat("\u0301", 60), "\x1b[2J", ""} {
+		for _, total := range []int64{0, 5 << 30, math.MaxInt64} {
+			for _, bytes := range []int64{0, 1 << 30, 5 << 30} {
+				for _, waiting := range [][]string{nil, {"carol"}, {"bob", strings.Repeat("m", 64), "名前"}} {
+					for _, still := range []time.Duration{0, time.Hour} {
+						p := &progress{name: name, total: total, bytes: bytes, waiting: waiting, moved: start, seen: []sample{{start, 0}}}
+						for room := range 120 {
+							line := p.line(start.Add(still), room)
+							if n := columns(line); n > room {
+								t.Errorf("%d columns of %d: %q", n, room, line)
+							}
+							if room >= 40 && total == 5<<30 && !strings.Contains(line, "%") {
+								t.Errorf("in %d columns: %q", room, line)
+							}
+						}
+					}
+				}
+			}
+		}
 	}
-	p.total = -1
-	if got, want := p.line(start.Add(2*time.Second)), "thesis.tar  1.0 MiB  512.0 KiB/s"; got != want {
-		t.Errorf("line = %q, want %q", got, want)
+}
+
+// TestProgressLeavesOut: what is left out first says least.
+func TestProgressLeavesOut(t *testing.T) {
+	for room, want := range map[int]string{
+		64: "a-long-name.tar.gz  41%  1.2 GiB / 2.9 GiB  214.0 MiB/s  8s left",
+		63: "a-long-....tar.gz  41%  1.2 GiB / 2.9 GiB  214.0 MiB/s  8s left",
+		61: "a-long-name.tar.gz  41%  214.0 MiB/s  8s left",
+		43: "a-long....tar.gz  41%  214.0 MiB/s  8s left",
+		42: "a-long-name.tar.gz  41%  8s left",
+		30: "a-long....tar.gz  41%  8s left",
+		23: "a-long-name.tar.gz  41%",
+		10: "a-l...r.gz",
+		2:  "..",
+		0:  "",
+	} {
+		if got := fit(room, "a-long-name.tar.gz", "41%", "1.2 GiB / 2.9 GiB", "214.0 MiB/s", "8s left"); got != want {
+			t.Errorf("in %d columns: %q, want %q", room, got, want)
+		}
 	}
 }
 
 func TestProgressDrawsFiveTimesASecondAndCleansUp(t *testing.T) {
-	now := time.Unix(0, 0)
-	var out bytes.Buffer
-	p := &progress{to: &out, now: func() time.Time { return now }, name: "\x1b[2J", total: 1000, began: now}
-	for range 100 { // one second
-		now = now.Add(10 * time.Millisecond)
-		p.add(10)
-	}
-	p.done()
-	if n := strings.Count(out.String(), "%"); n != 5 {
-		t.Errorf("drawn %d times in a second, want 5", n)
-	}
-	if strings.Contains(out.String(), "\x1b[2J") {
-		t.Error("the name's escape sequence reached the terminal")
-	}
-	if !strings.HasSuffix(out.String(), "\r\x1b[K") {
-		t.Error("the line is still there at the end")
-	}
+	drawn(t, 80, "\x1b[2J", 1000, func(p *progress, to *shown) {
+		for range 100 { // one second
+			p.add(10)
+			time.Sleep(10 * time.Millisecond)
+		}
+		p.done()
+		if n := len(to.all); n != 6 {
+			t.Errorf("written %d times in a second, want 5 and the end", n)
+		}
+		if strings.Contains(strings.Join(to.all, ""), "\x1b[2J") {
+			t.Error("the name's escape sequence reached the terminal")
+		}
+		if to.line != "" {
+			t.Errorf("the line is still there at the end: %q", to.line)
+		}
+	})
 }
 
 func TestProgressDrawsNothingWithoutTerminal(t *testing.T) {
-	now := time.Unix(0, 0)
-	p := &progress{now: func() time.Time { return now }, total: 10, began: now}
-	now = now.Add(time.Hour)
-	p.add(10) // would panic if it drew
-	p.done()
+	var out bytes.Buffer
+	for _, c := range []*console{{terminal: false}, {terminal: true, json: true}} {
+		c.err = &out
+		a := &app{console: c}
+		p := a.progress("f", 10)
+		p.start() // would panic if it drew
+		p.add(10)
+		p.done()
+	}
+	if out.Len() > 0 {
+		t.Errorf("drawn %q", out.String())
+	}
 }

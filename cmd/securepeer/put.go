@@ -132,19 +132,18 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 	}
 	return a.read(file, opt, func(src *source) error {
 		bar := a.progress(stored, src.info.Size)
-		result, err := client.Put(ctx, stored, src.info, countedReader{src, bar})
+		bar.last, src.info.Progress = "waiting for the copies", bar.at
+		bar.start()
+		result, err := client.Put(ctx, stored, src.info, src)
 		bar.done()
 		if err != nil {
 			return err
 		}
-		if err := a.stored(result, "stored"); err != nil || src.whole == nil || src.whole.grown == 0 {
-			return err
+		err = a.stored(result, "stored")
+		if src.whole != nil && src.whole.grown > 0 {
+			a.notef("%s grew while it was read: stored is what it was at the beginning, %s", name(file), size(src.info.Size))
 		}
-		if err := a.flush(); err != nil { // the result before what is to be said of it
-			return err
-		}
-		a.notef("%s grew while it was read: stored is what it was at the beginning, %s", name(file), size(src.info.Size))
-		return nil
+		return err
 	})
 }
 

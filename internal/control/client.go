@@ -10,6 +10,8 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,8 +23,9 @@ import (
 // Header fields of file transfers. The result of a get is a trailer: it is
 // known only behind the last byte.
 const (
-	fileField   = "Securepeer-File"   // node.FileInfo
-	resultField = "Securepeer-Result" // GetResult, or Error
+	fileField     = "Securepeer-File"     // node.FileInfo
+	resultField   = "Securepeer-Result"   // GetResult, or Error
+	progressField = "Securepeer-Progress" // node.PutState
 )
 
 // chunkFrame is at least what HTTP puts around a chunk of bufferSize, so that
@@ -125,7 +128,18 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	if info.Size > 0 {
 		query.Set("size", strconv.FormatInt(info.Size, 10))
 	}
-	req, err := newRequest(ctx, http.MethodPut, "/v1/files/"+escape(name)+"?"+query.Encode())
+	inner := ctx
+	if info.Progress != nil {
+		query.Set("progress", "true")
+		inner = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			var state node.PutState
+			if code == http.StatusProcessing && json.Unmarshal([]byte(header.Get(progressField)), &state) == nil {
+				info.Progress(state)
+			}
+			return nil
+		}})
+	}
+	req, err := newRequest(inner, http.MethodPut, "/v1/files/"+escape(name)+"?"+query.Encode())
 	if err != nil {
 		return r, err
 	}

@@ -156,6 +156,33 @@ func TestModeAndTimeCrossTheSocket(t *testing.T) {
 	}
 }
 
+// TestPutSaysHowFarItIs: what is read is not what has arrived.
+func TestPutSaysHowFarItIs(t *testing.T) {
+	s := serve(t)
+	states := make(chan node.PutState, 1000)
+	some := bytes.NewReader(randomBytes(1 << 20))
+	body := io.MultiReader(some, iotest(func([]byte) (int, error) {
+		for {
+			select {
+			case state := <-states:
+				if state.Taken < 1<<20 {
+					continue // not all of it is there yet
+				}
+				if state.Taken > 1<<20 || len(state.Waiting) != 1 || state.Waiting[0] != "solo" {
+					t.Errorf("after 1 MiB the put is at %+v", state)
+				}
+				return 0, io.EOF
+			case <-t.Context().Done():
+				return 0, t.Context().Err()
+			}
+		}
+	}))
+	r, err := s.Put(t.Context(), "f", PutInfo{Progress: func(state node.PutState) { states <- state }}, body)
+	if err != nil || r.Size != 1<<20 {
+		t.Fatalf("put = %+v, %v", r, err)
+	}
+}
+
 // TestTimesThatAManifestCannotHave: years of files reach from before Christ to
 // the 2,900th century.
 func TestTimesThatAManifestCannotHave(t *testing.T) {

@@ -30,6 +30,9 @@ const (
 	// endWait is how long a client that reads nothing keeps a peer that has
 	// ended from being gone.
 	endWait = time.Second
+	// tellEvery is how often a client that wants to know it hears how far its
+	// put is.
+	tellEvery = 200 * time.Millisecond
 	// headerWait bounds how long a client takes to ask.
 	headerWait = 10 * time.Second
 )
@@ -87,7 +90,7 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/events":             s.events, // ?pings=true; one Event a line
 		"POST /v1/ping/{member}":     s.whenReady(s.ping),
 		"GET /v1/files":              s.whenReady(s.list), // ?prefix=
-		"PUT /v1/files/{name...}":    s.whenReady(s.put),  // ?mode= octal, &mtime= RFC 3339, &size= of a body in chunks
+		"PUT /v1/files/{name...}":    s.whenReady(s.put),  // ?mode= octal, &mtime= RFC 3339, &size= of a body in chunks, &progress=true
 		"GET /v1/files/{name...}":    s.whenReady(s.get),  // ?by= writer
 		"DELETE /v1/files/{name...}": s.whenReady(s.remove),
 		"GET /v1/stat/{name...}":     s.whenReady(s.stat),
@@ -313,7 +316,13 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := &upload{body: r.Body}
 	defer s.whenEnding(func() { duplex.SetReadDeadline(time.Now()) })() // fails only if the client has gone
+	told := func() {}
+	if r.URL.Query().Get("progress") == "true" {
+		options.Progress = new(node.Progress)
+		told = tell(w, options.Progress)
+	}
 	result, err := s.Node.Put(r.Context(), r.PathValue("name"), body, options)
+	told()
 	if err != nil {
 		failure := errorOf(s.ended(err))
 		sendStatus(w, statusOf(failure.Code), failure)
@@ -327,6 +336,39 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	result.Copies = list(result.Copies)
 	send(w, PutResult{SchemaPut, result})
 	return nil
+}
+
+// tell sends, in the header of informational answers (RFC 2518, 10.1), how far
+// a put is when that has changed, until end is called. Nothing else may write
+// to w meanwhile: net/http has, with 100, when the first byte of a body has come.
+func tell(w http.ResponseWriter, p *node.Progress) (end func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() { // ends with stop, for which end waits
+		defer close(ended)
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for last := ""; ; {
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+			state, ok := p.Now()
+			state.Waiting = list(state.Waiting)
+			text, err := json.Marshal(state)
+			if !ok || err != nil || string(text) == last {
+				continue
+			}
+			last = string(text)
+			w.Header().Set(progressField, last)
+			w.WriteHeader(http.StatusProcessing)
+			w.Header().Del(progressField)
+		}
+	}()
+	return func() {
+		close(stop)
+		<-ended
+	}
 }
 
 // whenEnding calls f when the peer ends, unless stop is called before.

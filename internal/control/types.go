@@ -153,6 +153,10 @@ type PutInfo struct {
 	Size  int64 // bytes that will come; 0: not known
 	Mode  uint16
 	Mtime time.Time // zero: now
+
+	// Progress, if it is not nil, is called now and then with how far the put is,
+	// by another goroutine, and maybe once more when Put has returned.
+	Progress func(node.PutState)
 }
 
 // PutResult says where the copies of a file, or of its removal, are.
