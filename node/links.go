@@ -7,7 +7,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"securepeer/crypto"
@@ -18,10 +20,13 @@ import (
 
 // Implementation constants.
 const (
-	// linkQueue is how many messages wait for a link, or in it. A neighbour
-	// that does not take that many is as good as dead to us.
-	linkQueue = 256
-	// writeTime is how long one message may take to leave.
+	// linkQueue is how many messages wait for a link, or in it, and linkLarge how
+	// many that may be large. More than that have what this peer's users ask for
+	// at once, and the offers of all that it does; what is beyond is lost.
+	linkQueue = 2048
+	linkLarge = 256
+	// writeTime is how long one message may take to leave. Only who takes nothing
+	// for so long has its link cut.
 	writeTime = 30 * time.Second
 	// endTime is how long a link that was ended waits for the other side's end.
 	endTime = 5 * time.Second
@@ -58,6 +63,18 @@ type link struct {
 	queue chan wire.Message // linkQueue places
 	at    time.Time         // when it was confirmed
 	sent  chan struct{}     // closed when the writer has ended
+
+	large  atomic.Int32 // messages in queue that may be large
+	unread atomic.Bool  // cut, as nothing of it was read
+}
+
+// isLarge reports whether a message may have many rows or manifests in it.
+func isLarge(m wire.Message) bool {
+	switch m.(type) {
+	case wire.Rows, wire.Found, wire.Listed, wire.Buckets:
+		return true
+	}
+	return false
 }
 
 func (l *link) dialler(self wire.ID) wire.ID {
@@ -100,7 +117,10 @@ func (l *links) pair(id wire.ID) *pair {
 }
 
 // send gives msg to the link with id, or keeps it for the one it dials. It
-// never waits: a link that does not keep up ends.
+// never waits, and a queue that is full says nothing of the other side: this
+// peer may have had too much to say. What has no place is lost as with a link that
+// falls: a question is asked again or ends, an offer comes again, and news is
+// found by comparing views.
 func (l *links) send(id wire.ID, msg wire.Message) {
 	p := l.pair(id)
 	if p.carry == nil {
@@ -110,11 +130,19 @@ func (l *links) send(id wire.ID, msg wire.Message) {
 		l.dial(id)
 		return
 	}
+	k := p.carry
+	if isLarge(msg) {
+		if k.large.Load() >= linkLarge {
+			return
+		}
+		k.large.Add(1)
+	}
 	select {
-	case p.carry.queue <- msg:
+	case k.queue <- msg:
 	default:
-		l.node.refused.add(p.carry.peer.Name, "does not read its link")
-		p.carry.conn.Close() // its reader ends with this and reports
+		if isLarge(msg) {
+			k.large.Add(-1)
+		}
 	}
 }
 
@@ -438,8 +466,12 @@ func (n *Node) writeLink(l *link, queue <-chan wire.Message) {
 				l.conn.SetReadDeadline(time.Now().Add(endTime))
 				return
 			}
+			if isLarge(msg) {
+				l.large.Add(-1)
+			}
 			buf = msg.Append(buf[:0])
 			if err := l.conn.WriteRecord(byte(msg.Type()), buf); err != nil {
+				l.unread.Store(errors.Is(err, os.ErrDeadlineExceeded))
 				l.conn.Close() // the reader ends with this and reports
 				n.drain(queue)
 				return

@@ -161,6 +161,7 @@ func (l *loop) take(in input) {
 	case linkUp:
 		l.pending = append(l.pending, l.links.up(in.link)...)
 	case linkDown:
+		l.unread(in.link)
 		l.pending = append(l.pending, l.links.down(in.link)...)
 	case dialFailed:
 		l.node.log.Debug("dial failed", "peer", l.node.members.book().name(in.peer), "error", in.err)
@@ -169,6 +170,14 @@ func (l *loop) take(in input) {
 		l.links.send(in.to, in.msg)
 	case asking:
 		in.answer <- l.snapshot()
+	}
+}
+
+// unread counts it against a member that its link was cut because it read
+// nothing of it, if it was heard meanwhile: else the network is as likely.
+func (l *loop) unread(k *link) {
+	if k.unread.Load() && l.now()-l.ring.Heard(k.peer.ID) < ring.Time(2*l.node.interval()) {
+		l.node.refused.add(k.peer.Name, "does not read its link")
 	}
 }
 

@@ -8,8 +8,12 @@ import (
 )
 
 const (
-	// window is how many offers of a pass are not answered at most.
-	window = 32
+	// maxOffers is how many offers to one peer are not answered at most, of all
+	// that this peer does: more it takes no faster, and they would fill its link.
+	maxOffers = 32
+
+	// window is how many of them are of a pass: so many it has in all.
+	window = maxOffers / 2
 
 	// scanLimit is how many versions a Scan brings.
 	scanLimit = 64
@@ -119,6 +123,7 @@ func newCopier() copier {
 		gave:    map[wire.ID]bool{},
 		fickle:  map[wire.ID]fickle{},
 		doubts:  doubts{of: map[wire.ID]doubt{}},
+		fresh:   fresh{open: map[wire.ID]int{}, owed: map[wire.ID]int{}},
 		pulls:   pulls{vain: map[wire.ID]Time{}},
 		accord:  accord{settled: map[wire.ID]wire.Settled{}, excused: map[wire.ID]wire.Settled{}},
 	}

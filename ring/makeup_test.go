@@ -17,7 +17,7 @@ func sealedPut(members int, ok, kept, cannot []wire.ID) (*put, scene) {
 		manifest: wire.Manifest{Name: "0015", Version: 1, Writer: 10}}
 	n := numbers{names: map[wire.Pos]*numbered{}}
 	p.numbered = n.begin(p.name)
-	return p, scene{view: v, out: &outbox{}, numbers: &n}
+	return p, scene{view: v, out: &outbox{}, numbers: &n, ops: &operations{}}
 }
 
 // TestWhoIsMadeToSource: one that has confirmed it before one that has only

@@ -277,7 +277,7 @@ func TestMayTake(t *testing.T) {
 // double, and no more when all have.
 func TestFreshVersionIsOffered(t *testing.T) {
 	w := within(t, 20, 30, 40)
-	f := &fresh{interval: time.Second}
+	f := &fresh{interval: time.Second, open: map[wire.ID]int{}, owed: map[wire.ID]int{}}
 	x := Version{Key: 15, Sum: wire.Sum{1}}
 	var o outbox
 	step := func(now Time) (offers []SendOffer) {

@@ -34,6 +34,7 @@ type scene struct {
 	detect  *detector
 	paces   paces
 	numbers *numbers
+	ops     *operations
 }
 
 // suspects reports whether id is in doubt though it is in the ring: it leaves
@@ -81,6 +82,22 @@ type operations struct {
 	probes  []*probe
 	paces   paces
 	numbers numbers
+	offers  map[wire.ID]int // that the puts have made and a peer has not answered; nil: not counted in this step
+}
+
+// offering returns how many offers of all puts a peer has not answered.
+func (p *operations) offering(id wire.ID) int {
+	if p.offers == nil {
+		p.offers = map[wire.ID]int{}
+		for _, x := range p.list {
+			if x, ok := x.(*put); ok {
+				for _, f := range x.offers {
+					p.offers[f.peer]++
+				}
+			}
+		}
+	}
+	return p.offers[id]
 }
 
 // full reports whether there are as many as may be.
@@ -239,6 +256,7 @@ func (p *operations) forget(id wire.ID) { delete(p.paces, id) }
 
 // sweep forgets operations that are over.
 func (p *operations) sweep() {
+	p.offers = nil
 	p.list = slices.DeleteFunc(p.list, func(x operation) bool { return x.base().over })
 	p.probes = slices.DeleteFunc(p.probes, func(x *probe) bool { return x.over })
 }

@@ -74,7 +74,7 @@ func TestWhoLacksAFreshVersion(t *testing.T) {
 // an end; what went over a link that fell is not on its way.
 func TestFreshVersionsComeInTurn(t *testing.T) {
 	v, sec := ringOf(6), Time(time.Second)
-	f := fresh{interval: time.Second}
+	f := fresh{interval: time.Second, open: map[wire.ID]int{}, owed: map[wire.ID]int{}}
 	a, b := Version{Key: 10, Sum: wire.Sum{1}}, Version{Key: 10, Sum: wire.Sum{2}}
 	f.add(sec, b)
 	f.add(0, a)

@@ -33,6 +33,9 @@ type put struct {
 	cannot    []wire.ID // did not take it: full, stuck, or lost on the way
 }
 
+// putWindow is how many of maxOffers are of puts and removes.
+const putWindow = maxOffers / 4
+
 // offered is an Offer that is not answered yet.
 type offered struct {
 	peer    wire.ID
@@ -283,16 +286,24 @@ func (p *put) complete(now Time, s scene) {
 	if p.remove && !slices.Contains(want, v.self) {
 		take = append(slices.Clone(want), v.self) // it sees to those that can't be reached now
 	}
+	waits := false // for a place among the offers to one of them
 	if len(sources) > 0 || p.remove {
 		for _, id := range take {
 			if slices.Contains(p.ok, id) || slices.Contains(p.tried, id) || len(p.tried) == tries {
 				continue
 			}
+			if id != v.self && s.ops.offering(id) >= putWindow {
+				waits = true
+				continue
+			}
 			p.tried = append(p.tried, id)
 			p.offer(now, id, sources, s)
+			if id != v.self {
+				s.ops.offers[id]++
+			}
 		}
 	}
-	if len(p.offers) > 0 {
+	if waits || len(p.offers) > 0 {
 		return
 	}
 	p.finish(p.result(want, v), s)

@@ -175,7 +175,7 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 
 // scene is what an operation sees.
 func (r *Ring) scene() scene {
-	return scene{r.view, &r.own, r.route, &r.out, &r.detect, r.ops.paces, &r.ops.numbers}
+	return scene{r.view, &r.own, r.route, &r.out, &r.detect, r.ops.paces, &r.ops.numbers, &r.ops}
 }
 
 // operation takes the events that begin, feed or end the user's operations.

@@ -67,6 +67,9 @@ const (
 // InRing reports whether this peer is in its own ring.
 func (r *Ring) InRing() bool { return r.view.inRing() }
 
+// Heard returns when anything authenticated last came from a member; 0: never.
+func (r *Ring) Heard(id wire.ID) Time { return r.links.heard(id) }
+
 // Status returns a snapshot, for people and tests to look at.
 func (r *Ring) Status() Status {
 	v := r.view
