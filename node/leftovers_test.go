@@ -71,7 +71,7 @@ func (n *Node) leftovers() (found []string) {
 	say(len(n.ops.open), "operations")
 	n.ops.mu.Unlock()
 	n.uploads.mu.Lock()
-	say(len(n.uploads.waiting), "uploads that wait")
+	say(len(n.uploads.open), "unfinished uploads")
 	n.uploads.mu.Unlock()
 	n.targets.mu.Lock()
 	say(len(n.targets.open), "targets")

@@ -273,34 +273,34 @@ func TestUploadBegunAgainEndsTheFirst(t *testing.T) {
 		}
 		// Two at once of one number, as over two links.
 		k := uploadKey{1, 7}
-		late, code := n.beginSegment(k, keys.Member{}, wire.Put{Upload: 7, Size: 1, Name: "f"})
-		other, _ := n.beginSegment(k, keys.Member{}, wire.Put{Upload: 7, Size: 1, Name: "f"})
+		late, code := n.beginSegment(k, c, keys.Member{}, wire.Put{Upload: 7, Size: 1, Name: "f"})
+		other, _ := n.beginSegment(k, c, keys.Member{}, wire.Put{Upload: 7, Size: 1, Name: "f"})
 		if code != wire.CodeOK || other == nil {
 			t.Fatalf("code %d", code)
 		}
-		n.uploads.wait(k, other)
-		n.uploads.wait(k, late)
+		n.uploads.wait(other)
+		n.uploads.wait(late)
 		if names, err := b.disks[0].Mount().List("tmp"); err != nil || len(names) != 1 {
 			t.Errorf("open files: %q, %v; want one", names, err)
 		}
-		n.uploads.mu.Lock()
-		defer n.uploads.mu.Unlock()
-		if n.uploads.count[1] != 1 || n.uploads.all != 1 {
-			t.Errorf("%d uploads of the member are counted, %d of all; want one", n.uploads.count[1], n.uploads.all)
+		if got := n.uploads.unfinished()[1].Uploads; got != 1 || len(n.uploads.open) != 1 {
+			t.Errorf("%d uploads of the member are counted, %d of all; want one", got, len(n.uploads.open))
 		}
 	})
 }
 
 func TestUploadsAreBoundedInAll(t *testing.T) {
 	u := newUploads()
+	begin := func(from int) *incoming { return u.begin(uploadKey{wire.ID(from), 1}, new(crypto.Conn), wire.Put{}) }
+	first := begin(0)
 	for i := range 2 * maxAllUploads {
-		if got, want := u.enter(wire.ID(i)), i < maxAllUploads; got != want {
+		if got, want := begin(i+1) != nil, i < maxAllUploads-1; got != want {
 			t.Fatalf("upload %d of as many members: %v, want %v", i, got, want)
 		}
 	}
-	u.leave(0)
-	if !u.enter(1) {
-		t.Error("no place was given back")
+	u.wait(first)
+	if begin(1) == nil || begin(2) != nil || len(u.open) != maxAllUploads {
+		t.Errorf("one that waits made room for one: %d are under way", len(u.open))
 	}
 }
 
@@ -330,7 +330,7 @@ func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
 }
 
 // TestUploadThatHasNoRoomIsRefusedQuietly: anybody may name a size; it is
-// answered and counted, makes nobody full, and fills no log.
+// answered, makes nobody full, fills no log, and blames nobody for a full disk.
 func TestUploadThatHasNoRoomIsRefusedQuietly(t *testing.T) {
 	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
 		t, n := b.t, b.nodes[0]
@@ -344,7 +344,7 @@ func TestUploadThatHasNoRoomIsRefusedQuietly(t *testing.T) {
 			c.Close()
 		}
 		errs := b.logged.lines("level=ERROR")
-		if n.disk.health() != wire.Active || len(errs) > 0 || refusedOf(t, n, "n1") != 3 {
+		if n.disk.health() != wire.Active || len(errs) > 0 || refusedOf(t, n, "n1") != 0 {
 			t.Errorf("disk is %v, log %q, refused %d", n.disk.health(), errs, refusedOf(t, n, "n1"))
 		}
 	})

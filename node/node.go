@@ -408,10 +408,25 @@ func (n *Node) watchDisk() {
 	for {
 		select {
 		case <-n.disk.changed:
+			if n.disk.health() == wire.Full {
+				n.uploads.makeRoom(time.Now()) // whatever free space there seems to be: it may be a quota
+			}
 			n.post(happened{event: ring.DiskChanged{State: n.disk.health()}})
 		case <-ticker.C:
+			n.makeRoom()
 			n.disk.measure()
 		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// makeRoom has uploads that bring nothing make room before this peer counts as
+// full, and while it does.
+func (n *Node) makeRoom() {
+	for {
+		usage, err := n.disk.Usage()
+		if err != nil || usage.Free >= wellAbove || usage.Free >= fullBelow && n.disk.health() != wire.Full || !n.uploads.makeRoom(time.Now()) {
 			return
 		}
 	}

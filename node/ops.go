@@ -110,6 +110,8 @@ func (n *Node) failure(name string, r ring.Result) error {
 		return ErrNotReady
 	case ring.OutOfHops:
 		return ErrOutOfHops
+	case ring.NoRoom:
+		return fmt.Errorf("putting %q: %w", name, ErrNoSpace)
 	case ring.Unreached:
 		return errors.New("no answer")
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/zeebo/blake3"
 
@@ -44,21 +46,30 @@ func TestSegmentThatDoesNotGoOn(t *testing.T) {
 	})
 }
 
-// TestTooManyUploads: one member opens as many as it may, and the next is told
-// to come again.
+// TestTooManyUploads: one member opens as many as it may. For the next one its
+// oldest that waits makes room, and if none waits it is told to come again.
 func TestTooManyUploads(t *testing.T) {
 	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
 		in, c := b.insider(1)
-		for i := range maxUploads + 1 {
-			in.send(c, wire.Put{Upload: uint64(i), Size: wire.SizeUnknown, Name: "f"})
+		begin := func(c *crypto.Conn, upload, offset uint64, want wire.Code) {
+			b.t.Helper()
+			in.send(c, wire.Put{Upload: upload, Offset: offset, Size: wire.SizeUnknown, Name: "f"})
 			in.send(c, wire.PutMore{})
-			want := wire.CodeMore
-			if i == maxUploads {
-				want = wire.CodeBusy
-			}
 			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != want {
-				b.t.Fatalf("upload %d: %+v, %v; want code %d", i, msg, err, want)
+				b.t.Fatalf("upload %d from %d: %+v, %v; want code %d", upload, offset, msg, err, want)
 			}
+		}
+		for i := range uint64(maxUploads + 1) {
+			begin(c, i, 0, wire.CodeMore)
+			time.Sleep(time.Millisecond) // of the bubble
+		}
+		for i := range uint64(maxUploads) {
+			_, c := b.insider(1)
+			in.send(c, wire.Put{Upload: 100 + i, Size: wire.SizeUnknown, Name: "f"}) // and nothing more
+		}
+		synctest.Wait()
+		if got := b.nodes[0].uploads.unfinished()[1].Uploads; got != maxUploads {
+			b.t.Errorf("%d uploads are under way, want %d", got, maxUploads)
 		}
 	})
 }

@@ -22,12 +22,6 @@ const (
 	// segment, replyTime for the ring's word on it.
 	receiveTime = 60 * time.Second
 	replyTime   = 10 * time.Second
-	// uploadIdle is how long an upload waits for its next segment.
-	uploadIdle = 10 * time.Minute
-	// maxUploads is how many uploads of one member are under way at once, and
-	// maxAllUploads of all of them: each is an open file.
-	maxUploads    = 8
-	maxAllUploads = 256
 	// copyBuffer is what is read from the disk and sealed at a time.
 	copyBuffer = 256 << 10
 )
@@ -148,184 +142,73 @@ func (w stallWriter) Write(p []byte) (int, error) {
 	return k, nil
 }
 
-// uploadKey names an upload: the number is its sender's choice.
-type uploadKey struct {
-	from   wire.ID
-	upload uint64
-}
-
-// incoming is one upload that others send here, between its first and last
-// segment. One segment at a time has it.
-type incoming struct {
-	writer *store.Writer
-	put    wire.Put // of the first segment
-	offset uint64
-	expiry *time.Timer
-}
-
-// uploads are those that wait for their next segment, and how many each member
-// has under way.
-type uploads struct {
-	mu      sync.Mutex
-	waiting map[uploadKey]*incoming
-	count   map[wire.ID]int
-	all     int // sum of count
-	closed  bool
-}
-
-func newUploads() *uploads {
-	return &uploads{waiting: make(map[uploadKey]*incoming), count: make(map[wire.ID]int)}
-}
-
-// enter counts one more upload of that member, if it may have one.
-func (u *uploads) enter(from wire.ID) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed || u.count[from] >= maxUploads || u.all >= maxAllUploads {
-		return false
-	}
-	u.count[from]++
-	u.all++
-	return true
-}
-
-// leave takes one upload of that member from the count.
-func (u *uploads) leave(from wire.ID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.all--
-	if u.count[from]--; u.count[from] == 0 {
-		delete(u.count, from)
-	}
-}
-
-// end ends an upload that somebody has taken.
-func (u *uploads) end(k uploadKey, in *incoming) {
-	in.writer.Abort() // does nothing after a commit
-	u.leave(k.from)
-}
-
-// take returns the upload that waits under k, if there is one.
-func (u *uploads) take(k uploadKey) *incoming {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.takeLocked(k)
-}
-
-func (u *uploads) takeLocked(k uploadKey) *incoming {
-	in := u.waiting[k]
-	if in == nil {
-		return nil
-	}
-	delete(u.waiting, k)
-	in.expiry.Stop() // if it runs already it finds that it is too late
-	return in
-}
-
-// wait keeps an upload for its next segment. One that waits under the same
-// number ends: its sender has begun again.
-func (u *uploads) wait(k uploadKey, in *incoming) {
-	u.mu.Lock()
-	old := u.takeLocked(k)
-	if u.closed {
-		old = in
-	} else {
-		u.waiting[k] = in
-		in.expiry = time.AfterFunc(uploadIdle, func() { u.expire(k, in) })
-	}
-	u.mu.Unlock()
-	if old != nil {
-		u.end(k, old)
-	}
-}
-
-// expire ends in if it still waits.
-func (u *uploads) expire(k uploadKey, in *incoming) {
-	u.mu.Lock()
-	late := u.waiting[k] == in
-	if late {
-		delete(u.waiting, k)
-	}
-	u.mu.Unlock()
-	if late {
-		u.end(k, in)
-	}
-}
-
-// close ends those that wait. Nothing waits after it.
-func (u *uploads) close() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.closed = true
-	for k, in := range u.waiting {
-		in.expiry.Stop()
-		in.writer.Abort()
-		delete(u.waiting, k)
-	}
-}
-
 // serveSegment receives one segment of an upload and answers it. An error ends
 // the link.
 func (n *Node) serveSegment(conn *crypto.Conn, peer keys.Member, m wire.Put) error {
-	k := uploadKey{peer.ID, m.Upload}
-	in, code := n.beginSegment(k, peer, m)
+	in, code := n.beginSegment(uploadKey{peer.ID, m.Upload}, conn, peer, m)
 	if code != wire.CodeOK {
 		return n.refuseUpload(conn, peer, m, code)
 	}
 	end, code, err := n.receiveSegment(conn, in, makeBuffer(m.Size-m.Offset))
 	switch {
 	case err != nil:
-		n.uploads.end(k, in)
+		n.uploads.end(in)
 		return err
 	case code != wire.CodeOK:
-		n.uploads.end(k, in)
+		n.uploads.end(in)
 		if code == wire.CodeInvalid {
 			n.refused.add(peer.Name, "upload that is not what it says")
 		}
 		return n.refuseUpload(conn, peer, in.put, code)
 	case end == nil:
-		n.uploads.wait(k, in)
+		n.uploads.wait(in)
 		return writeMessage(conn, wire.PutAck{Code: wire.CodeMore})
 	}
-	defer n.uploads.end(k, in)
+	defer n.uploads.end(in)
+	n.uploads.whole(in)
 	return n.endUpload(conn, peer, in, end.Manifest)
 }
 
 // beginSegment makes a new upload, or finds the one that goes on.
-func (n *Node) beginSegment(k uploadKey, peer keys.Member, m wire.Put) (*incoming, wire.Code) {
+func (n *Node) beginSegment(k uploadKey, conn *crypto.Conn, peer keys.Member, m wire.Put) (*incoming, wire.Code) {
+	waited := n.uploads.take(k, conn)
 	if m.Offset > 0 {
-		in := n.uploads.take(k)
-		if in == nil {
+		switch {
+		case waited == nil: // or it had to make room
 			return nil, wire.CodeInvalid
-		}
-		if in.offset != m.Offset || in.put.Name != m.Name {
-			n.uploads.end(k, in)
+		case waited.offset != m.Offset || waited.put.Name != m.Name:
+			n.uploads.end(waited)
 			n.refused.add(peer.Name, "upload that is not what it says")
 			return nil, wire.CodeInvalid
 		}
-		return in, wire.CodeOK
+		return waited, wire.CodeOK
 	}
-	if old := n.uploads.take(k); old != nil {
-		n.uploads.end(k, old) // its sender has begun again
+	if waited != nil {
+		n.uploads.end(waited) // its sender has begun again
 	}
 	size := int64(-1)
 	if m.Size != wire.SizeUnknown {
 		size = int64(m.Size)
-		if code := n.disk.room(size); code != wire.CodeOK {
-			n.refused.add(peer.Name, "upload that has no room")
+		code := n.disk.room(size)
+		for code == wire.CodeFull && n.uploads.makeRoom(time.Now()) {
+			code = n.disk.room(size)
+		}
+		if code != wire.CodeOK {
 			return nil, code
 		}
 	}
-	if !n.uploads.enter(k.from) {
+	in := n.uploads.begin(k, conn, m)
+	if in == nil {
 		n.refused.add(peer.Name, "too many uploads at once")
 		return nil, wire.CodeBusy
 	}
 	w, err := n.disk.Create(size)
 	if err != nil {
-		n.uploads.leave(k.from)
+		n.uploads.end(in)
 		return nil, n.disk.code(err)
 	}
-	return &incoming{writer: w, put: m}, wire.CodeOK
+	in.writer = w
+	return in, wire.CodeOK
 }
 
 // receiveSegment takes the bytes of one segment, at most wire.MaxSegment, up
@@ -351,6 +234,7 @@ func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming, buf []byte) (end 
 			return nil, n.disk.code(err), nil
 		}
 		in.offset += uint64(size)
+		n.uploads.wrote(in, time.Now())
 		n.moved.in.Add(uint64(size))
 	}
 	msg, err := n.readMessage(conn)

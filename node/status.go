@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"securepeer/ring"
@@ -137,7 +139,14 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 }
 
 func (n *Node) storeStatus() StoreStatus {
-	s := StoreStatus{ID: fmt.Sprintf("%x", n.disk.ID())}
+	s := StoreStatus{ID: fmt.Sprintf("%x", n.disk.ID()), Unfinished: []Unfinished{}}
+	for id, x := range n.uploads.unfinished() {
+		x.Peer = n.members.book().name(id)
+		s.Unfinished = append(s.Unfinished, x)
+	}
+	slices.SortFunc(s.Unfinished, func(a, b Unfinished) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer))
+	})
 	err := n.disk.index.build(n.disk.Store)
 	s.Versions, s.Bytes = n.disk.index.usage()
 	if usage, uerr := n.disk.Usage(); uerr == nil {

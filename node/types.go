@@ -196,6 +196,16 @@ type StoreStatus struct {
 	Free     int64  // bytes of the disk
 	Total    int64
 	Problem  string // why it takes no writes
+
+	Unfinished []Unfinished // whose uploads to this peer have not ended, who holds most first
+}
+
+// Unfinished is what uploads of one member hold of this peer's disk, which are
+// nobody's files yet.
+type Unfinished struct {
+	Peer    string `json:"peer"`
+	Uploads int    `json:"uploads"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 // ForgetResult says how far a Forget is: when as many peers as Needed have

@@ -143,6 +143,7 @@ const (
 	StillHolding         // a leave: Silent do not confirm yet; the peer goes on trying
 	NeedsAnother         // a forget: Copies have said so, one more has to
 	StillThere           // a forget: the member is in the ring
+	NoRoom               // a put: every peer that should hold it and can be reached is full
 )
 
 // Result of an operation; what does not apply is zero.

@@ -31,6 +31,7 @@ type put struct {
 	offers    []offered // to make up for those that were lost
 	tried     []wire.ID // were offered it
 	cannot    []wire.ID // did not take it: full, stuck, or lost on the way
+	full      []wire.ID // those of them that said so
 }
 
 // putWindow is how many of maxOffers are of puts and removes.
@@ -128,7 +129,11 @@ func (p *put) place(now Time, s scene) {
 	default:
 		to := s.view.targets(p.key)
 		if len(to) == 0 {
-			p.finish(Result{Outcome: Unavailable, Silent: p.look.silent()}, s)
+			r := Result{Outcome: Unavailable, Silent: p.look.silent()}
+			if s.view.full(p.key) {
+				r.Outcome = NoRoom
+			}
+			p.finish(r, s)
 			return
 		}
 		if mine != nil && mine.Version+1 != p.numbered.next(p.number(newest, s.view.self)) {
@@ -246,7 +251,15 @@ func (p *put) uploaded(e Uploaded) {
 	case e.Kept:
 		p.kept = append(p.kept, e.Peer)
 	default:
-		p.cannot = append(p.cannot, e.Peer)
+		p.refused(e.Peer, e.Code)
+	}
+}
+
+// refused notes that a peer did not take the version, and whether it is full.
+func (p *put) refused(peer wire.ID, code wire.Code) {
+	p.cannot = append(p.cannot, peer)
+	if code == wire.CodeFull {
+		p.full = append(p.full, peer)
 	}
 }
 
@@ -259,7 +272,7 @@ func (p *put) confirmed(from wire.ID, c wire.Confirmed) {
 	p.offers = slices.Delete(p.offers, i, i+1)
 	switch {
 	case c.Code != wire.CodeOK:
-		p.cannot = append(p.cannot, from)
+		p.refused(from, c.Code)
 	case !slices.Contains(p.ok, from):
 		p.ok = append(p.ok, from)
 	}
@@ -337,6 +350,8 @@ func (p *put) result(want []wire.ID, v *view) Result {
 	case len(r.Copies) >= r.Wanted:
 	case len(p.ok) > 0 || len(p.kept) > 0:
 		r.Outcome = Degraded
+	case len(p.full) > 0 && len(p.full) == len(p.cannot):
+		r.Outcome = NoRoom
 	default:
 		r.Outcome = Unavailable
 	}

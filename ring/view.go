@@ -594,6 +594,15 @@ func (v *view) targets(k wire.Pos, cannot ...wire.ID) []wire.ID {
 	return ids
 }
 
+// full reports whether a key has no place for want of room: of its holders that
+// are there, one is full.
+func (v *view) full(k wire.Pos) bool {
+	return slices.ContainsFunc(v.holders(k, nil), func(h holder) bool {
+		m := v.member(h.id)
+		return m.inRing && m.state == wire.Full
+	})
+}
+
 // crowd is how many times the copies of a key a walk for givers or takers goes
 // on past members that are joining.
 const crowd = 4

@@ -41,6 +41,9 @@ func (a *app) showStatus(s control.Status) {
 	if s.Store.Problem != "" {
 		a.printf("store  takes no writes: %s\n", clean(s.Store.Problem))
 	}
+	for _, x := range s.Store.Unfinished {
+		a.printf("store  %s of %s not ended, %s so far\n", count(x.Uploads, "upload"), name(x.Peer), size(int64(x.Bytes)))
+	}
 	if s.Moving > 0 {
 		a.printf("moving %s\n", copies(s.Moving))
 	}

@@ -42,6 +42,8 @@ func newStatus(s node.Status) Status {
 			Free:     s.Store.Free,
 			Total:    s.Store.Total,
 			Problem:  s.Store.Problem,
+
+			Unfinished: list(s.Store.Unfinished),
 		},
 		Moving:   s.Moving,
 		BytesIn:  s.BytesIn,

@@ -83,6 +83,8 @@ type Store struct {
 	Free     int64  `json:"free"`              // bytes of the disk
 	Total    int64  `json:"total"`             //
 	Problem  string `json:"problem,omitempty"` // why it takes no writes
+
+	Unfinished []node.Unfinished `json:"unfinished"` // whose uploads have not ended, who holds most first
 }
 
 // Member is a line of the roster, and what this peer knows of that member.

@@ -1,0 +1,168 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"securepeer/crypto"
+	"securepeer/internal/store"
+	"securepeer/wire"
+)
+
+// smallFS is a disk of so many bytes, of which its files take theirs.
+type smallFS struct {
+	store.FS
+	size *atomic.Int64
+	used *atomic.Int64
+}
+
+type smallFile struct {
+	store.File
+	fs   smallFS
+	mine *int64
+}
+
+func (f smallFS) Create(name string) (store.File, error) {
+	file, err := f.FS.Create(name)
+	return smallFile{file, f, new(int64)}, err
+}
+
+func (f smallFile) WriteAt(p []byte, at int64) (int, error) {
+	grow := max(0, at+int64(len(p))-*f.mine)
+	*f.mine += grow
+	f.fs.used.Add(grow)
+	return f.File.WriteAt(p, at)
+}
+
+// Close of a file that is not stored gives its bytes back: here all are.
+func (f smallFile) Close() error {
+	f.fs.used.Add(-*f.mine)
+	*f.mine = 0
+	return f.File.Close()
+}
+
+func (f smallFS) Space() (free, total int64, err error) {
+	return f.size.Load() - f.used.Load(), f.size.Load(), nil
+}
+
+// TestUnfinishedUploadsMakeRoom: what a member has sent and not ended is shown by
+// its name, and goes when another needs the room or this peer would be full: the
+// oldest first, of the member that holds most. (Row 26: it held a full disk for
+// ten minutes, and nothing showed whose it was.)
+func TestUnfinishedUploadsMakeRoom(t *testing.T) {
+	inBubble(t, 3, 0, "copies=1", func(b *bubble) {
+		t := b.t
+		size, used := new(atomic.Int64), new(atomic.Int64)
+		size.Store(100 << 20)
+		n := b.loner(0, smallFS{b.disks[0].Mount(), size, used})
+		go n.Run(t.Context())
+		<-n.Ready()
+		send := func(s *speaker, upload uint64, announced uint64, bytes int) (*crypto.Conn, wire.Code) {
+			t.Helper()
+			c := s.dialSilently(crypto.Transfer)
+			writeMessage(c, wire.Put{Upload: upload, Size: announced, Name: "f"})
+			go func() { // a refusal ends it
+				c.Write(make([]byte, bytes))
+				writeMessage(c, wire.PutMore{})
+			}()
+			msg, err := readMessage(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c, msg.(wire.PutAck).Code
+		}
+		liar, honest := b.speaker(1), b.speaker(2)
+		for i := range uint64(3) {
+			if _, code := send(liar, i, wire.SizeUnknown, 20<<20); code != wire.CodeMore {
+				t.Fatalf("upload %d: code %d", i, code)
+			}
+			time.Sleep(time.Second)
+		}
+		keeps, code := send(honest, 1, wire.SizeUnknown, 10<<20)
+		if code != wire.CodeMore {
+			t.Fatal(code)
+		}
+		want := []Unfinished{{"n1", 3, 60 << 20}, {"n2", 1, 10 << 20}}
+		if got := status(t, n).Store.Unfinished; !slices.Equal(got, want) {
+			t.Errorf("unfinished: %+v, want %+v", got, want)
+		}
+		// 30 MiB are free.
+		if _, code := send(honest, 2, 45<<20, 1<<20); code != wire.CodeMore {
+			t.Errorf("what has room when the oldest goes is refused with %d", code)
+		}
+		want = []Unfinished{{"n1", 2, 40 << 20}, {"n2", 2, 11 << 20}}
+		if got := status(t, n).Store.Unfinished; !slices.Equal(got, want) {
+			t.Errorf("unfinished: %+v, want %+v", got, want)
+		}
+		size.Store(55 << 20) // somebody else fills the disk
+		time.Sleep(3 * measureEach)
+		if s := status(t, n); s.State != "active" || len(s.Store.Unfinished) != 2 || s.Store.Unfinished[0].Bytes > 20<<20 {
+			t.Errorf("with an almost full disk: %s, %+v", s.State, s.Store.Unfinished)
+		}
+		writeMessage(keeps, wire.Put{Upload: 1, Offset: 10 << 20, Size: wire.SizeUnknown, Name: "f"})
+		writeMessage(keeps, wire.PutMore{})
+		if msg, err := readMessage(keeps); err != nil || msg.(wire.PutAck).Code != wire.CodeMore {
+			t.Errorf("the other's upload does not go on: %v, %v", msg, err)
+		}
+		if r := status(t, n).Refused; len(r) > 0 {
+			t.Errorf("somebody is blamed for a full disk: %+v", r)
+		}
+		n.Close()
+		synctest.Wait()
+	})
+}
+
+// TestStalledUploadMakesRoom: one whose link is open and brings next to nothing
+// counts as one that waits; one whose bytes have all come does not.
+func TestStalledUploadMakesRoom(t *testing.T) {
+	inTable(t, func(t *testing.T, x *table) {
+		u, c := newUploads(), x.accept(crypto.Transfer)
+		in := u.begin(uploadKey{1, 7}, c, wire.Put{})
+		in.offset = 5
+		now := time.Now()
+		u.wrote(in, now)
+		if u.makeRoom(now.Add(uploadStall)) || closed(c) {
+			t.Fatal("one that has just brought bytes makes room")
+		}
+		u.whole(in)
+		if u.makeRoom(now.Add(time.Hour)) || closed(c) {
+			t.Fatal("one that is being committed makes room")
+		}
+		u.wrote(in, now)
+		if u.makeRoom(now.Add(uploadStall+1)) || !closed(c) {
+			t.Error("one that brings nothing goes on, or its room is said to be free already")
+		}
+		u.wait(in) // its reader had the last bytes already
+		if len(u.open) > 0 {
+			t.Error("it waits for more")
+		}
+	})
+}
+
+// TestPutWithAllFullSaysSo: whether the peers are known to be full before, or
+// say so in the middle.
+func TestPutWithAllFullSaysSo(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		inBubble(t, 3, 3, "copies=2", func(b *bubble) {
+			t := b.t
+			for i := range b.nodes {
+				b.room[i].Store(0)
+			}
+			if known {
+				time.Sleep(3 * measureEach)
+			}
+			for i, n := range b.nodes {
+				_, err := n.Put(t.Context(), fmt.Sprint("f", i), strings.NewReader("abc"), PutOptions{Size: 3})
+				if !errors.Is(err, ErrNoSpace) {
+					t.Errorf("known %v: a put says %v, want %v", known, err, ErrNoSpace)
+				}
+			}
+		})
+	}
+}
