@@ -77,9 +77,10 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 	if opt.out != "-" || !a.screen { // there the line would stand among the bytes
 		bar.start()
 	}
-	d, err := a.client().Get(ctx, stored, opt.by)
+	client := a.client()
+	d, err := client.Get(ctx, stored, opt.by)
 	if err != nil {
-		return err
+		return a.spelled(ctx, client, stored, err)
 	}
 	defer d.Close()
 	bar.begin(d.File.Size)

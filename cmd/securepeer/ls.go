@@ -23,7 +23,8 @@ func lsCommand(a *app) *cobra.Command {
 			if len(args) == 1 {
 				prefix = args[0]
 			}
-			files, err := a.client().List(cmd.Context(), prefix)
+			client := a.client()
+			files, err := client.List(cmd.Context(), prefix)
 			if err != nil {
 				return err
 			}
@@ -42,6 +43,9 @@ func lsCommand(a *app) *cobra.Command {
 			table.end()
 			if len(files.Silent) > 0 {
 				a.notef("no answer from %s: files that only they have are not listed", names(files.Silent))
+			}
+			if len(files.Files) == 0 {
+				return a.otherPrefix(cmd.Context(), client, prefix)
 			}
 			return nil
 		},

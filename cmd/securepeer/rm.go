@@ -31,7 +31,7 @@ role=steward, anybody's. The names may be used again.`,
 			return a.each(once, func(stored string) error {
 				result, err := client.Remove(cmd.Context(), stored)
 				if err != nil {
-					return err
+					return a.spelled(cmd.Context(), client, stored, err)
 				}
 				return a.stored(result, "removed")
 			})

@@ -19,7 +19,8 @@ func statCommand(a *app) *cobra.Command {
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			stat, err := a.client().Stat(cmd.Context(), args[0])
+			client := a.client()
+			stat, err := client.Stat(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -31,7 +32,7 @@ func statCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return absent(stat)
+			return a.spelled(cmd.Context(), client, stat.Name, absent(stat))
 		},
 	}
 	addJSON(cmd, a)

@@ -8,17 +8,40 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // name returns a name that somebody else chose as it may be printed: as it is
-// if every character can be seen and none could be taken for a quoted one,
-// else quoted as in Go. So what begins with a quote is always quoted.
+// if every character can be seen, none could be taken for a quoted one, and no
+// other spelling of it looks the same, else quoted as in Go. So what begins with
+// a quote is always quoted.
 func name(s string) string {
 	odd := func(r rune) bool { return !visible(r) || r == '"' || r == '\\' }
-	if s == "" || s[0] == ' ' || s[len(s)-1] == ' ' || !utf8.ValidString(s) || strings.ContainsFunc(s, odd) {
-		return clean(strconv.Quote(s))
+	if s == "" || s[0] == ' ' || s[len(s)-1] == ' ' || !utf8.ValidString(s) || strings.ContainsFunc(s, odd) || !norm.NFC.IsNormalString(s) {
+		return clean(quote(s))
 	}
 	return s
+}
+
+// quote quotes as in Go, and escapes what is not in Unicode's normal form C
+// (UAX 15), as an e with an accent that is a mark of its own.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	var pieces norm.Iter
+	pieces.InitString(norm.NFC, s)
+	for at := 0; !pieces.Done(); at = pieces.Pos() {
+		normal := string(pieces.Next())
+		piece := s[at:pieces.Pos()]
+		quoted := strconv.Quote(piece)
+		if piece != normal {
+			quoted = strconv.QuoteToASCII(piece)
+		}
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 func names(list []string) string {

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"math"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +148,42 @@ func TestSecondsAreNeverWrapped(t *testing.T) {
 	}
 	if d := seconds(1.5); d != 1500*time.Millisecond {
 		t.Errorf("1.5 seconds are %v", d)
+	}
+}
+
+// TestNamesThatLookAlikeAreShownDifferently: of the spellings of a name only
+// Unicode's normal form C is shown as it is.
+func TestNamesThatLookAlikeAreShownDifferently(t *testing.T) {
+	for in, want := range map[string]string{
+		"caf\u00e9":            "caf\u00e9",
+		"cafe\u0301":           `"cafe\u0301"`,
+		"cafe\u0301 caf\u00e9": "\"cafe\\u0301 caf\u00e9\"",
+		"\u212bngstr\u00f6m":   "\"\\u212bngstr\u00f6m\"", // Angstrom sign
+		"\u1112\u1161\u11ab":   `"\u1112\u1161\u11ab"`,    // a syllable of Korean in its letters
+		"\ud55c":               "\ud55c",
+		"\u0301":               "\u0301",
+		"a\xffe\u0301":         `"a\xffe\u0301"`,
+		"a\u0323\u0307":        `"a\u0323\u0307"`,
+		"\u1ea1\u0307":         "\u1ea1\u0307",
+	} {
+		got := name(in)
+		if got != want {
+			t.Errorf("name(%+q) = %s, want %s", in, got, want)
+		}
+		if got != in {
+			if back, err := strconv.Unquote(got); err != nil || back != in {
+				t.Errorf("%s stands for %+q, %v, want %+q", got, back, err, in)
+			}
+		}
+	}
+}
+
+// TestSpellingsAreWrittenForAnyShell: what the hint says gives the name.
+func TestSpellingsAreWrittenForAnyShell(t *testing.T) {
+	for _, file := range []string{"cafe\u0301", "-e\u0301", "100%e\u0301", `it's a \e` + "\u0301", "a\tb e\u0301", "$(touch x)`e\u0301`\"", "\u1112\u1161\u11ab"} {
+		out, err := exec.Command("sh", "-c", "printf "+octal(file)).Output()
+		if err != nil || string(out) != file {
+			t.Errorf("printf %s gives %q, %v, want %q", octal(file), out, err, file)
+		}
 	}
 }
