@@ -72,6 +72,8 @@ type Node struct {
 	network
 	desk
 
+	reloading chan struct{} // one place: who has it makes a roster law
+
 	inputs chan input    // inputQueue places
 	pinged chan happened // pingQueue places: no ping waits behind messages
 	ready  chan struct{} // closed when the peer is in the ring
@@ -167,6 +169,7 @@ func newNode(c Config, b *book) *Node {
 	n := &Node{config: c, self: b.self.ID, began: time.Now(), lines: newQueued(c.Logger.Handler())}
 	n.log = slog.New(n.lines)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.reloading = make(chan struct{}, 1)
 	n.inputs = make(chan input, inputQueue)
 	n.pinged = make(chan happened, pingQueue)
 	n.ready = make(chan struct{})
@@ -434,8 +437,31 @@ func (n *Node) makeRoom() {
 
 // Reload makes another roster the law, at once: links and sessions of members
 // whose key, id or position changed, or who are gone, end. It is refused if it
-// is of another ring, or if this peer is not what it was in it.
+// is of another ring, or if this peer is not what it was in it. Of several at once
+// one comes after the other, to the links and to the ring in the same order.
 func (n *Node) Reload(r *keys.Roster) error {
+	return n.ReloadFrom(func() (*keys.Roster, error) { return r, nil })
+}
+
+// ReloadFrom is Reload of what read returns, or its error. It is called when all
+// reloads that began before have ended: so the roster that was read last is law.
+func (n *Node) ReloadFrom(read func() (*keys.Roster, error)) error {
+	select {
+	case n.reloading <- struct{}{}:
+		defer func() { <-n.reloading }()
+	case <-n.ctx.Done():
+		return ErrClosed
+	}
+	r, err := read()
+	if err != nil {
+		return err
+	}
+	return n.reload(r)
+}
+
+// reload is for whoever has the one place of reloading: between the links and the
+// ring no other roster comes.
+func (n *Node) reload(r *keys.Roster) error {
 	b := n.members.book()
 	next, err := newBook(r, n.config.Secret.Public())
 	if err != nil {

@@ -256,11 +256,7 @@ func alone(s node.Status) bool {
 
 // reload takes over the roster file; if that is invalid the old one stays.
 func (p *peer) reload() error {
-	roster, err := keys.LoadRoster(p.rosterPath())
-	if err != nil {
-		return err
-	}
-	return p.node.Reload(roster)
+	return p.node.ReloadFrom(func() (*keys.Roster, error) { return keys.LoadRoster(p.rosterPath()) })
 }
 
 func (p *peer) reloadOnHangup(ctx context.Context) {
