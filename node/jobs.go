@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"sync"
+	"time"
 
 	"securepeer/internal/store"
 	"securepeer/ring"
@@ -11,11 +13,15 @@ import (
 // Implementation constants.
 const (
 	// jobWorkers read the disk for the ring and for others' questions; puts,
-	// gets and pulls have goroutines of their own.
+	// gets and pulls have goroutines of their own. One is for this peer's own
+	// alone, and no other member has more than one.
 	jobWorkers = 4
-	// maxAsked bounds the questions of each other member that wait. What the
-	// ring itself asks for is bounded by the ring.
-	maxAsked = 128
+	// maxAsked bounds the questions of each other member that wait: what its
+	// users may ask at once. What the ring itself asks for is bounded by the ring.
+	maxAsked = 1024
+	// askedFor is how long who asks waits for an answer, at the most: a later
+	// one is nobody's.
+	askedFor = listTime
 )
 
 // job is one thing to do with the disk: an action of the ring, or a List of
@@ -24,20 +30,33 @@ type job struct {
 	action ring.Action
 	list   *wire.List
 	from   wire.ID
+	at     time.Time // when it was asked for
 }
 
 // jobs are the queues between the loop, which never waits, and the workers. Each
-// member has its own and they take turns, so that one who asks too much waits
-// alone.
+// member has its own, and pays for what it asks with time: whoever has had the
+// least is next. So one that asks for much, or for what takes long, waits alone.
 type jobs struct {
+	self wire.ID
+
 	mu     sync.Mutex
-	queues map[wire.ID][]job // none is empty
-	turns  []wire.ID         // whose turn is next; each that has a queue is there once
-	wake   chan struct{}     // jobWorkers places: one for each that may sleep
+	queues map[wire.ID]*asked // with jobs, or with more time had than the others
+	others int                // workers that are busy for other members
+	had    time.Duration      // the time had of who was served last
+	served uint64
+	wake   chan struct{} // jobWorkers places: one for each that may sleep
 }
 
-func newJobs() *jobs {
-	return &jobs{queues: make(map[wire.ID][]job), wake: make(chan struct{}, jobWorkers)}
+// asked is what one member waits for.
+type asked struct {
+	jobs    []job
+	running int
+	had     time.Duration // what its jobs took; that of the others when it came
+	last    uint64        // in what order it was last served
+}
+
+func newJobs(self wire.ID) *jobs {
+	return &jobs{self: self, queues: make(map[wire.ID]*asked), wake: make(chan struct{}, jobWorkers)}
 }
 
 // asker is the member that caused the job: self if nobody else did.
@@ -52,18 +71,20 @@ func (j job) asker(self wire.ID) wire.ID {
 }
 
 // add reports false, and does nothing, if too many questions of the asker wait.
-func (q *jobs) add(j job, self wire.ID) bool {
+func (q *jobs) add(j job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	asker := j.asker(self)
-	queue := q.queues[asker]
-	if asker != self && len(queue) >= maxAsked {
+	asker := j.asker(q.self)
+	a := q.queues[asker]
+	if a == nil {
+		a = &asked{had: q.had}
+		q.queues[asker] = a
+	}
+	if asker != q.self && len(a.jobs) >= maxAsked {
 		return false
 	}
-	if len(queue) == 0 {
-		q.turns = append(q.turns, asker)
-	}
-	q.queues[asker] = append(queue, j)
+	j.at = time.Now()
+	a.jobs = append(a.jobs, j)
 	select {
 	case q.wake <- struct{}{}:
 	default: // every worker is awake, or about to look
@@ -71,24 +92,73 @@ func (q *jobs) add(j job, self wire.ID) bool {
 	return true
 }
 
+// next is the next job of who has had the least, and may have a worker now.
+// The caller reports its end with done.
 func (q *jobs) next() (job, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.turns) == 0 {
+	var first *asked
+	from := q.self
+	for id, a := range q.queues {
+		if id != q.self {
+			a.jobs = late(a.jobs)
+		}
+		switch {
+		case len(a.jobs) == 0 || id != q.self && (a.running > 0 || q.others == jobWorkers-1):
+		case first == nil || cmp.Or(cmp.Compare(a.had, first.had), cmp.Compare(a.last, first.last)) < 0:
+			first, from = a, id
+		}
+	}
+	if first == nil {
 		return job{}, false
 	}
-	asker := q.turns[0]
-	q.turns = q.turns[1:]
-	queue := q.queues[asker]
-	j := queue[0]
-	queue[0] = job{}
-	if len(queue) == 1 {
-		delete(q.queues, asker)
-		return j, true
+	j := first.jobs[0]
+	first.jobs[0] = job{}
+	first.jobs = first.jobs[1:]
+	q.served++
+	first.last, q.had = q.served, max(q.had, first.had)
+	first.running++
+	if from != q.self {
+		q.others++
 	}
-	q.queues[asker] = queue[1:]
-	q.turns = append(q.turns, asker)
 	return j, true
+}
+
+// late leaves out of list, the oldest first, what nobody waits for any more.
+func late(list []job) []job {
+	for len(list) > 0 && time.Since(list[0].at) > askedFor {
+		list[0] = job{}
+		list = list[1:]
+	}
+	return list
+}
+
+// done notes that a job has ended, and how long it took.
+func (q *jobs) done(j job, took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	asker := j.asker(q.self)
+	a := q.queues[asker]
+	a.running--
+	a.had += took
+	if asker != q.self {
+		q.others--
+	}
+	for id, a := range q.queues {
+		if len(a.jobs) == 0 && a.running == 0 && a.had <= q.had {
+			delete(q.queues, id)
+		}
+	}
+}
+
+// lost forgets what a member asked whose link has fallen: nobody hears the
+// answers.
+func (q *jobs) lost(peer wire.ID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if a := q.queues[peer]; a != nil && peer != q.self {
+		a.jobs = nil
+	}
 }
 
 // workJobs is one worker. It ends when the node does.
@@ -100,7 +170,9 @@ func (n *Node) workJobs() {
 			return
 		}
 		for j, ok := n.jobs.next(); ok && n.ctx.Err() == nil; j, ok = n.jobs.next() {
+			began := time.Now()
 			n.do(j)
+			n.jobs.done(j, time.Since(began))
 		}
 	}
 }

@@ -92,7 +92,7 @@ func TestEveryJobIsDone(t *testing.T) {
 		n := b.loner(1, b.disks[1].Mount())
 		const jobs = 5 * jobWorkers
 		for i := range uint32(jobs) {
-			n.jobs.add(job{action: ring.Answer{To: 2, Req: i, Name: "f"}}, 1)
+			n.jobs.add(job{action: ring.Answer{To: 2, Req: i, Name: "f"}})
 		}
 		n.work.Go(n.workJobs)
 		if got := len(posted(n)); got != jobs {

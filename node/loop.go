@@ -196,6 +196,7 @@ func (l *loop) note(ev ring.Event) {
 func (l *loop) step(ev ring.Event, source net.Addr) {
 	if down, ok := ev.(ring.LinkDown); ok {
 		l.node.lists.lost(down.Peer)
+		l.node.jobs.lost(down.Peer)
 	}
 	l.actions = l.ring.Step(l.now(), ev, l.actions[:0])
 	for _, a := range l.actions {
@@ -221,7 +222,7 @@ func (l *loop) do(a ring.Action, source net.Addr) {
 	case ring.SaveView:
 		n.state.add(func(s *state) { s.view, s.hasView = a.Rows, true })
 	case ring.Answer, ring.SendOffer, ring.Scan:
-		if j := (job{action: a}); !n.jobs.add(j, n.self) {
+		if j := (job{action: a}); !n.jobs.add(j) {
 			n.refused.add(n.members.book().name(j.asker(n.self)), "too many requests at once")
 		}
 	case ring.Pull:

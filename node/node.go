@@ -186,7 +186,7 @@ func newNode(c Config, b *book) *Node {
 	n.verify = newVerifier()
 	n.refused = newRefusals(n.log)
 	n.desk = desk{
-		jobs:     newJobs(),
+		jobs:     newJobs(n.self),
 		state:    &state{wake: make(chan struct{}, 1)},
 		ops:      &operations{open: make(map[ring.Op]*operation)},
 		uploads:  newUploads(),
