@@ -111,6 +111,11 @@ type PingTable struct {
 	byIndex map[uint32]*pingSession
 	// byPeer has at most pingSessions of each peer, newest last.
 	byPeer map[[32]byte][]*pingSession
+	// ended has the session of each peer that ended last, and endedIndex the
+	// same by index. They accept nothing: they tell what was under way from a
+	// stranger's.
+	ended      map[[32]byte]*pingSession
+	endedIndex map[uint32]*pingSession
 }
 
 // NewPingTable returns an empty table.
@@ -118,6 +123,9 @@ func NewPingTable() *PingTable {
 	return &PingTable{
 		byIndex: make(map[uint32]*pingSession),
 		byPeer:  make(map[[32]byte][]*pingSession),
+
+		ended:      make(map[[32]byte]*pingSession),
+		endedIndex: make(map[uint32]*pingSession),
 	}
 }
 
@@ -167,12 +175,14 @@ func (t *PingTable) add(s *Session, now time.Time) {
 		if old == nil {
 			continue
 		}
-		if old.expired(now) || old.peer == p.peer && old.incarnation != p.incarnation && now.Sub(old.born) > handshakeTime {
+		if old.expired(now) {
 			t.dropLocked(old)
+		} else if old.peer == p.peer && old.incarnation != p.incarnation && now.Sub(old.born) > handshakeTime {
+			t.endLocked(old)
 		}
 	}
 	if all := t.byPeer[p.peer]; len(all) == pingSessions {
-		t.dropLocked(all[0])
+		t.endLocked(all[0])
 	}
 	t.byIndex[p.mine] = p
 	t.byPeer[p.peer] = append(t.byPeer[p.peer], p)
@@ -184,6 +194,21 @@ func (t *PingTable) remove(s *Session) {
 	defer t.mu.Unlock()
 	if t.byIndex[s.ping.mine] == s.ping {
 		t.dropLocked(s.ping)
+	}
+}
+
+// endLocked ends p and remembers it, in the place of the one before.
+func (t *PingTable) endLocked(p *pingSession) {
+	t.dropLocked(p)
+	t.forgetLocked(p.peer)
+	t.ended[p.peer], t.endedIndex[p.mine] = p, p
+}
+
+// forgetLocked forgets the session of a peer that ended last.
+func (t *PingTable) forgetLocked(peer [32]byte) {
+	if last := t.ended[peer]; last != nil {
+		delete(t.ended, peer)
+		delete(t.endedIndex, last.mine)
 	}
 }
 
@@ -208,6 +233,7 @@ func (t *PingTable) Drop(peer [32]byte) {
 	for _, p := range slices.Clone(t.byPeer[peer]) {
 		t.dropLocked(p)
 	}
+	t.forgetLocked(peer)
 }
 
 // Seal appends one datagram of [DatagramSize] bytes for the peer to dst, under
@@ -234,7 +260,9 @@ func (t *PingTable) Seal(dst []byte, peer [32]byte, body *[PingBodySize]byte, no
 
 // Open opens a datagram in place and says which peer sealed it; body aliases
 // datagram. Anything that is not a fresh datagram of a live session gives
-// false, without a reason: there is nobody to tell it to.
+// false, without a reason: there is nobody to tell it to. With false, peer is
+// not zero only if that peer sealed it under a session that has ended: it was
+// under way meanwhile, and is no stranger's.
 func (t *PingTable) Open(datagram []byte, now time.Time) (peer [32]byte, body []byte, ok bool) {
 	if len(datagram) != DatagramSize {
 		return peer, nil, false
@@ -243,7 +271,10 @@ func (t *PingTable) Open(datagram []byte, now time.Time) (peer [32]byte, body []
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.byIndex[index]
-	if p == nil || p.expired(now) {
+	if p == nil {
+		return t.lateLocked(t.endedIndex[index], datagram, now), nil, false
+	}
+	if p.expired(now) {
 		return peer, nil, false
 	}
 	body, ok = p.open(datagram)
@@ -252,4 +283,16 @@ func (t *PingTable) Open(datagram []byte, now time.Time) (peer [32]byte, body []
 	}
 	p.confirmed = true
 	return p.peer, body, true
+}
+
+// lateLocked returns whose datagram it is if it is one of p, which has ended
+// but would not be expired, else zero. p may be nil.
+func (t *PingTable) lateLocked(p *pingSession, datagram []byte, now time.Time) (peer [32]byte) {
+	if p == nil || p.expired(now) {
+		return peer
+	}
+	if _, ok := p.open(datagram); ok {
+		peer = p.peer
+	}
+	return peer
 }

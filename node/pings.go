@@ -61,6 +61,9 @@ func (n *Node) readPings() {
 		}
 		noise, body, ok := n.pings.Open(buf[:size], time.Now())
 		if !ok {
+			if noise != ([32]byte{}) {
+				continue // of a session that ended while it was under way
+			}
 			n.refused.stranger(source, "datagrams of no session: strangers, or members that just restarted")
 			continue
 		}
