@@ -168,6 +168,10 @@ func (c *checker) checkKey(from source, field string, key Public) {
 		c.fault(from, fmt.Errorf("%s: %w", field, err))
 		return
 	}
+	if other, ok := c.noises[key.Noise]; ok && c.signs[key.Sign] == other {
+		c.fault(from, fmt.Errorf("%s is that of %s", field, other))
+		return
+	}
 	claim(c, c.noises, key.Noise, from, "the first half (X25519) of "+field)
 	claim(c, c.signs, key.Sign, from, "the second half (Ed25519) of "+field)
 }

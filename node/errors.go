@@ -56,7 +56,11 @@ func (e *UnavailableError) Error() string {
 }
 
 // TakenError says that the member called By has a live file of that name.
-type TakenError struct{ Name, By string }
+// Steward: this peer may remove it.
+type TakenError struct {
+	Name, By string
+	Steward  bool
+}
 
 // Error names the file and its writer.
 func (e *TakenError) Error() string { return fmt.Sprintf("%q is a file of %s", e.Name, e.By) }

@@ -105,7 +105,7 @@ func (n *Node) failure(name string, r ring.Result) error {
 	case ring.NotFound:
 		return &NotFoundError{Name: name}
 	case ring.Taken:
-		return &TakenError{Name: name, By: b.name(r.By)}
+		return &TakenError{Name: name, By: b.name(r.By), Steward: b.self.Steward}
 	case ring.NotReady:
 		return ErrNotReady
 	case ring.OutOfHops:

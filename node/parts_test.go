@@ -437,7 +437,7 @@ func TestErrorsNameFileAndPeers(t *testing.T) {
 		{&UnavailableError{Name: "a", Silent: []string{"x", "y"}}, `"a" is not available: no answer from x, y`},
 		{&UnavailableError{Name: "a", Silent: []string{"x"}, Slow: []string{"y"}},
 			`"a" is not available: no answer from x; less than 1024 bytes a second from y`},
-		{&TakenError{"a", "x"}, `"a" is a file of x`},
+		{&TakenError{Name: "a", By: "x"}, `"a" is a file of x`},
 		{&IntegrityError{"a", []string{"x"}}, `"a" has wrong bytes at x`},
 		{&PeerError{"x", ErrNoSuchMember}, "x: not in the roster"},
 		{&LeaveError{[]string{"x"}}, "not everything is confirmed elsewhere: waiting for x"},

@@ -218,8 +218,19 @@ func (a *actor) ended() error {
 	if err != nil {
 		return err
 	}
-	log = bytes.TrimSpace(log[max(0, len(log)-logTail):])
-	return fmt.Errorf("peer %s has ended (%v); its last words: %s", a.name(), a.process.cmd.ProcessState, log)
+	return fmt.Errorf("peer %s has ended (%v): %s", a.name(), a.process.cmd.ProcessState, lastError(log[max(0, len(log)-logTail):]))
+}
+
+// lastError is the error that a program of ours has told last, without the
+// hint behind it; or all that it told.
+func lastError(log []byte) string {
+	last := string(bytes.TrimSpace(log))
+	for line := range strings.Lines(last) {
+		if text, ok := strings.CutPrefix(line, "securepeer: error: "); ok {
+			last = strings.TrimSpace(text)
+		}
+	}
+	return last
 }
 
 // actor returns the member of that name; there is one.

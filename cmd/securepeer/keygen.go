@@ -39,6 +39,7 @@ func (a *app) keygen() error {
 	} else if err != nil {
 		return err
 	}
+	a.notef("the secret key is in %s: keep it there, and a copy offline", a.keyPath())
 	return a.printPublic(secret.Public())
 }
 

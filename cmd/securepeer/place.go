@@ -53,7 +53,7 @@ func locate(path string, over overwrite) (*spot, error) {
 	}
 	var errno unix.Errno
 	if errors.As(err, &errno) {
-		err = &fs.PathError{Op: "open", Path: path, Err: errno}
+		err = fmt.Errorf("writing %s: %w", name(path), errno)
 	}
 	return nil, err
 }

@@ -74,6 +74,8 @@ func (o *putOptions) check(cmd *cobra.Command, args []string) error {
 		return errors.New("the output of a command needs a name: --name NAME")
 	case o.fromCommand:
 		return nil
+	case slices.Contains(args, ""): // as of a variable that is not set
+		return errors.New("put: a FILE is given, and empty")
 	case len(args) == 0:
 		return errors.New("put needs a FILE, or - for standard input")
 	case o.named && len(args) > 1:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"securepeer/internal/control"
 )
@@ -44,7 +45,11 @@ func execute(ctx context.Context, args []string, c *console) error {
 	err := root.ExecuteContext(ctx)
 	if f := (*fault)(nil); err != nil && !begun && !errors.As(err, &f) {
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return &fault{exitUsage, usageHint(root, args), errors.New(first)}
+		hint := usageHint(root, args)
+		if strings.HasPrefix(first, "unknown ") { // a flag: or a name that looks like one
+			hint += "; what begins with - and is no flag stands behind --"
+		}
+		return &fault{exitUsage, hint, errors.New(first)}
 	}
 	return err
 }
@@ -179,6 +184,9 @@ func atMostOne(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return misused(cmd, args)
 	}
+	if len(args) == 1 && args[0] == "" && cmd.Name() != "ls" { // all names begin with it
+		return fmt.Errorf("%s: its argument is given, and empty", cmd.CommandPath())
+	}
 	return nil
 }
 
@@ -195,6 +203,9 @@ func exitHelp() string {
 // where that is: a folder wherever the user happens to be would be another one
 // tomorrow.
 func (a *app) checkDir(cmd *cobra.Command) error {
+	if err := checkEmpty(cmd.Flags()); err != nil {
+		return err
+	}
 	if a.dir != "" || cmd.HasSubCommands() {
 		return nil
 	}
@@ -206,6 +217,17 @@ func (a *app) checkDir(cmd *cobra.Command) error {
 		return nil
 	}
 	return &fault{exitUsage, "say it with --dir, or set SECUREPEER_DIR", errors.New("there is no HOME, so nothing says where the peer's folder is")}
+}
+
+// checkEmpty refuses a flag whose value is "", as of a variable that is not
+// set: its default would be something that nobody asked for.
+func checkEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			err = usagef("--%s is given, and empty", f.Name)
+		}
+	})
+	return err
 }
 
 // defaultDir is SECUREPEER_DIR, or the user's folder for state, or "" if

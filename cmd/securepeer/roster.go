@@ -140,6 +140,7 @@ func (a *app) writeRoster(roster *keys.Roster, added ...wire.ID) error {
 	if err := keys.WriteRoster(a.rosterPath(), roster); err != nil {
 		return err
 	}
+	a.notef("the roster is in %s: every machine needs the same one", a.rosterPath())
 	if a.json {
 		return a.object(newRosterJSON(roster))
 	}

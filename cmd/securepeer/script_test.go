@@ -30,7 +30,7 @@ import (
 //
 //	code N program args...     run it; it must end with that exit code
 //	ports N                    set port1 to portN to ports that nobody has
-//	ring NAME... [-- flags]    make a folder with key and roster for each
+//	ring NAME... [-- flags]    make a folder with key and roster for each; sue is a steward
 //	run NAME program args...   run it in the background; NAME.out, NAME.err
 //	tell NAME line             write a line to its standard input
 //	output NAME regexp         wait until its standard output or error has it
@@ -152,7 +152,7 @@ func scriptRing(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.Mkdir(ts.MkAbs(dir), 0o700))
 		ts.Check(keys.WriteKeyFile(filepath.Join(ts.MkAbs(dir), "key"), secret))
-		m := keys.Member{Name: dir, Key: secret.Public(), Addr: "127.0.0.1:" + freePort(ts.Fatalf)}
+		m := keys.Member{Name: dir, Key: secret.Public(), Addr: "127.0.0.1:" + freePort(ts.Fatalf), Steward: dir == "sue"}
 		if id, err := parseID(dir); err == nil {
 			m.ID = id
 		} else {

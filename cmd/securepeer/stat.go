@@ -79,7 +79,11 @@ func place(h node.HolderStat) string {
 func holds(h node.HolderStat) string {
 	var has []string
 	for _, f := range h.Versions {
-		has = append(has, versionOf(f)+" by "+name(f.Writer))
+		by := f.Writer
+		if f.Removed { // maybe by a steward
+			by = f.Signer
+		}
+		has = append(has, versionOf(f)+" by "+name(by))
 	}
 	switch {
 	case h.Silent:

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"securepeer/node"
+	"securepeer/wire"
 )
 
 // Code says what kind of failure an [Error] is, for programs.
@@ -106,11 +107,15 @@ func errorOfType(err error) *Error {
 		}
 	case errors.As(err, &taken):
 		e.Code, e.File, e.Peer = CodeTaken, taken.Name, taken.By
-		e.Hint = fmt.Sprintf("choose another name; only %s, or a steward, may replace or remove it", taken.By)
+		e.Hint = fmt.Sprintf("choose another name: only %s may replace it, and only %s, or a steward, remove it", taken.By, taken.By)
+		if taken.Steward {
+			e.Hint = fmt.Sprintf("choose another name: only %s may replace it; a steward, as this peer is, may remove it", taken.By)
+		}
 	case errors.As(err, &integrity):
 		e.Code, e.File, e.Peers = CodeIntegrity, integrity.Name, integrity.Peers
 	case errors.As(err, &name):
 		e.Code, e.File = CodeBadName, name.Name
+		e.Hint = fmt.Sprintf("choose another name: parts divided by /, none empty, . or .., each of at most %d bytes of UTF-8 without control characters", wire.MaxPart)
 	case errors.As(err, &leave):
 		e.Code, e.Peers = CodeUnavailable, leave.Silent
 		e.Hint = "the peer goes on trying; securepeer stop ends it without that"

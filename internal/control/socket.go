@@ -72,12 +72,16 @@ func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 		}
 		widen(conn)
 		return streamConn{conn}, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, syscall.ENOTDIR):
+		e := newError(CodeNotRunning, fmt.Sprintf("no peer is running in %q: that is no folder", dir))
+		e.Hint = "name the peer's folder with --dir"
+		return nil, e
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		e := newError(CodeNotRunning, fmt.Sprintf("no peer is running in %q", dir))
 		e.Hint = "start one with: securepeer start (or name its folder with --dir)"
 		return nil, e
 	case errors.Is(err, fs.ErrPermission):
-		e := newError(CodeRefused, fmt.Sprintf("%q belongs to another user", path))
+		e := newError(CodeRefused, fmt.Sprintf("this user may not reach %q: %v", path, syscall.EACCES))
 		e.Hint = "run as the user that started the peer"
 		return nil, e
 	}
@@ -121,8 +125,11 @@ func withShortPath(path string, f func(short string) error) error {
 		return err
 	}
 	temp, err := os.MkdirTemp("", "sp")
-	if err != nil {
-		return err
+	if err != nil { // TMPDIR may name a folder that is not there
+		temp, err = os.MkdirTemp("/tmp", "sp")
+	}
+	if err != nil { // %v: it is no error of path
+		return fmt.Errorf("a socket's path has at most %d bytes, this one %d, and a short way to it cannot be made: %v: choose a shorter folder, or set TMPDIR", maxSocketPath, len(path), err)
 	}
 	defer os.RemoveAll(temp) // at worst an empty folder stays
 	link := filepath.Join(temp, "d")

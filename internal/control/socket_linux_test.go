@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"securepeer/node"
 )
 
 // A client sends nothing to a socket that another user put into the folder.
@@ -74,4 +77,44 @@ func listenAsAnother(t *testing.T, path string) (listener net.Listener, uid int)
 		t.Fatal(err)
 	}
 	return listener, uid
+}
+
+// TestSocketErrorIsWhatItIs: a folder for short names that is not there, or a
+// socket that this user may not reach, is no missing peer.
+func TestSocketErrorIsWhatItIs(t *testing.T) {
+	deep := filepath.Join(t.TempDir(), strings.Repeat("d", 120))
+	if err := os.Mkdir(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
+	fake(t, deep, func(w http.ResponseWriter, r *http.Request) { send(w, Status{Name: "deep"}) })
+	if s, err := New(deep).Status(t.Context()); err != nil || s.Name != "deep" {
+		t.Errorf("with a TMPDIR that is not there: %+v, %v", s, err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(file).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "that is no folder") {
+		t.Errorf("a file for a folder: %v", err)
+	}
+	loop := filepath.Join(t.TempDir(), "loop")
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(loop).Status(t.Context()); err == nil || strings.Contains(err.Error(), "no peer is running") {
+		t.Errorf("a link to itself for a folder: %v", err)
+	}
+}
+
+// TestStewardIsToldWhatItMay: remove, and not replace.
+func TestStewardIsToldWhatItMay(t *testing.T) {
+	taken := node.TakenError{Name: "f", By: "bob"}
+	if hint := errorOf(&taken).Hint; !strings.Contains(hint, "only bob may replace it, and only bob, or a steward, remove it") {
+		t.Errorf("a member is told: %s", hint)
+	}
+	taken.Steward = true
+	if hint := errorOf(&taken).Hint; !strings.Contains(hint, "only bob may replace it; a steward, as this peer is, may remove it") {
+		t.Errorf("a steward is told: %s", hint)
+	}
 }
