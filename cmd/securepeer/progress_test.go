@@ -27,6 +27,18 @@ func (s *shown) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (s *shown) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line
+}
+
+func (s *shown) written() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all
+}
+
 // drawn starts a progress that draws to a terminal of so many columns, and
 // runs story in virtual time.
 func drawn(t *testing.T, columns int, name string, total int64, story func(*progress, *shown)) {
@@ -51,15 +63,15 @@ func TestProgressShowsTheRateOfNow(t *testing.T) {
 			p.add(5 << 20)
 			time.Sleep(500 * time.Millisecond)
 		}
-		if want := "thesis.tar  25%  100.0 MiB / 400.0 MiB  10.0 MiB/s  30s left"; to.line != want {
-			t.Errorf("line = %q, want %q", to.line, want)
+		if want := "thesis.tar  25%  100.0 MiB / 400.0 MiB  10.0 MiB/s  30s left"; to.text() != want {
+			t.Errorf("line = %q, want %q", to.text(), want)
 		}
 		for range 20 { // 1 MiB/s
 			p.add(1 << 19)
 			time.Sleep(500 * time.Millisecond)
 		}
-		if want := "thesis.tar  27%  110.0 MiB / 400.0 MiB  1.0 MiB/s  4m50s left"; to.line != want {
-			t.Errorf("line = %q, want %q", to.line, want)
+		if want := "thesis.tar  27%  110.0 MiB / 400.0 MiB  1.0 MiB/s  4m50s left"; to.text() != want {
+			t.Errorf("line = %q, want %q", to.text(), want)
 		}
 	})
 }
@@ -69,32 +81,34 @@ func TestProgressShowsTheRateOfNow(t *testing.T) {
 func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
 	drawn(t, 80, "thesis.tar", 4<<20, func(p *progress, to *shown) {
 		time.Sleep(3 * time.Second)
-		if want := "thesis.tar  0%  0 B / 4.0 MiB  nothing for 3s"; to.line != want {
-			t.Errorf("before the first byte: %q, want %q", to.line, want)
+		if want := "thesis.tar  0%  0 B / 4.0 MiB  nothing for 3s"; to.text() != want {
+			t.Errorf("before the first byte: %q, want %q", to.text(), want)
 		}
 		p.at(node.PutState{Taken: 1 << 20, Waiting: []string{"carol"}})
 		time.Sleep(time.Second)
-		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  1.0 MiB/s  3s left"; !strings.HasPrefix(to.line, want[:36]) || !strings.HasSuffix(to.line, " left") {
-			t.Errorf("while it moves: %q, want about %q", to.line, want)
+		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  1.0 MiB/s  3s left"; !strings.HasPrefix(to.text(), want[:36]) || !strings.HasSuffix(to.text(), " left") {
+			t.Errorf("while it moves: %q, want about %q", to.text(), want)
 		}
 		time.Sleep(10 * time.Second)
-		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  waiting for carol for 10s"; to.line != want {
-			t.Errorf("while it stands: %q, want %q", to.line, want)
+		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  waiting for carol for 10s"; to.text() != want {
+			t.Errorf("while it stands: %q, want %q", to.text(), want)
 		}
 		p.at(node.PutState{Taken: 4 << 20, Waiting: []string{"bob", "carol"}})
 		time.Sleep(time.Second)
-		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol"; to.line != want {
-			t.Errorf("at the end: %q, want %q", to.line, want)
+		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol"; to.text() != want {
+			t.Errorf("at the end: %q, want %q", to.text(), want)
 		}
 		time.Sleep(2 * time.Minute)
-		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol for 2m0s"; to.line != want {
-			t.Errorf("two minutes later: %q, want %q", to.line, want)
+		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol for 2m0s"; to.text() != want {
+			t.Errorf("two minutes later: %q, want %q", to.text(), want)
 		}
+		p.mu.Lock()
 		p.last = "waiting for the copies"
+		p.mu.Unlock()
 		p.at(node.PutState{Taken: 4 << 20})
 		time.Sleep(time.Second)
-		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for the copies for 2m1s"; to.line != want {
-			t.Errorf("when nobody is known: %q, want %q", to.line, want)
+		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for the copies for 2m1s"; to.text() != want {
+			t.Errorf("when nobody is known: %q, want %q", to.text(), want)
 		}
 	})
 }
@@ -152,14 +166,14 @@ func TestProgressDrawsFiveTimesASecondAndCleansUp(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		p.done()
-		if n := len(to.all); n != 6 {
+		if n := len(to.written()); n != 6 {
 			t.Errorf("written %d times in a second, want 5 and the end", n)
 		}
-		if strings.Contains(strings.Join(to.all, ""), "\x1b[2J") {
+		if strings.Contains(strings.Join(to.written(), ""), "\x1b[2J") {
 			t.Error("the name's escape sequence reached the terminal")
 		}
-		if to.line != "" {
-			t.Errorf("the line is still there at the end: %q", to.line)
+		if to.text() != "" {
+			t.Errorf("the line is still there at the end: %q", to.text())
 		}
 	})
 }
