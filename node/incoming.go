@@ -38,6 +38,7 @@ type incoming struct {
 	put    wire.Put      // of the first segment
 	writer *store.Writer // nil: not created yet
 	offset uint64
+	told   uint64 // of the offset, to its sender
 
 	conn   *crypto.Conn // brings its segment; nil: it waits for the next one
 	expiry *time.Timer  // of one that waits

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -214,10 +213,11 @@ func (p *memPackets) SetDeadline(time.Time) error      { return nil }
 func (p *memPackets) SetReadDeadline(time.Time) error  { return nil }
 func (p *memPackets) SetWriteDeadline(time.Time) error { return nil }
 
-// memBuffer is how many bytes are under way in one direction, memPiece how many
-// of them a slow line carries at a time.
+// memBuffer is how many bytes a connection holds in one direction, memFlight how
+// many of them are on the line, memPiece how many it carries at a time.
 const (
 	memBuffer = 1 << 20
+	memFlight = 16 << 10
 	memPiece  = 4 << 10
 )
 
@@ -226,7 +226,8 @@ type half struct {
 	mu       sync.Mutex
 	cond     *sync.Cond
 	buf      []byte
-	late     int         // bytes at the end of buf that are still on a slow line
+	late     int         // bytes at the end of buf that are not there yet
+	unsent   int         // and those of them that are not on the line
 	closed   bool        // by either side
 	stands   func() bool // the network swallows what is in it
 	up, down *line
@@ -234,26 +235,33 @@ type half struct {
 	write    deadline
 }
 
-// send puts b on the lines of both hosts. Its lock is held.
+// send takes b, and puts on the line what may be there. Its lock is held.
 func (h *half) send(b []byte) {
-	for piece := range slices.Chunk(b, memPiece) {
-		h.buf = append(h.buf, piece...)
+	h.buf = append(h.buf, b...)
+	h.late += len(b)
+	h.unsent += len(b)
+	h.pump()
+}
+
+// pump puts bytes on the lines of both hosts, as many as may be under way.
+func (h *half) pump() {
+	for h.unsent > 0 && h.late-h.unsent < memFlight {
+		n := min(h.unsent, memPiece)
+		h.unsent -= n
 		there := func() {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.late -= len(piece)
+			h.late -= n
+			h.pump()
 			h.cond.Broadcast()
 		}
-		arrives := func() {
-			time.AfterFunc(h.down.pass(len(piece)), there)
-		}
-		up := h.up.pass(len(piece))
-		if up > 0 {
-			h.late += len(piece)
+		arrives := func() { time.AfterFunc(h.down.pass(n), there) }
+		if up := h.up.pass(n); up > 0 {
 			time.AfterFunc(up, arrives)
-		} else if down := h.down.pass(len(piece)); down > 0 || h.late > 0 {
-			h.late += len(piece)
+		} else if down := h.down.pass(n); down > 0 {
 			time.AfterFunc(down, there)
+		} else {
+			h.late -= n
 		}
 	}
 }

@@ -147,13 +147,15 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	}
 	select {
 	case a := <-p.upload:
-		same, err := n.upload(ctx, a, name, body, opt)
+		same, slow, err := n.upload(ctx, a, name, body, opt)
 		if err != nil {
 			n.post(happened{event: ring.Cancel{Op: p.op}})
 			return PutResult{}, err
 		}
 		r, err := n.result(ctx, p)
-		return n.putResult(name, r, same, err)
+		result, err := n.putResult(name, r, same, err)
+		result.Slow = n.members.book().names(slow)
+		return result, n.unavailable(err, slow)
 	case r := <-p.done:
 		return n.putResult(name, r, false, nil)
 	case <-ctx.Done():
@@ -164,8 +166,20 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	}
 }
 
-// upload moves the bytes of a put. It returns when every target has ended.
-func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.Reader, opt PutOptions) (same bool, err error) {
+// unavailable is err, in which those that were given up as slow are so called.
+func (n *Node) unavailable(err error, slow []wire.ID) error {
+	var none *UnavailableError
+	if len(slow) == 0 || !errors.As(err, &none) {
+		return err
+	}
+	names := n.members.book().names(slow)
+	silent := slices.DeleteFunc(slices.Clone(none.Silent), func(name string) bool { return slices.Contains(names, name) })
+	return &UnavailableError{Name: none.Name, Silent: silent, Slow: names}
+}
+
+// upload moves the bytes of a put. It returns when every target has ended, and
+// which of them were given up as slow.
+func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.Reader, opt PutOptions) (same bool, slow []wire.ID, err error) {
 	user := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -178,18 +192,18 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 		u.finish(nil)
 		switch {
 		case user.Err() != nil: // all targets end with it, which is not why
-			return false, user.Err()
+			return false, nil, user.Err()
 		case err != errNoTarget:
-			return false, err
+			return false, nil, err
 		case u.noSpace():
-			return false, fmt.Errorf("putting %q: %w", name, ErrNoSpace)
+			return false, nil, fmt.Errorf("putting %q: %w", name, ErrNoSpace)
 		}
-		return false, &UnavailableError{Name: name, Silent: n.members.book().names(a.To)}
+		return false, nil, n.unavailable(&UnavailableError{Name: name, Silent: n.members.book().names(a.To)}, u.slow)
 	}
 	m, same := n.sealed(a, name, hash, opt)
 	n.post(happened{event: ring.Sealed{Op: a.Op, Manifest: m}})
 	u.finish(&m)
-	return same, nil
+	return same, u.slow, nil
 }
 
 func (n *Node) putResult(name string, r ring.Result, same bool, err error) (PutResult, error) {
@@ -203,6 +217,9 @@ func (n *Node) putResult(name string, r ring.Result, same bool, err error) (PutR
 	put := PutResult{Name: name, Version: r.Manifest.Version, Size: int64(r.Manifest.Size), Sum: fmt.Sprintf("%x", sum),
 		Copies: b.names(r.Copies), Wanted: r.Wanted, Same: same,
 		Newer: r.Newer.Version, NewerRemoved: r.Newer.Flags&wire.Tombstone != 0}
+	if len(r.Copies) < r.Wanted {
+		put.Missing = b.names(r.Silent)
+	}
 	if len(r.Blind) > 0 && !same {
 		put.Above = b.names(r.Blind)
 	}

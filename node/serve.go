@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,10 @@ const (
 	// segment, replyTime for the ring's word on it.
 	receiveTime = 60 * time.Second
 	replyTime   = 10 * time.Second
+	// progressEach is how often the sender of an upload hears how much has come,
+	// while something does, and workEach how often while it is synced.
+	progressEach = 200 * time.Millisecond
+	workEach     = time.Second
 	// copyBuffer is what is read from the disk and sealed at a time.
 	copyBuffer = 256 << 10
 )
@@ -126,14 +131,16 @@ type linkError struct{ error }
 
 func (e *linkError) Unwrap() error { return e.error }
 
-// stallWriter gives the other side stallTime for each piece.
+// stallWriter gives the other side what it needs for each piece at leastRate,
+// and quietTime.
 type stallWriter struct {
 	conn  *crypto.Conn
 	moved *moved
 }
 
 func (w stallWriter) Write(p []byte) (int, error) {
-	w.conn.SetWriteDeadline(time.Now().Add(stallTime)) // an error comes back from the write
+	patience := quietTime + time.Duration(len(p))*time.Second/leastRate
+	w.conn.SetWriteDeadline(time.Now().Add(patience)) // an error comes back from the write
 	k, err := w.conn.Write(p)
 	w.moved.out.Add(uint64(k))
 	if err != nil {
@@ -214,17 +221,28 @@ func (n *Node) beginSegment(k uploadKey, conn *crypto.Conn, peer keys.Member, m 
 // receiveSegment takes the bytes of one segment, at most wire.MaxSegment, up
 // to PutMore (end is nil) or PutEnd.
 func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming, buf []byte) (end *wire.PutEnd, code wire.Code, err error) {
-	last := in.offset + wire.MaxSegment
+	last, told := in.offset+wire.MaxSegment, time.Now()
 	for more := true; more; {
 		// Whole buffers: writes that begin and end in the middle of a page of
 		// the disk's cache cost several times as much.
 		size := 0
 		for more && size < len(buf) {
-			conn.SetReadDeadline(time.Now().Add(receiveTime))
+			untold := in.offset+uint64(size) > in.told
+			patience := receiveTime
+			if untold {
+				patience = progressEach
+			}
+			conn.SetReadDeadline(time.Now().Add(patience))
 			k, err := conn.Read(buf[size:])
 			size += k
-			if more = err != crypto.ErrMessage; more && err != nil {
+			if more = err != crypto.ErrMessage; more && err != nil && !(untold && errors.Is(err, os.ErrDeadlineExceeded)) {
 				return nil, 0, err
+			}
+			if got := in.offset + uint64(size); more && got > in.told && time.Since(told) >= progressEach {
+				if err := writeMessage(conn, wire.Progress{Bytes: got}); err != nil {
+					return nil, 0, err
+				}
+				in.told, told = got, time.Now()
 			}
 		}
 		if in.offset+uint64(size) > last {
@@ -265,7 +283,9 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 	default:
 		// A sync of a large file takes longer than any write.
 		conn.SetDeadline(time.Time{})
+		stop := working(conn, m.Size)
 		code = n.disk.commit(in.writer, b.Space, m)
+		stop()
 	}
 	if code == wire.CodeInvalid {
 		n.refused.add(peer.Name, "upload that is not what it says")
@@ -274,6 +294,29 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 		return writeMessage(conn, wire.PutAck{Code: code})
 	}
 	return n.reply(conn, peer, in.put, ring.Version{Key: wire.KeyOf(b.Space, m.Name), Sum: m.Sum()}, code)
+}
+
+// working tells the sender of an upload now and then that its bytes are about
+// to be on disk, until stop is called, which returns when nothing more is said.
+func working(conn *crypto.Conn, size uint64) (stop func()) {
+	var said sync.WaitGroup
+	done := make(chan struct{})
+	said.Go(func() { // ends with stop, which waits
+		tick := time.NewTicker(workEach)
+		defer tick.Stop()
+		for err := error(nil); err == nil; {
+			select {
+			case <-tick.C:
+				err = writeMessage(conn, wire.Progress{Bytes: size}) // one comes back from the ack, too
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		said.Wait()
+	}
 }
 
 // verdict asks the ring how an upload that ended so is answered.

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 const (
 	fastLine  = 10 << 20
 	slowLine  = 100 << 10
-	lineDelay = 10 * time.Millisecond
+	lineDelay = 500 * time.Microsecond
 )
 
 // line puts all of a ring behind lines of the same kind.
@@ -159,4 +160,87 @@ func TestSlowSourceOfACopyIsReplaced(t *testing.T) {
 			return
 		}
 	})
+}
+
+// upload sends data to the members of to, from node 0, and returns when all of
+// them have ended.
+func (b *bubble) upload(data []byte, to ...wire.ID) *upload {
+	b.t.Helper()
+	n, a := b.nodes[0], uploadTo(to...)
+	u := n.newUpload(b.t.Context(), a, "f", int64(len(data)))
+	hash, err := u.stream(b.t.Context(), bytes.NewReader(data))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, _ := n.sealed(a, "f", hash, PutOptions{})
+	u.finish(&m)
+	return u
+}
+
+// TestSlowTargetIsReplaced: whichever member is slow, and however slow, a put
+// takes at most twice as long as without it, and 3 s. A fourth member takes its
+// copy; in a ring of three it is named, and gets its copy afterwards.
+func TestSlowTargetIsReplaced(t *testing.T) {
+	for _, members := range []int{3, 4} {
+		for _, rate := range []int64{10 << 10, slowLine, 250 << 10, 1 << 20} {
+			inBubble(t, members, members, "copies=3", func(b *bubble) {
+				t := b.t
+				data := bytesOf(1, 16<<20)
+				b.line(fastLine)
+				quiet := timed(func() { put(t, b.nodes[0], "quiet", data) })
+				b.net.shape(b.addr(1), rate, 0)
+				for _, name := range []string{"f", "g", "h"} {
+					began := time.Now()
+					r := put(t, b.nodes[0], name, data)
+					if d := time.Since(began); d > 2*quiet+3*time.Second {
+						t.Errorf("%d members, n1 at %d bytes a second: a put takes %v, without it %v", members, rate, d, quiet)
+					}
+					slow := len(r.Slow) > 0
+					if slow && !slices.Equal(r.Slow, []string{"n1"}) || members == 3 && !slices.Contains(r.Copies, "n1") && !slices.Contains(r.Missing, "n1") {
+						t.Errorf("%d members: copies on %q, missing on %q, slow are %q", members, r.Copies, r.Missing, r.Slow)
+					}
+					if want := members - 1; len(r.Copies) < want {
+						t.Errorf("%d members: copies on %q, want %d", members, r.Copies, want)
+					}
+				}
+				if members > 3 || rate < slowLine {
+					return
+				}
+				time.Sleep(20 * time.Minute)
+				for _, name := range []string{"f", "g", "h"} {
+					if ms, err := b.nodes[1].disk.look(b.roster.Space, name); err != nil || len(ms) != 1 {
+						t.Errorf("n1 at %d bytes a second has no copy of %q afterwards: %v", rate, name, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestPutOverASlowLineIsWaitedFor: all targets share a line of 1 Mbit/s and
+// less, or have one each; each is as slow as the others, and none is given up.
+func TestPutOverASlowLineIsWaitedFor(t *testing.T) {
+	for _, rate := range []int64{125 << 10, 64 << 10} {
+		for _, shared := range []bool{true, false} {
+			inBubble(t, 4, 4, "copies=4", func(b *bubble) {
+				t := b.t
+				size := int(rate) * 30
+				data := bytesOf(1, size)
+				for i := range b.nodes {
+					if shared == (i == 0) {
+						b.net.shape(b.addr(i), rate, lineDelay)
+					}
+				}
+				least := 30 * time.Second
+				if shared {
+					least *= 3
+				}
+				began := time.Now()
+				r := put(t, b.nodes[0], "f", data)
+				if d := time.Since(began); len(r.Copies) != 4 || len(r.Slow) > 0 || d > 2*least {
+					t.Errorf("%d bytes at %d a second, shared %v: copies on %q, slow are %q, after %v: %q", size, rate, shared, r.Copies, r.Slow, d, b.logged.lines("upload"))
+				}
+			})
+		}
+	}
 }

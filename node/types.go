@@ -26,7 +26,9 @@ type PutResult struct {
 	Sum     string   `json:"sum"`    // hex SHA-256 of the manifest
 	Copies  []string `json:"copies"` // names of the members that have it on disk
 	Wanted  int      `json:"wanted"`
-	Same    bool     `json:"same"` // these bytes were the newest version already
+	Missing []string `json:"missing"` // if there are fewer: the members that the file belongs to and that lack it
+	Slow    []string `json:"slow"`    // took the bytes far slower than the others, and were not waited for
+	Same    bool     `json:"same"`    // these bytes were the newest version already
 
 	// Newer is a later version by this peer, which was stored before this put or
 	// remove had ended, and is what others get; 0: none. Removed: it is a removal.

@@ -42,6 +42,7 @@ var everyMessage = map[wire.Type]struct {
 	wire.TypeBlockList: {wire.BlockList{}, wire.OnTransfer, false, false},
 	wire.TypeGet:       {wire.Get{}, wire.OnTransfer, false, true},
 	wire.TypeFail:      {wire.Fail{Code: wire.CodeBusy}, wire.OnTransfer, false, false},
+	wire.TypeProgress:  {wire.Progress{}, wire.OnTransfer, false, false},
 }
 
 // forge puts what nobody has signed in each place of v where a signed thing may

@@ -25,18 +25,6 @@ const (
 	// window is how many chunks a put holds: the slowest target may be that
 	// far, 4 MiB, behind the fastest.
 	window = 16
-	// stallTime is how long a target may take no byte before it has failed.
-	stallTime = 30 * time.Second
-	// lagTime is how long a target may keep others waiting, the time that its
-	// bytes need at lagRate not counted, before it has failed: somebody stands in
-	// for it.
-	lagTime = 10 * time.Second
-	lagRate = 256 << 10 // bytes a second
-	// ackTime is how long a target may take to answer, besides the time that the
-	// bytes need that are under way to it, at most maxUnread at lagRate, and its
-	// disk.
-	ackTime   = 10 * time.Second
-	maxUnread = 4 << 20
 	// awayTime is for how many intervals, and awayLeast how long at least, a
 	// target that has left the ring may take no byte and answer nothing.
 	awayTime  = 2
@@ -44,9 +32,6 @@ const (
 	// pauseTime is how long a link waits for bytes of the user before its
 	// segment ends: nobody at the other side waits for a slow keyboard.
 	pauseTime = 10 * time.Second
-	// syncRate is what a disk is trusted to sync at least, in bytes a second;
-	// ackTime comes on top.
-	syncRate = 16 << 20
 )
 
 // chunk is a piece of the file that all targets share.
@@ -64,9 +49,17 @@ type upload struct {
 	targets []*target
 	ends    sync.WaitGroup // counts the targets
 	read    atomic.Int64   // bytes of the user
+	given   atomic.Int64   // bytes that all targets have been given
+	held    atomic.Bool    // the stream waits for a target
+	sealed  atomic.Bool    // all bytes are given, and the manifest
+	opened  atomic.Int32   // targets that have a link, or get none
+	ready   chan struct{}  // closed when that is all of them
+	over    chan struct{}  // closed when all targets have ended
+	watched sync.WaitGroup // counts watch
 
 	mu     sync.Mutex
 	failed []wire.Code // how those ended that take no more bytes
+	slow   []wire.ID   // those that were given up for it
 }
 
 // errNoTarget says that nobody takes the bytes any more.
@@ -81,9 +74,13 @@ type target struct {
 	in     chan *chunk // window places: sending to it never waits
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	begun  atomic.Bool   // it is linked: from here it is waited for
 	ended  atomic.Bool   // it takes no more bytes
-	taken  atomic.Int64  // bytes that it was given and that it took
-	lag    time.Duration // of stream: how long it has kept others waiting
+	stored atomic.Bool   // and has acked them
+	sent   atomic.Int64  // bytes handed to its link
+	taken  atomic.Int64  // bytes that it says it has
+	heard  atomic.Uint64 // how often it said so
+	lags   lags
 
 	// Set before in is closed.
 	manifest wire.Manifest
@@ -128,10 +125,10 @@ func (s *targets) left(peer wire.ID, patience time.Duration) {
 	}
 }
 
-// newUpload starts a goroutine for each target of a. They end when finish is
-// called, which waits for them.
+// newUpload starts a goroutine for each target of a, and one that watches them.
+// They end when finish is called, which waits for them.
 func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size int64) *upload {
-	u := &upload{node: n, op: a.Op, free: make(chan *chunk, window)}
+	u := &upload{node: n, op: a.Op, free: make(chan *chunk, window), ready: make(chan struct{}), over: make(chan struct{})}
 	u.put = wire.Put{Upload: rand.Uint64(), Size: wire.SizeUnknown, Name: name,
 		Roster: n.members.book().digest, Holders: a.Holders[:min(len(a.Holders), wire.MaxHolders)]}
 	if size > 0 {
@@ -144,6 +141,8 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 		t := &target{peer: id, in: make(chan *chunk, window)}
 		t.ctx, t.cancel = context.WithCancelCause(ctx)
 		u.targets = append(u.targets, t)
+	}
+	for _, t := range u.targets {
 		n.targets.add(t)
 		u.ends.Go(func() {
 			defer t.cancel(nil)
@@ -157,6 +156,7 @@ func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size i
 			}
 		})
 	}
+	u.watched.Go(u.watch)
 	return u
 }
 
@@ -191,60 +191,28 @@ func (u *upload) stream(ctx context.Context, body io.Reader) (*blockHasher, erro
 		c.refs.Store(int32(len(u.targets)))
 		for _, t := range u.targets {
 			t.in <- c
-			t.lag = max(0, t.lag-chunkSize*time.Second/lagRate)
 		}
+		u.given.Add(int64(n))
 		if err != nil {
 			return hash, nil
 		}
 	}
 }
 
-// chunk returns the next one that is free, or nil if one is to be made. While it
-// waits it looks who keeps it waiting.
+// chunk returns the next one that is free, or nil if one is to be made.
 func (u *upload) chunk(ctx context.Context) (*chunk, error) {
 	select {
 	case c := <-u.free:
 		return c, nil
 	default:
 	}
-	tick := time.NewTicker(lagTime / 20)
-	defer tick.Stop()
-	for last := time.Now(); ; {
-		var c *chunk
-		var free bool
-		select {
-		case c = <-u.free:
-			free = true
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		now := time.Now()
-		u.hurry(now.Sub(last))
-		if last = now; free {
-			return c, nil
-		}
-	}
-}
-
-// errLags says that a target was given up.
-var errLags = errors.New("takes the bytes too slowly while others wait")
-
-// hurry counts time that was waited against the targets that hold all chunks
-// while another peer has taken all that it was given, and gives up those that
-// lag too far behind. That this peer's own disk is faster than a network says
-// nothing.
-func (u *upload) hurry(waited time.Duration) {
-	idle := slices.ContainsFunc(u.targets, func(t *target) bool {
-		return t.peer != u.node.self && len(t.in) == 0 && !t.ended.Load()
-	})
-	for _, t := range u.targets {
-		if !idle || len(t.in) < window-1 { // one may be in its hands
-			continue
-		}
-		if t.lag += waited; t.lag > lagTime {
-			t.cancel(errLags)
-		}
+	u.held.Store(true)
+	defer u.held.Store(false)
+	select {
+	case c := <-u.free:
+		return c, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -278,7 +246,10 @@ func (u *upload) finish(m *wire.Manifest) {
 		}
 		close(t.in)
 	}
+	u.sealed.Store(m != nil)
 	u.ends.Wait()
+	close(u.over)
+	u.watched.Wait()
 }
 
 // release gives a chunk back when the last target is done with it.
@@ -293,15 +264,17 @@ func (u *upload) run(ctx context.Context, t *target) {
 	var ack wire.PutAck
 	var err error
 	if t.peer == u.node.self {
+		u.linked()
 		ack, err = u.store(t.ctx, t)
 	} else {
 		ack, err = u.send(t.ctx, t)
 	}
+	t.stored.Store(err == nil && ack.Code == wire.CodeOK)
 	t.ended.Store(true)
 	if err != nil {
 		ack = wire.PutAck{Code: wire.CodeBusy}
-		if cause := context.Cause(t.ctx); cause == errLags || cause == errAway {
-			err = cause
+		if ctx.Err() == nil && t.ctx.Err() != nil {
+			err = context.Cause(t.ctx) // what judge said, or left
 		}
 		if ctx.Err() == nil { // else its user has given the put up
 			u.node.log.Warn("upload", "peer", u.node.members.book().name(t.peer), "error", err)
@@ -314,6 +287,9 @@ func (u *upload) run(ctx context.Context, t *target) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.failed = append(u.failed, ack.Code)
+	if isSlow(err) {
+		u.slow = append(u.slow, t.peer)
+	}
 }
 
 // told hands on the rows and votes that came with an ack.
@@ -418,9 +394,11 @@ func (a ackOrError) refusal() (wire.PutAck, error) {
 func (u *upload) send(ctx context.Context, t *target) (wire.PutAck, error) {
 	var offset uint64
 	s, err := u.open(ctx, t, offset)
+	u.linked()
 	if err != nil {
 		return wire.PutAck{}, err
 	}
+	u.together(ctx)
 	pause := time.NewTimer(pauseTime)
 	defer pause.Stop()
 	for {
@@ -449,14 +427,14 @@ func (u *upload) send(ctx context.Context, t *target) (wire.PutAck, error) {
 			return wire.PutAck{}, ctx.Err()
 		}
 		if full != nil {
+			t.sent.Add(int64(len(full.data))) // before: it may be there sooner than Write returns
 			err = s.write(full.data)
 			offset += uint64(len(full.data))
-			t.taken.Add(int64(len(full.data)))
 			u.node.moved.out.Add(uint64(len(full.data)))
 			u.release(full)
 		}
 		if err == nil && s != nil && (full == nil || s.size >= wire.MaxSegment) {
-			answer := u.close(s, wire.PutMore{}, 0)
+			answer := u.close(s, wire.PutMore{})
 			if s = nil; answer.err != nil || answer.ack.Code != wire.CodeMore {
 				return answer.refusal()
 			}
@@ -465,6 +443,25 @@ func (u *upload) send(ctx context.Context, t *target) (wire.PutAck, error) {
 			answer := u.broken(s, err)
 			return answer.ack, answer.err
 		}
+	}
+}
+
+// linked notes that a target has a link, or gets none.
+func (u *upload) linked() {
+	if u.opened.Add(1) == int32(len(u.targets)) {
+		close(u.ready)
+	}
+}
+
+// together waits until all targets are linked, but not long: on a slow line that
+// they share, the bytes for one would be in the way of the handshakes of others.
+func (u *upload) together(ctx context.Context) {
+	patience := time.NewTimer(lateAfter)
+	defer patience.Stop()
+	select {
+	case <-u.ready:
+	case <-patience.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -484,13 +481,14 @@ func (u *upload) open(ctx context.Context, t *target, offset uint64) (*segment, 
 	}
 	put := u.put
 	put.Offset = offset
-	if err := writeMessage(link.Conn, put); err != nil {
-		u.node.pool.drop(link)
-		return nil, err
-	}
+	t.begun.Store(true)
 	s := &segment{link: link, ack: make(chan ackOrError, 1)}
 	s.stop = context.AfterFunc(ctx, func() { link.Conn.Close() })
-	u.ends.Go(func() { s.ack <- u.node.readAck(link.Conn) })
+	if err := s.say(put); err != nil {
+		u.drop(s)
+		return nil, err
+	}
+	u.ends.Go(func() { s.ack <- u.node.readAck(link.Conn, t) })
 	return s, nil
 }
 
@@ -500,24 +498,42 @@ func (u *upload) drop(s *segment) {
 	u.node.pool.drop(s.link)
 }
 
-func (n *Node) readAck(c *crypto.Conn) ackOrError {
-	msg, err := n.readMessage(c)
-	if err != nil {
-		return ackOrError{err: err}
+// readAck reads up to the ack, and notes what the target says before.
+func (n *Node) readAck(c *crypto.Conn, t *target) ackOrError {
+	for {
+		msg, err := n.readMessage(c)
+		if err != nil {
+			return ackOrError{err: err}
+		}
+		switch m := msg.(type) {
+		case wire.PutAck:
+			if m.Code == wire.CodeMore {
+				t.taken.Store(t.sent.Load()) // nothing is sent before this is answered
+			}
+			return ackOrError{ack: m}
+		case wire.Progress:
+			if m.Bytes > uint64(t.sent.Load()) {
+				return ackOrError{err: errors.New("target has more bytes than it was sent")}
+			}
+			t.taken.Store(max(t.taken.Load(), int64(m.Bytes)))
+			t.heard.Add(1)
+		default:
+			return ackOrError{err: fmt.Errorf("answer to Put is %v", msg.Type())}
+		}
 	}
-	ack, ok := msg.(wire.PutAck)
-	if !ok {
-		return ackOrError{err: fmt.Errorf("answer to Put is %v", msg.Type())}
-	}
-	return ackOrError{ack: ack}
 }
 
-// write sends bytes; the target has stallTime to take them.
+// write sends bytes. How long that may take watch decides: it cancels the
+// target, which closes the link.
 func (s *segment) write(p []byte) error {
-	s.link.SetDeadline(time.Now().Add(stallTime)) // an error comes back from the write
 	n, err := s.link.Write(p)
 	s.size += n
 	return err
+}
+
+// say sends a message, under the same rule.
+func (s *segment) say(m wire.Message) error {
+	return s.link.WriteRecord(byte(m.Type()), m.Append(nil))
 }
 
 // broken is for a link that does not take bytes any more: the reason may have
@@ -532,14 +548,11 @@ func (u *upload) broken(s *segment, err error) ackOrError {
 	return ackOrError{err: err}
 }
 
-// close ends a segment with m and waits for its ack, extra longer than the bytes
-// need.
-func (u *upload) close(s *segment, m wire.Message, extra time.Duration) ackOrError {
-	if err := writeMessage(s.link.Conn, m); err != nil {
+// close ends a segment with m and waits for its ack.
+func (u *upload) close(s *segment, m wire.Message) ackOrError {
+	if err := s.say(m); err != nil {
 		return u.broken(s, err)
 	}
-	unread := time.Duration(min(s.size, maxUnread)) * time.Second / lagRate
-	s.link.SetReadDeadline(time.Now().Add(ackTime + unread + extra))
 	answer := <-s.ack
 	if _, last := m.(wire.PutEnd); answer.err != nil || !last && answer.ack.Code != wire.CodeMore || !s.stop() {
 		u.drop(s)
@@ -562,8 +575,7 @@ func (u *upload) end(ctx context.Context, t *target, s *segment, offset uint64) 
 			return wire.PutAck{}, err
 		}
 	}
-	extra := time.Duration(t.manifest.Size/syncRate) * time.Second
-	answer := u.close(s, wire.PutEnd{Manifest: t.manifest}, extra)
+	answer := u.close(s, wire.PutEnd{Manifest: t.manifest})
 	if answer.err == nil && answer.ack.Code == wire.CodeMore {
 		return answer.refusal()
 	}

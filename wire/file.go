@@ -44,6 +44,14 @@ type PutAck struct {
 	Votes []Vote
 }
 
+// Progress says, before PutAck, how many bytes of the upload under way have come
+// to its receiver so far, and that this works on it.
+//
+//	bytes 8
+type Progress struct {
+	Bytes uint64 // at most MaxSize
+}
+
 // Blocks asks for hashes of the block list of a version: Count of them from
 // index From, at most [MaxHashes].
 //
@@ -133,6 +141,14 @@ func (PutAck) Type() Type { return TypePutAck }
 func (m PutAck) Append(b []byte) []byte {
 	b = be.AppendUint16(b, uint16(m.Code))
 	return appendVotes(appendRows(b, m.Rows), m.Votes)
+}
+
+// Type is TypeProgress.
+func (Progress) Type() Type { return TypeProgress }
+
+// Append appends the body to b.
+func (m Progress) Append(b []byte) []byte {
+	return be.AppendUint64(b, m.Bytes)
 }
 
 // Type is TypeBlocks.

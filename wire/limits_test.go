@@ -185,6 +185,8 @@ func numberLimits(t testing.TB) []sample {
 	add("Buckets", 0, 1, false, 2, 255)
 	add("PingReqAck", 4, 1, true, 0, 1)
 	add("PingReqAck", 4, 1, false, 2, 255)
+	add("Progress", 0, 8, true, 0, MaxSize-1, MaxSize)
+	add("Progress", 0, 8, false, MaxSize+1, 1<<64-1)
 	add("Ping", 0, 1, true, 1, 2)
 	add("Ping", 0, 1, false, 0, 3, 255)
 	add("Ping", 1, 1, true, 0, 1, 2)

@@ -53,6 +53,7 @@ const (
 	TypeBuckets
 	TypePingReq
 	TypePingReqAck
+	TypeProgress
 )
 
 // Carrier is the kind of link that a message belongs on.
@@ -78,7 +79,7 @@ var register = [256]struct {
 
 	TypePut: {"Put", OnTransfer}, TypePutMore: {"PutMore", OnTransfer}, TypePutEnd: {"PutEnd", OnTransfer},
 	TypePutAck: {"PutAck", OnTransfer}, TypeBlocks: {"Blocks", OnTransfer}, TypeBlockList: {"BlockList", OnTransfer},
-	TypeGet: {"Get", OnTransfer}, TypeFail: {"Fail", OnTransfer},
+	TypeGet: {"Get", OnTransfer}, TypeFail: {"Fail", OnTransfer}, TypeProgress: {"Progress", OnTransfer},
 }
 
 // Carrier returns the kind of link that the message belongs on; 0: none.
@@ -165,6 +166,8 @@ func (d *decoder) message(t Type) Message {
 		return PingReq{d.u32(), ID(d.u16())}
 	case TypePingReqAck:
 		return PingReqAck{d.u32(), d.boolean()}
+	case TypeProgress:
+		return Progress{d.atMost("bytes", MaxSize)}
 	}
 	d.refuse(errors.New("unknown type"))
 	return nil

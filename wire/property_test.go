@@ -294,6 +294,8 @@ func (g generator) message(typ Type) Message {
 		return PingReq{g.Uint32(), g.id()}
 	case TypePingReqAck:
 		return PingReqAck{g.Uint32(), g.coin()}
+	case TypeProgress:
+		return Progress{g.Uint64N(MaxSize + 1)}
 	}
 	panic("no generator for " + typ.String())
 }

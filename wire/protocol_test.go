@@ -73,7 +73,7 @@ func TestProtocolDocumentHasTheLayouts(t *testing.T) {
 	spaces := regexp.MustCompile(`\s+`)
 	doc := spaces.ReplaceAllString(protocol(t), " ")
 	layouts := regexp.MustCompile(`(?m)(^//\t.*\n)+`).FindAllString(readAll(t, files), -1)
-	const want = 23 + 4 + 3 + 1 // messages; row, vote, manifest, ping; what is signed; a part of a view
+	const want = 24 + 4 + 3 + 1 // messages; row, vote, manifest, ping; what is signed; a part of a view
 	if len(layouts) != want {
 		t.Errorf("%d layouts, want %d", len(layouts), want)
 	}

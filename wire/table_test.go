@@ -214,6 +214,11 @@ var messages = []struct {
 		PingReqAck{12, true},
 		"0000000c01",
 	},
+	{
+		"Progress", TypeProgress,
+		Progress{5 << 20},
+		"0000000000500000",
+	},
 }
 
 // others is what has bytes and is no message: datagrams, manifests as a store

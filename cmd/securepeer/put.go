@@ -166,6 +166,12 @@ func (a *app) stored(r control.PutResult, done string) error {
 		return nil
 	}
 	a.notef("%s is %s, but on %d of %d peers", name(r.Name), done, len(r.Copies), r.Wanted)
+	if len(r.Slow) > 0 {
+		a.notef("far slower than the others, and not waited for: %s; securepeer status shows how fast", names(r.Slow))
+	}
+	if others := slices.DeleteFunc(slices.Clone(r.Missing), func(m string) bool { return slices.Contains(r.Slow, m) }); len(others) > 0 {
+		a.notef("it belongs on %s, too", names(others))
+	}
 	a.hintf("the ring makes the missing copies when it can; securepeer stat shows them")
 	return told(exitPartial)
 }

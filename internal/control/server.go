@@ -333,8 +333,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 		}
 		return nil
 	}
-	result.Copies = list(result.Copies)
-	send(w, PutResult{SchemaPut, result})
+	send(w, newPutResult(SchemaPut, result))
 	return nil
 }
 
@@ -369,6 +368,11 @@ func tell(w http.ResponseWriter, p *node.Progress) (end func()) {
 		close(stop)
 		<-ended
 	}
+}
+
+func newPutResult(schema string, r node.PutResult) PutResult {
+	r.Copies, r.Missing, r.Slow = list(r.Copies), list(r.Missing), list(r.Slow)
+	return PutResult{schema, r}
 }
 
 // whenEnding calls f when the peer ends, unless stop is called before.
@@ -512,8 +516,7 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	result.Copies = list(result.Copies)
-	send(w, PutResult{SchemaRemove, result})
+	send(w, newPutResult(SchemaRemove, result))
 	return nil
 }
 
