@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"securepeer/internal/store"
@@ -30,12 +31,16 @@ const (
 	// room, whatever space there seems to be: a quota, or inodes, may have run
 	// out.
 	fullHold = 30 * time.Second
+	// illHold is how long a disk counts as failing after an error that lasts;
+	// then a write and a reading of its folders say whether it still does.
+	illHold = 30 * time.Second
 	// persistAgain is how long after a failed write of the state the next try
 	// is.
 	persistAgain = time.Second
 
 	stateIncarnation = "incarnation"
 	stateView        = "view"
+	stateProbe       = "probe" // empty: that it could be written is all
 
 	savedRow = 91 // bytes of a row, as wire encodes it
 )
@@ -53,6 +58,8 @@ type disk struct {
 	reserved wire.Incarnation // on disk: this run speaks none above it
 	spoken   wire.Incarnation // the last that persist let pass
 	refused  time.Time        // when a write last found no room
+	ill      error            // why the disk fails, if it does though no sync has failed
+	since    time.Time        // when that was last seen
 	changed  chan struct{}    // one place: there is news of state
 }
 
@@ -89,7 +96,7 @@ func (d *disk) persist(i wire.Incarnation) error {
 	}
 	next := i + incarnationStep
 	err := d.WriteState(stateIncarnation, binary.BigEndian.AppendUint64(nil, uint64(next)))
-	if d.failed(err); errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStuck) {
+	if d.failed(err); errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStuck) || lasting(err) {
 		d.log.Error("incarnation is not on disk, going on without", "error", err)
 		err = nil
 	}
@@ -166,7 +173,64 @@ func (d *disk) failed(err error) {
 		d.refused = time.Now()
 		d.mu.Unlock()
 		d.become(wire.Full)
+	case lasting(err):
+		d.mu.Lock()
+		d.ill, d.since = err, time.Now()
+		d.mu.Unlock()
+		d.become(wire.Stuck)
 	}
+}
+
+// lasting reports whether err is one of a disk that the next try meets again,
+// in reading as in writing: it was mounted read-only, fails, or has gone. To have
+// no descriptors or memory left is this process's own fault, and none of it.
+func lasting(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EROFS, syscall.EIO, syscall.ENODEV, syscall.ENXIO, syscall.ESTALE,
+		syscall.ENOTCONN, syscall.EACCES, syscall.EPERM}, func(e error) bool { return errors.Is(err, e) })
+}
+
+// works reports whether a disk that failed does no longer. Nothing was written
+// to it that a later sync could wrongly confirm: that is what ErrStuck is for.
+func (d *disk) works() bool {
+	d.mu.Lock()
+	ill, since := d.ill, d.since
+	d.mu.Unlock()
+	if ill == nil {
+		return true
+	}
+	if time.Since(since) < illHold {
+		return false
+	}
+	err := d.WriteState(stateProbe, nil)
+	if err == nil {
+		err = d.List(0, 0, func(store.Version) bool { return true })
+	}
+	if err != nil {
+		d.failed(err)
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ill, d.state = nil, wire.Full // until the free space is known
+	offer(d.changed, struct{}{})
+	d.log.Warn("the disk works again", "after", ill)
+	return true
+}
+
+// reason is why the disk takes no writes; nil: it does.
+func (d *disk) reason() error {
+	if err := d.Stuck(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.ill != nil:
+		return fmt.Errorf("the disk fails: %w", d.ill)
+	case d.state == wire.Full:
+		return errors.New("disk is full")
+	}
+	return nil
 }
 
 // measure asks for the free space.
@@ -175,9 +239,13 @@ func (d *disk) measure() {
 		d.become(wire.Stuck)
 		return
 	}
+	if !d.works() {
+		return
+	}
 	usage, err := d.Usage()
 	switch {
 	case err != nil:
+		d.failed(err)
 		d.log.Warn("free space is not known", "error", err)
 	case usage.Free < fullBelow:
 		d.become(wire.Full)
@@ -186,7 +254,8 @@ func (d *disk) measure() {
 	}
 }
 
-// become notes a state; a stuck disk stays so until the next start.
+// become notes a state; a stuck disk stays so until the next start, or until it
+// works.
 func (d *disk) become(s wire.State) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -214,7 +283,7 @@ func (d *disk) code(err error) wire.Code {
 		return wire.CodeOK
 	case errors.Is(err, store.ErrFull):
 		return wire.CodeFull
-	case errors.Is(err, store.ErrStuck):
+	case errors.Is(err, store.ErrStuck), lasting(err):
 		return wire.CodeStuck
 	case errors.Is(err, store.ErrNotFound):
 		return wire.CodeNotFound
@@ -222,6 +291,15 @@ func (d *disk) code(err error) wire.Code {
 		return wire.CodeInvalid
 	}
 	d.log.Error("disk", "error", err)
+	return wire.CodeBusy
+}
+
+// readCode is what the other side is told of a read that failed. Stuck is said
+// of writes alone.
+func (d *disk) readCode(err error) wire.Code {
+	if code := d.code(err); code != wire.CodeStuck {
+		return code
+	}
 	return wire.CodeBusy
 }
 

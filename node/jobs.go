@@ -190,6 +190,7 @@ func (n *Node) do(j job) {
 	case ring.Scan:
 		result, err := n.disk.scan(a)
 		if err != nil {
+			n.disk.failed(err)
 			n.log.Error("listing versions", "error", err)
 			result.Failed = true
 		}
@@ -202,6 +203,7 @@ func (n *Node) answer(a ring.Answer) {
 	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
 	ms, err := n.disk.look(n.members.book().Space, a.Name)
 	if err != nil {
+		n.disk.failed(err)
 		n.log.Error("looking a name up", "error", err)
 		found.Behind = true
 	}
@@ -227,6 +229,7 @@ func (n *Node) sendOffer(a ring.SendOffer) {
 func (n *Node) answerList(from wire.ID, m wire.List) {
 	ms, more, err := n.disk.listed(m.Prefix, m.After)
 	if err != nil {
+		n.disk.failed(err)
 		n.log.Error("listing names", "error", err)
 		return // silence: no answer is better than a wrong one
 	}

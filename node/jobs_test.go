@@ -157,8 +157,8 @@ func (f failingFile) Sync() error {
 	return f.File.Sync()
 }
 
-// TestIncarnationOfADiskThatFails: one that is full or stuck keeps a peer from
-// saying so in no case; any other error means that the incarnation must not
+// TestIncarnationOfADiskThatFails: one that is full, stuck or broken keeps a peer
+// from saying so in no case; any other error means that the incarnation must not
 // be spoken.
 func TestIncarnationOfADiskThatFails(t *testing.T) {
 	for _, c := range []struct {
@@ -169,7 +169,8 @@ func TestIncarnationOfADiskThatFails(t *testing.T) {
 	}{
 		{"full", syscall.ENOSPC, nil, true, wire.Full},
 		{"stuck", nil, syscall.EIO, true, wire.Stuck},
-		{"broken", syscall.EIO, nil, false, wire.Active},
+		{"broken", syscall.EIO, nil, true, wire.Stuck},
+		{"out of descriptors", syscall.EMFILE, nil, false, wire.Active},
 	} {
 		fsys := &failingFS{FS: simdisk.New(1).Mount()}
 		d := diskOn(t, fsys)

@@ -41,7 +41,7 @@ func (f *brokenFS) Lock() (io.Closer, error) {
 
 func (f *brokenFS) Create(name string) (store.File, error) {
 	if f.broken.Load() {
-		return nil, syscall.EIO
+		return nil, syscall.EMFILE
 	}
 	return f.FS.Create(name)
 }

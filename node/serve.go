@@ -69,12 +69,12 @@ func (n *Node) serve(conn *crypto.Conn) {
 func (n *Node) serveBlocks(conn *crypto.Conn, m wire.Blocks) error {
 	r, err := n.disk.Reader(store.Version{Key: uint64(m.Key), Sum: m.Sum})
 	if err != nil {
-		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
+		return writeMessage(conn, wire.Fail{Code: n.disk.readCode(err)})
 	}
 	defer r.Close() // read only
 	list, err := r.BlockList()
 	if err != nil {
-		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
+		return writeMessage(conn, wire.Fail{Code: n.disk.readCode(err)})
 	}
 	from, to := uint64(m.From)*store.HashSize, (uint64(m.From)+uint64(m.Count))*store.HashSize
 	if to > uint64(len(list)) {
@@ -92,7 +92,7 @@ func (n *Node) serveBlocks(conn *crypto.Conn, m wire.Blocks) error {
 func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get) error {
 	r, err := n.disk.Reader(store.Version{Key: uint64(m.Key), Sum: m.Sum})
 	if err != nil {
-		return writeMessage(conn, wire.Fail{Code: n.disk.code(err)})
+		return writeMessage(conn, wire.Fail{Code: n.disk.readCode(err)})
 	}
 	defer r.Close() // read only
 	size := uint64(r.Size())
@@ -113,6 +113,7 @@ func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get) error {
 		if errors.As(err, &broken) {
 			return err
 		}
+		n.disk.failed(err)
 		n.log.Error("reading version", "name", manifest.Name, "error", err)
 		return writeMessage(conn, wire.Fail{Code: wire.CodeNotFound})
 	}

@@ -154,10 +154,9 @@ func (n *Node) storeStatus() StoreStatus {
 	} else {
 		err = uerr
 	}
-	if stuck := n.disk.Stuck(); stuck != nil {
-		err = stuck
-	} else if n.disk.health() == wire.Full {
-		s.Problem = "disk is full"
+	n.disk.failed(err)
+	if reason := n.disk.reason(); reason != nil {
+		err = reason
 	}
 	if err != nil {
 		s.Problem = err.Error()
