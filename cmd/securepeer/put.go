@@ -143,7 +143,7 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 		}
 		err = a.stored(result, "stored")
 		if src.whole != nil && src.whole.grown > 0 {
-			a.notef("%s grew while it was read: stored is what it was at the beginning, %s", name(file), size(src.info.Size))
+			a.notef("%s grew while it was read: stored is what it was at the beginning, %s", inputName(file), size(src.info.Size))
 		}
 		return err
 	})

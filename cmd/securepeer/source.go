@@ -56,7 +56,7 @@ func (a *app) openStdin(opt putOptions) (*source, error) {
 		ok = err == nil && stat.Mode().IsRegular()
 	}
 	if !ok {
-		return &source{ReadCloser: opt.filled("standard input", io.NopCloser(a.in))}, nil
+		return &source{ReadCloser: opt.filled(stdinName, io.NopCloser(a.in))}, nil
 	}
 	start, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -64,7 +64,7 @@ func (a *app) openStdin(opt putOptions) (*source, error) {
 	}
 	src, err := openRegular(f, start, control.PutInfo{}, opt)
 	if err == nil {
-		src.ReadCloser = opt.filled("standard input", io.NopCloser(src.ReadCloser)) // it may be read again
+		src.ReadCloser = opt.filled(stdinName, io.NopCloser(src.ReadCloser)) // it may be read again
 	}
 	return src, err
 }

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wholeFile reads a regular file as long as it was when it was opened. In place of
-// io.EOF it gives an error if what it gave may be a mixture of what was in the
-// file at different times. It asks the descriptor, not the path: a file that
+// wholeFile reads a regular file as long as it was when it was opened. In place
+// of io.EOF it gives an error if what it gave may be a mixture of what was in
+// the file at different times. It asks the descriptor, not the path: a file that
 // another one takes the place of is stored as it was opened.
 //
 // A file that is longer at the end counts as whole if its beginning, read once
@@ -189,13 +189,23 @@ func (a *app) read(file string, opt putOptions, put func(*source) error) error {
 			opt.asIs = true
 			continue
 		case errors.Is(err, errChanged):
-			a.notef("%s was changed while it was read: it is read again", name(file))
+			a.notef("%s was changed while it was read: it is read again", inputName(file))
 			continue
 		}
 		if errors.Is(err, errChanged) {
 			return &fault{exitOther, "put it when nothing writes to it, or a snapshot of it; --as-is stores what was read",
-				fmt.Errorf("%s was changed while it was read, twice: nothing is stored", name(file))}
+				fmt.Errorf("%s was changed while it was read, twice: nothing is stored", inputName(file))}
 		}
 		return err
 	}
 }
+
+// inputName is what a FILE of put is called in words.
+func inputName(file string) string {
+	if file == "-" {
+		return stdinName
+	}
+	return name(file)
+}
+
+const stdinName = "standard input"

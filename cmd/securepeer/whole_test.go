@@ -187,7 +187,8 @@ func TestStandardInputThatIsAFile(t *testing.T) {
 	if _, err := in.Seek(8, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
-	a := &app{console: &console{in: in, err: io.Discard}}
+	var errs bytes.Buffer
+	a := &app{console: &console{in: in, err: &errs}}
 	var got []string
 	err = a.read("-", putOptions{}, func(src *source) error {
 		if len(got) == 0 {
@@ -201,6 +202,9 @@ func TestStandardInputThatIsAFile(t *testing.T) {
 	})
 	if err != nil || len(got) != 2 || got[1] != "AND read" {
 		t.Errorf("read %q, %v", got, err)
+	}
+	if want := "securepeer: standard input was changed while it was read: it is read again\n"; errs.String() != want {
+		t.Errorf("said %q, want %q", errs.String(), want)
 	}
 }
 
