@@ -290,11 +290,8 @@ func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, err
 // found makes a File of the first choice whose bytes somebody has: the newest
 // version may be one that its writer only claims to have stored.
 func (n *Node) found(ctx context.Context, a ring.Fetch) (*File, error) {
-	choices := append([]ring.Choice{{Manifest: a.Manifest, Sources: a.Sources}}, a.Others...)
-	i := 0
-	for i < len(choices)-1 && !n.begins(ctx, choices[i]) {
-		i++
-	}
+	choices := n.credible(append([]ring.Choice{{Manifest: a.Manifest, Sources: a.Sources}}, a.Others...))
+	i := n.first(ctx, choices)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

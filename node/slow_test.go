@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"securepeer/crypto"
 	"securepeer/ring"
 	"securepeer/wire"
 )
@@ -242,5 +243,44 @@ func TestPutOverASlowLineIsWaitedFor(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestClaimOfOneMemberDelaysNoGet: member 2 says that it has a newer version and
+// gives nothing, or a byte a second: who wants the file has that of n1 in a
+// moment, and the next time at once. A claim that is true wins.
+func TestClaimOfOneMemberDelaysNoGet(t *testing.T) {
+	for _, gives := range []bool{false, true} {
+		inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+			t, n := b.t, b.nodes[0]
+			stop := make(chan struct{})
+			theirs := bytesOf(2, 1000)
+			if gives {
+				b.blockServer(2, theirs, func(_ int, block []byte) []byte { return block })
+			} else {
+				b.hung(2, func(*crypto.Conn) { <-stop })
+			}
+			data := bytesOf(1, wire.BlockSize+5)
+			put(t, b.nodes[1], "f", data)
+			ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+			if err != nil || len(ms) != 1 {
+				t.Fatal(ms, err)
+			}
+			claimed := fileOf(b, 2, "f", theirs)
+			claimed.Version = 9
+			claimed = claim(b.secrets[2], claimed)
+			for _, most := range []time.Duration{lateAfter + 100*time.Millisecond, 100 * time.Millisecond} {
+				began := time.Now()
+				f, err := n.found(t.Context(), ring.Fetch{Manifest: claimed, Sources: []wire.ID{2}, AlsoBy: []wire.ID{1},
+					Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(began); d > most || (f.Info.Writer == "n2") != gives {
+					t.Errorf("given %v: that of %s after %v, want within %v", gives, f.Info.Writer, d, most)
+				}
+			}
+			close(stop)
+		})
 	}
 }
