@@ -163,6 +163,24 @@ func (d *disk) savedView(b *book, v *verifier) ([]wire.Row, error) {
 	return rows, nil
 }
 
+// saveAddresses writes the address book; a start without it asks the name
+// server.
+func (d *disk) saveAddresses(text []byte) {
+	if err := d.WriteState(stateAddresses, text); err != nil {
+		d.failed(err)
+		d.log.Warn("addresses are not saved", "error", err)
+	}
+}
+
+// savedAddresses reads it back: nothing, if it is not there or damaged.
+func (d *disk) savedAddresses() []byte {
+	text, err := d.ReadState(stateAddresses)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 // failed looks at an error of the store for news of the disk's health.
 func (d *disk) failed(err error) {
 	switch {

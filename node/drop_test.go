@@ -122,6 +122,7 @@ func TestRingHearsOfEveryBreak(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := &Node{self: 0, members: newMembers(b, nil)}
+	n.addresses = newAddresses(t.Context(), &n.work, systemResolve)
 	up := func(i wire.Incarnation) ring.Event { return ring.LinkUp{Peer: 1, Incarnation: i} }
 	down := ring.Event(ring.LinkDown{Peer: 1})
 	for _, c := range []struct {

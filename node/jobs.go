@@ -267,14 +267,20 @@ func (o *offers) has(to wire.ID, sum wire.Sum) bool {
 	return ok
 }
 
-// state is what waits to be written for the ring: the next one of each kind
-// replaces the one before.
+// state is what waits to be written to disk.
 type state struct {
-	mu      sync.Mutex
-	persist []wire.Incarnation // each is reported
-	view    []wire.Row
-	hasView bool
-	wake    chan struct{} // one place
+	mu sync.Mutex
+	toWrite
+	wake chan struct{} // one place
+}
+
+// toWrite is that: the next one of each kind replaces the one before.
+type toWrite struct {
+	persist   []wire.Incarnation // each is reported
+	view      []wire.Row
+	hasView   bool
+	addresses []byte
+	hasBook   bool // addresses are to be written
 }
 
 func (s *state) add(act func(*state)) {
@@ -284,15 +290,17 @@ func (s *state) add(act func(*state)) {
 	offer(s.wake, struct{}{})
 }
 
-func (s *state) take() (persist []wire.Incarnation, view []wire.Row, hasView bool) {
+// take returns what waits, and empties it.
+func (s *state) take() toWrite {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	persist, view, hasView = s.persist, s.view, s.hasView
-	s.persist, s.view, s.hasView = nil, nil, false
-	return persist, view, hasView
+	taken := s.toWrite
+	s.toWrite = toWrite{}
+	return taken
 }
 
-// writeState writes incarnations and views. It ends when the node does.
+// writeState writes incarnations, views and addresses. It ends when the node
+// does.
 func (n *Node) writeState() {
 	for {
 		select {
@@ -300,8 +308,8 @@ func (n *Node) writeState() {
 		case <-n.ctx.Done():
 			return
 		}
-		persist, view, hasView := n.state.take()
-		for _, i := range persist {
+		s := n.state.take()
+		for _, i := range s.persist {
 			for err := n.disk.persist(i); err != nil; err = n.disk.persist(i) {
 				n.log.Error("incarnation is not on disk, trying again", "error", err)
 				if !n.wait(persistAgain) {
@@ -310,8 +318,11 @@ func (n *Node) writeState() {
 			}
 			n.post(happened{event: ring.Persisted{Incarnation: i}})
 		}
-		if hasView {
-			n.disk.saveView(view)
+		if s.hasView {
+			n.disk.saveView(s.view)
+		}
+		if s.hasBook {
+			n.disk.saveAddresses(s.addresses)
 		}
 	}
 }

@@ -122,12 +122,12 @@ func TestStateIsWrittenOnce(t *testing.T) {
 			s.view, s.hasView = []wire.Row{{Incarnation: i}}, true
 		})
 	}
-	persist, view, hasView := s.take()
-	if len(persist) != 3 || !hasView || len(view) != 1 || view[0].Incarnation != 2 || len(s.wake) != 1 {
-		t.Errorf("to be written are %v, %v, %v", persist, view, hasView)
+	w := s.take()
+	if len(w.persist) != 3 || !w.hasView || len(w.view) != 1 || w.view[0].Incarnation != 2 || len(s.wake) != 1 {
+		t.Errorf("to be written are %+v", w)
 	}
-	if persist, view, hasView := s.take(); len(persist)+len(view) > 0 || hasView {
-		t.Errorf("again: %v, %v, %v", persist, view, hasView)
+	if w := s.take(); len(w.persist)+len(w.view) > 0 || w.hasView {
+		t.Errorf("again: %+v", w)
 	}
 }
 

@@ -1,12 +1,11 @@
 package node
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -30,14 +29,6 @@ const (
 	writeTime = 30 * time.Second
 	// endTime is how long a link that was ended waits for the other side's end.
 	endTime = 5 * time.Second
-	// dialTime bounds a dial with its handshake.
-	dialTime = 5 * time.Second
-	// dialTry is after how many intervals, and dialTryLeast after how long at
-	// least, a connection is tried anew within that time: the system waits 1, 3
-	// and 7 s until it repeats a packet that a cut has swallowed, and so would
-	// find the end of the cut late.
-	dialTry      = 4
-	dialTryLeast = 500 * time.Millisecond
 	// glareTime is how far apart two links may be confirmed and still have
 	// been dialled at once: as long as a handshake may take.
 	glareTime = 5 * time.Second
@@ -96,7 +87,9 @@ type pair struct {
 	waiting []wire.Message // for the link that is being dialled
 	dialing bool
 	dialed  time.Time   // when the last dial began
-	problem string      // why the last dial failed
+	problem error       // why the last dial failed; nil: it did not
+	unsent  error       // why a ping to it has not left this machine; nil: it was acked since
+	failed  time.Time   // when that was
 	digest  wire.Digest // of the roster that the member works by
 	heard   bool        // digest is known
 }
@@ -202,7 +195,8 @@ func (l *links) open(p *pair, member keys.Member) {
 func (l *links) up(k *link) []ring.Event {
 	p := l.pair(k.peer.ID)
 	theirs := k.conn.Session().Theirs
-	p.digest, p.heard, p.problem = theirs.RosterDigest, true, ""
+	p.digest, p.heard, p.problem = theirs.RosterDigest, true, nil
+	l.node.addresses.linked(k.peer.Addr, addrOf(k.conn.RemoteAddr()), k.conn.Session().Initiator)
 	if k.conn.Session().Initiator {
 		p.dialing = false
 	}
@@ -295,6 +289,7 @@ func (l *links) down(k *link) []ring.Event {
 		return nil
 	}
 	p.carry = nil
+	l.node.addresses.trouble(k.peer.Addr)
 	events := []ring.Event{ring.LinkDown{Peer: k.peer.ID}}
 	i := slices.IndexFunc(p.others, func(o *link) bool { return o.queue != nil })
 	if i < 0 {
@@ -308,12 +303,24 @@ func (l *links) down(k *link) []ring.Event {
 // failed notes that a dial came to nothing.
 func (l *links) failed(id wire.ID, err error) []ring.Event {
 	p := l.pair(id)
-	p.dialing, p.problem = false, err.Error()
+	p.dialing, p.problem = false, err
 	if p.carry != nil {
 		return nil
 	}
 	p.waiting = nil
+	if _, ours := own(err); ours { // first: a silence that is this machine's own is none
+		return []ring.Event{ring.NotSent{Peer: id}, ring.LinkDown{Peer: id}}
+	}
 	return []ring.Event{ring.LinkDown{Peer: id}}
+}
+
+// addrOf is the IP address of a TCP connection's end; the zero Addr for
+// anything else.
+func addrOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // hangup ends the links with id when what is queued has gone.
@@ -341,68 +348,6 @@ func (l *links) finishAll() (all []*link) {
 		}
 	}
 	return all
-}
-
-// dialRing opens a ring link and runs it to its end.
-func (n *Node) dialRing(member keys.Member, wait time.Duration) {
-	conn, err := n.dialLater(member, wait)
-	if err != nil {
-		n.post(dialFailed{member.ID, err})
-		return
-	}
-	if !n.runLink(conn) {
-		n.post(dialFailed{member.ID, errDropped})
-	}
-}
-
-func (n *Node) dialLater(member keys.Member, wait time.Duration) (*crypto.Conn, error) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-n.ctx.Done():
-		return nil, ErrClosed
-	}
-	select {
-	case n.dials <- struct{}{}:
-		defer func() { <-n.dials }()
-	case <-n.ctx.Done():
-		return nil, ErrClosed
-	}
-	return n.dial(n.ctx, member, crypto.Ring)
-}
-
-// dial opens a link of that kind to a member.
-func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (*crypto.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	raw, err := n.connect(ctx, member.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("dialling %s: %w", member.Name, err)
-	}
-	conn, err := crypto.Dial(ctx, raw, n.crypto, member.Key, kind)
-	switch {
-	case errors.Is(err, crypto.ErrSilent):
-		return nil, fmt.Errorf("dialling %s at %s: %w: it does not list this key, or has another ring name, "+
-			"another key in its roster, or another version", member.Name, member.Addr, err)
-	case err != nil:
-		return nil, fmt.Errorf("dialling %s at %s: %w", member.Name, member.Addr, err)
-	}
-	return conn, nil
-}
-
-// connect opens a TCP connection, in several tries until ctx ends.
-func (n *Node) connect(ctx context.Context, addr string) (net.Conn, error) {
-	patience := max(dialTry*n.interval(), dialTryLeast)
-	for {
-		try, cancel := context.WithTimeout(ctx, patience)
-		conn, err := n.config.Dial(try, "tcp", addr)
-		late := try.Err() != nil
-		cancel()
-		if err == nil || !late || ctx.Err() != nil {
-			return conn, err
-		}
-	}
 }
 
 // accept takes the links that others dial. It ends when the listener closes.

@@ -67,6 +67,7 @@ func (x *table) of(self wire.ID) *links {
 	n.refused = newRefusals(slog.New(slog.DiscardHandler))
 	n.dials = make(chan struct{}, maxDials)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.addresses = newAddresses(n.ctx, &n.work, systemResolve)
 	n.config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		x.mu.Lock()
 		x.dials = append(x.dials, time.Now())
@@ -167,11 +168,11 @@ func TestMessagesWaitForTheLink(t *testing.T) {
 		if got := x.dialled(); got != 1 {
 			t.Errorf("%d dials, want 1", got)
 		}
-		p.problem = "earlier"
+		p.problem = errPulled
 		k := x.link(0, [2]uint64{1, 1})[0]
 		x.hears("a link", x.up(k), ring.LinkUp{Peer: 1, Incarnation: 1})
-		if p.dialing || p.problem != "" || len(p.waiting) > 0 {
-			t.Errorf("after the dial: still dialling %v, problem %q, %d wait", p.dialing, p.problem, len(p.waiting))
+		if p.dialing || p.problem != nil || len(p.waiting) > 0 {
+			t.Errorf("after the dial: still dialling %v, problem %v, %d wait", p.dialing, p.problem, len(p.waiting))
 		}
 		if !p.heard || p.digest != (wire.Digest{2}) {
 			t.Errorf("the roster that it works by is %x, known %v", p.digest, p.heard)
@@ -194,8 +195,8 @@ func TestFailedDialLeavesNothing(t *testing.T) {
 		x.send(1, wire.Here{Req: 1})
 		x.hears("a failed dial", x.failed(1, errors.New("no route")), ring.LinkDown{Peer: 1})
 		p := x.pair(1)
-		if p.dialing || p.problem != "no route" || len(p.waiting) > 0 {
-			t.Errorf("after it: still dialling %v, problem %q, %d wait", p.dialing, p.problem, len(p.waiting))
+		if p.dialing || p.problem == nil || p.problem.Error() != "no route" || len(p.waiting) > 0 {
+			t.Errorf("after it: still dialling %v, problem %v, %d wait", p.dialing, p.problem, len(p.waiting))
 		}
 		x.send(1, wire.Here{Req: 2})
 		if got := x.dialled(); got != 2 {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"net"
 	"time"
 
 	"securepeer/ring"
@@ -16,15 +15,20 @@ const (
 	// long what it said may take to leave.
 	stopTime  = 3 * time.Second
 	flushTime = time.Second
+	// saveAddressesEach is the least time between two writes of the address
+	// book while the peer runs.
+	saveAddressesEach = 10 * time.Second
 )
 
 // input is what the loop takes; one of the types below, by value.
 type input interface{ input() }
 
-// happened is an event for the ring. source is where a ping came from.
+// happened is an event for the ring. source is where a ping came from, ours
+// what of a ring.NotSent was this machine's fault.
 type happened struct {
 	event  ring.Event
-	source net.Addr
+	source path
+	ours   error
 }
 
 // linkUp says that a ring link is confirmed, linkDown that it has ended.
@@ -65,6 +69,7 @@ type loop struct {
 	actions []ring.Action
 	timer   *time.Timer
 	renewed time.Time // when links were last looked at for their age
+	saved   time.Time // when addresses last were
 	ready   bool
 	over    bool
 	err     error
@@ -116,11 +121,11 @@ func (l *loop) run() error {
 		case in := <-l.node.pinged:
 			l.take(in)
 		case <-l.timer.C:
-			l.step(ring.Tick{}, nil)
+			l.step(ring.Tick{}, path{})
 		case <-stop:
 			stop = nil
 			late = time.After(stopTime)
-			l.step(ring.Stop{}, nil)
+			l.step(ring.Stop{}, path{})
 		case <-late:
 			l.over = true
 		}
@@ -136,7 +141,7 @@ func (l *loop) settle() {
 	for len(l.pending) > 0 {
 		ev := l.pending[0]
 		l.pending = l.pending[1:]
-		l.step(ev, nil)
+		l.step(ev, path{})
 	}
 	if !l.ready && l.ring.InRing() {
 		l.ready = true
@@ -146,8 +151,20 @@ func (l *loop) settle() {
 	if time.Since(l.renewed) > time.Second {
 		l.renewed = time.Now()
 		l.links.renew()
+		l.saveAddresses()
 	}
 	l.timer.Reset(max(time.Duration(l.ring.Next()-l.now()), minTick))
+}
+
+// saveAddresses has the address book written if there is news, not too often.
+func (l *loop) saveAddresses() {
+	if !l.saved.IsZero() && time.Since(l.saved) < saveAddressesEach {
+		return
+	}
+	if text, news := l.node.addresses.save(); news {
+		l.saved = time.Now()
+		l.node.state.add(func(s *state) { s.addresses, s.hasBook = text, true })
+	}
 }
 
 // now is the ring's clock. It never goes back and is never 0.
@@ -156,7 +173,7 @@ func (l *loop) now() ring.Time { return ring.Time(time.Since(l.node.began)) + 1 
 func (l *loop) take(in input) {
 	switch in := in.(type) {
 	case happened:
-		l.note(in.event)
+		l.note(in)
 		l.step(in.event, in.source)
 	case linkUp:
 		l.pending = append(l.pending, l.links.up(in.link)...)
@@ -182,18 +199,25 @@ func (l *loop) unread(k *link) {
 }
 
 // note takes from an event what the ring has no use for.
-func (l *loop) note(ev ring.Event) {
-	switch ev := ev.(type) {
+func (l *loop) note(in happened) {
+	switch ev := in.event.(type) {
 	case ring.Pinged:
 		p := l.links.pair(ev.From)
 		p.digest, p.heard = ev.Ping.Roster, true
+		if m, ok := l.node.members.book().ByID(ev.From); ok && ev.Ping.Ack {
+			l.node.addresses.acked(m.Addr, ev.Ping.Echo)
+			p.unsent = nil
+		}
+	case ring.NotSent:
+		p := l.links.pair(ev.Peer)
+		p.unsent, p.failed = in.ours, time.Now()
 	case ring.RosterChanged:
 		l.node.addresses.learn(l.node.members.book())
 	}
 }
 
 // step is one step of the ring and what it wants done.
-func (l *loop) step(ev ring.Event, source net.Addr) {
+func (l *loop) step(ev ring.Event, source path) {
 	if down, ok := ev.(ring.LinkDown); ok {
 		l.node.lists.lost(down.Peer)
 		l.node.jobs.lost(down.Peer)
@@ -206,13 +230,16 @@ func (l *loop) step(ev ring.Event, source net.Addr) {
 }
 
 // do carries an action out or hands it to who does.
-func (l *loop) do(a ring.Action, source net.Addr) {
+func (l *loop) do(a ring.Action, source path) {
 	n := l.node
 	switch a := a.(type) {
 	case ring.Send:
 		l.links.send(a.To, a.Msg)
 	case ring.SendPing:
-		n.sendPing(a, source)
+		if ours := n.sendPing(a, source); ours != nil {
+			l.note(happened{event: ring.NotSent{Peer: a.To}, ours: ours})
+			l.pending = append(l.pending, ring.NotSent{Peer: a.To})
+		}
 	case ring.Dial:
 		l.pending = append(l.pending, l.links.order(a.Peer)...)
 	case ring.Hangup:

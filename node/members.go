@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -236,6 +237,18 @@ func (m *members) replace(next *book) {
 		old, _ := last.member(c.Peer().Noise)
 		now, ok := next.member(c.Peer().Noise)
 		if !ok || now.Key != old.Key || now.ID != old.ID || now.Pos != old.Pos {
+			c.Close() // its reader ends with this and forgets it
+		}
+	}
+}
+
+// leave ends the links that stand at an address of this machine which it does
+// not have.
+func (m *members) leave(has func(netip.Addr) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c := range m.links {
+		if local := addrOf(c.LocalAddr()).WithZone(""); local.IsValid() && !local.IsLoopback() && !has(local) {
 			c.Close() // its reader ends with this and forgets it
 		}
 	}

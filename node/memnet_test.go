@@ -131,6 +131,10 @@ func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (ne
 		l := m.listeners[to]
 		m.mu.Unlock()
 		if l == nil {
+			if at, err := netip.ParseAddrPort(to); err == nil && m.swallowed(from, at) {
+				<-ctx.Done() // nobody there to refuse it
+				return nil, ctx.Err()
+			}
 			return nil, errors.New("connection refused")
 		}
 		if m.swallowed(from, l.addr) || m.swallowed(l.addr, from) {

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"securepeer/crypto"
@@ -30,8 +30,13 @@ type Config struct {
 	// Dir is the peer's folder; its files are in Dir/store.
 	Dir string
 
-	// Listen is the HOST:PORT of TCP and UDP; "": the roster's address.
+	// Listen is the HOST:PORT of TCP and UDP; "": that of the roster, of which
+	// a literal address is listened at, and for a name all addresses of this
+	// machine.
 	Listen string
+	// NotYet is asked while this machine does not have that address, or can't
+	// resolve the name in Listen: true: try again. nil: New returns the error.
+	NotYet func(err error) bool
 	// Contact is the member to ask first when coming into the ring; "": any.
 	Contact string
 	// Interval is the time between two pings; 0: the roster's.
@@ -40,11 +45,13 @@ type Config struct {
 	// route=walk.
 	Shortcuts bool
 
-	// Listener, PacketConn and Dial replace the network; nil: that of the
-	// operating system. The node closes the first two.
+	// Listener, PacketConn, Dial and Resolve replace the network and its name
+	// server; nil: those of the operating system. The node closes the first
+	// two. Dial is never given a name.
 	Listener   net.Listener
 	PacketConn net.PacketConn
 	Dial       func(ctx context.Context, network, address string) (net.Conn, error)
+	Resolve    func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	// Logger hears of what an operator should know; nil: nobody does.
 	Logger *slog.Logger
@@ -90,7 +97,7 @@ type Node struct {
 type network struct {
 	crypto    *crypto.Config
 	listener  *crypto.Listener
-	packets   net.PacketConn
+	datagrams datagrams
 	pings     *crypto.PingTable
 	outgoing  chan ping // pingQueue places
 	addresses *addresses
@@ -145,15 +152,15 @@ func open(c Config, fsys store.FS) (*Node, error) {
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
+	if c.Resolve == nil {
+		c.Resolve = systemResolve
+	}
 	b, err := newBook(c.Roster, c.Secret.Public())
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := b.ByName(c.Contact); c.Contact != "" && !ok {
 		return nil, &PeerError{Peer: c.Contact, Err: ErrNoSuchMember}
-	}
-	if c.Listen == "" {
-		c.Listen = b.self.Addr
 	}
 	n := newNode(c, b)
 	if err := n.openStore(fsys); err != nil {
@@ -178,7 +185,7 @@ func newNode(c Config, b *book) *Node {
 
 	n.pings = crypto.NewPingTable()
 	n.outgoing = make(chan ping, pingQueue)
-	n.addresses = newAddresses(n.ctx, &n.work)
+	n.addresses = newAddresses(n.ctx, &n.work, c.Resolve)
 	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
 	n.rates = newRates()
 	n.dials = make(chan struct{}, maxDials)
@@ -221,60 +228,6 @@ func (n *Node) openStore(fsys store.FS) error {
 		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
 	}
 	return nil
-}
-
-// openSockets opens both sockets, those of them that the caller has not.
-func (n *Node) openSockets() error {
-	listener, packets := n.config.Listener, n.config.PacketConn
-	var err error
-	switch {
-	case listener == nil && packets == nil:
-		listener, packets, err = listenBoth(n.config.Listen)
-	case listener == nil:
-		listener, err = net.Listen("tcp", n.config.Listen)
-	case packets == nil:
-		packets, err = net.ListenPacket("udp", n.config.Listen)
-	}
-	if err != nil {
-		return socketError(n.config.Listen, err)
-	}
-	n.packets = packets
-	n.listener = crypto.Listen(listener, n.crypto)
-	return nil
-}
-
-// freePortTries is how often a free port is looked for that both TCP and UDP
-// have.
-const freePortTries = 20
-
-// listenBoth opens one port for TCP and UDP. With port 0 the operating system
-// picks one for TCP, and somebody may have it for UDP.
-func listenBoth(address string) (net.Listener, net.PacketConn, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, nil, err
-	}
-	for try := 1; ; try++ {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			return nil, nil, err
-		}
-		packets, err := net.ListenPacket("udp", listener.Addr().String())
-		if err == nil {
-			return listener, packets, nil
-		}
-		listener.Close() // nobody has come yet
-		if port != "0" || try == freePortTries {
-			return nil, nil, err
-		}
-	}
-}
-
-func socketError(address string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("listening on %s: another program has this port: %w", address, err)
-	}
-	return fmt.Errorf("listening on %s: %w", address, err)
 }
 
 // info is what this peer says of itself in a handshake.
@@ -323,13 +276,19 @@ func (n *Node) Run(ctx context.Context) error {
 	if err == nil {
 		// Each of these ends when its socket closes or n.ctx ends, and release
 		// waits for them.
+		n.addresses.load(n.disk.savedAddresses(), n.members.book())
 		n.addresses.learn(n.members.book())
 		n.work.Go(n.accept)
-		n.work.Go(n.readPings)
+		for _, s := range n.datagrams.list() {
+			n.work.Go(func() { n.readPings(s) })
+		}
 		n.work.Go(n.writePings)
 		n.work.Go(func() { n.lines.write(n.ctx) })
 		n.work.Go(n.writeState)
 		n.work.Go(n.watchDisk)
+		if n.config.Listener == nil {
+			n.work.Go(n.watchAddresses)
+		}
 		for range jobWorkers {
 			n.work.Go(n.workJobs)
 		}
@@ -374,11 +333,14 @@ func (n *Node) release() error {
 	n.life.mu.Unlock()
 	n.cancel()
 	n.listener.Close() // its error is that of a socket nobody uses any more
-	n.packets.Close()
+	n.datagrams.close()
 	n.members.close()
 	n.uploads.close()
 	n.watchers.close()
 	n.work.Wait()
+	if text, news := n.addresses.save(); news {
+		n.disk.saveAddresses(text)
+	}
 	n.lines.write(n.ctx) // what was said last
 	return n.disk.Close()
 }

@@ -59,10 +59,12 @@ func (o *operations) deliver(op ring.Op, act func(*operation)) bool {
 }
 
 // offer puts v in c if there is a place.
-func offer[T any](c chan T, v T) {
+func offer[T any](c chan T, v T) bool {
 	select {
 	case c <- v:
+		return true
 	default: // the ring says one thing once; the first one counts
+		return false
 	}
 }
 

@@ -363,7 +363,7 @@ func TestDefaultSocketsShareOnePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if tcp, udp := n.Addr().String(), n.packets.LocalAddr().String(); tcp != udp {
+	if tcp, udp := n.Addr().String(), n.datagrams.open[0].LocalAddr().String(); tcp != udp {
 		t.Errorf("TCP listens on %s, UDP on %s", tcp, udp)
 	}
 }
@@ -371,12 +371,12 @@ func TestDefaultSocketsShareOnePort(t *testing.T) {
 func TestNamesOfHostsAreLookedUpInTheBackground(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
-	a := newAddresses(ctx, &work)
-	until(t, "localhost to be known", func() bool { return a.udp("localhost:7460") != nil })
-	if got := a.udp("localhost:7460").(*net.UDPAddr); !got.IP.IsLoopback() || got.Port != 7460 {
+	a := newAddresses(ctx, &work, systemResolve)
+	until(t, "localhost to be known", func() bool { return len(a.ping("localhost:7460")) > 0 })
+	if got := a.ping("localhost:7460")[0]; !got.Addr().IsLoopback() || got.Port() != 7460 {
 		t.Errorf("localhost is %v", got)
 	}
-	if got := a.udp("192.0.2.7:1").String(); got != "192.0.2.7:1" {
+	if got := a.ping("192.0.2.7:1")[0].String(); got != "192.0.2.7:1" {
 		t.Errorf("a literal is %v", got)
 	}
 	if !a.has(netip.MustParseAddr("192.0.2.7")) || a.has(netip.MustParseAddr("192.0.2.8")) {
@@ -384,9 +384,18 @@ func TestNamesOfHostsAreLookedUpInTheBackground(t *testing.T) {
 	}
 	cancel()
 	work.Wait()
-	if a.udp("example.invalid:1") != nil {
+	if len(a.ping("example.invalid:1")) > 0 {
 		t.Error("an unknown name has an address")
 	}
+}
+
+// bookOf is a roster of members at these addresses.
+func bookOf(addrs ...string) *book {
+	b := &book{Roster: &keys.Roster{}}
+	for i, addr := range addrs {
+		b.Members = append(b.Members, keys.Member{ID: wire.ID(i), Addr: addr})
+	}
+	return b
 }
 
 // TestAddressesOfEarlierAreForgotten: the share of the door that is kept for
@@ -394,14 +403,10 @@ func TestNamesOfHostsAreLookedUpInTheBackground(t *testing.T) {
 // name server has dropped.
 func TestAddressesOfEarlierAreForgotten(t *testing.T) {
 	var work sync.WaitGroup
-	a := newAddresses(t.Context(), &work)
-	roster := func(addrs ...string) *book {
-		b := &book{Roster: &keys.Roster{}}
-		for i, addr := range addrs {
-			b.Members = append(b.Members, keys.Member{ID: wire.ID(i), Addr: addr})
-		}
-		return b
-	}
+	answer := "192.0.2.5"
+	a := newAddresses(t.Context(), &work, func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr(answer)}, nil
+	})
 	has := func(want map[string]bool) {
 		t.Helper()
 		for ip, want := range want {
@@ -410,21 +415,20 @@ func TestAddressesOfEarlierAreForgotten(t *testing.T) {
 			}
 		}
 	}
-	a.learn(roster("192.0.2.1:1", "192.0.2.1:2", "192.0.2.3:1"))
+	a.learn(bookOf("192.0.2.1:1", "192.0.2.1:2", "192.0.2.3:1"))
 	has(map[string]bool{"192.0.2.1": true, "192.0.2.3": true})
-	a.learn(roster("192.0.2.1:2", "192.0.2.4:1"))
+	a.learn(bookOf("192.0.2.1:2", "192.0.2.4:1"))
 	has(map[string]bool{"192.0.2.1": true, "192.0.2.3": false, "192.0.2.4": true})
-	a.learn(roster("localhost:7460"))
-	until(t, "localhost to be known", func() bool { return a.udp("localhost:7460") != nil })
+	a.learn(bookOf("moves.test:7460"))
 	work.Wait()
-	a.mu.Lock()
-	moved := a.known["localhost:7460"]
-	moved.at = netip.MustParseAddrPort("192.0.2.5:7460") // what the name server said earlier
-	a.countLocked()
-	a.mu.Unlock()
 	has(map[string]bool{"192.0.2.1": false, "192.0.2.4": false, "192.0.2.5": true})
-	a.lookup("localhost:7460", moved)
-	has(map[string]bool{"192.0.2.5": false})
+	a.reached("moves.test:7460", netip.MustParseAddr("192.0.2.5"))
+	answer = "192.0.2.6"
+	a.mu.Lock()
+	a.refreshLocked(a.known["moves.test:7460"], 0)
+	a.mu.Unlock()
+	work.Wait()
+	has(map[string]bool{"192.0.2.5": false, "192.0.2.6": true})
 }
 
 func TestErrorsNameFileAndPeers(t *testing.T) {

@@ -3,9 +3,12 @@ package node
 import (
 	"errors"
 	"net"
+	"runtime"
+	"syscall"
 	"time"
 
 	"securepeer/crypto"
+	"securepeer/keys"
 	"securepeer/ring"
 	"securepeer/wire"
 )
@@ -16,9 +19,9 @@ const pingQueue = 1024
 
 // ping is one ping or ack on its way out.
 type ping struct {
-	peer [32]byte
-	to   net.Addr
-	body wire.Ping
+	member keys.Member
+	to     []path // the first that takes it
+	body   wire.Ping
 }
 
 // maxPings is how many datagrams of a member are taken in an interval. A ping,
@@ -42,13 +45,13 @@ func (l *pingLimit) allow(now time.Time, interval time.Duration) bool {
 	return l.n <= maxPings
 }
 
-// readPings hands authenticated datagrams to the loop. Anything else is
-// silence. It ends when the socket closes.
-func (n *Node) readPings() {
+// readPings hands the authenticated datagrams of one socket to the loop.
+// Anything else is silence. It ends when the socket closes.
+func (n *Node) readPings(s *udpSocket) {
 	limits := make(map[wire.ID]*pingLimit)     // at most as many as there are ids
 	buf := make([]byte, crypto.DatagramSize+1) // one more: a longer one is not cut to fit
 	for {
-		size, source, err := n.packets.ReadFrom(buf)
+		size, source, err := s.read(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -64,7 +67,7 @@ func (n *Node) readPings() {
 			if noise != ([32]byte{}) {
 				continue // of a session that ended while it was under way
 			}
-			n.refused.stranger(source, "datagrams of no session: strangers, or members that just restarted")
+			n.refused.stranger(net.UDPAddrFromAddrPort(source.remote), "datagrams of no session: strangers, or members that just restarted")
 			continue
 		}
 		member, ok := n.members.book().member(noise)
@@ -101,27 +104,64 @@ func (n *Node) writePings() {
 			return
 		}
 		p.body.Append(text[:0])
-		datagram, err := n.pings.Seal(buf[:0], p.peer, &text, time.Now())
+		datagram, err := n.pings.Seal(buf[:0], p.member.Key.Noise, &text, time.Now())
 		if err != nil {
 			continue // no session: the ring sees no ack and dials
 		}
-		// An error is a lost datagram: no route, a full buffer.
-		n.packets.WriteTo(datagram, p.to)
+		if err := n.sendTo(p, datagram); err != nil {
+			offer(n.pinged, happened{event: ring.NotSent{Peer: p.member.ID}, ours: err})
+		}
 	}
 }
 
-// sendPing queues a ping to the member's roster address, or an ack to the
-// source of the ping that it answers.
-func (n *Node) sendPing(a ring.SendPing, source net.Addr) {
+// sendTo sends a ping or ack to the first address to which this machine can
+// send. An error is this machine's own: nothing has left it.
+func (n *Node) sendTo(p ping, datagram []byte) error {
+	var ours error
+	for _, to := range p.to {
+		err := n.sendDatagram(datagram, to)
+		o, ok := ownSend(err)
+		if !ok {
+			if !p.body.Ack {
+				n.addresses.sent(p.member.Addr, p.body.Echo, to.remote.Addr())
+			}
+			return nil
+		}
+		ours = o
+	}
+	return ours
+}
+
+// ownSend is own for a datagram, of which the answers of others are not told:
+// that there is no route to a host is what this machine's own table says.
+func ownSend(err error) (*ownError, bool) {
+	if errors.Is(err, syscall.EHOSTUNREACH) && runtime.GOOS == "linux" {
+		return &ownError{ownErrnos[syscall.ENETUNREACH], syscall.EHOSTUNREACH}, true
+	}
+	return own(err)
+}
+
+// sendPing queues a ping to where the member is, or an ack to the source of
+// the ping that it answers.
+// It returns why it can't, if that is this machine's own fault.
+func (n *Node) sendPing(a ring.SendPing, source path) error {
 	member, ok := n.members.book().ByID(a.To)
 	if !ok {
-		return
+		return nil
 	}
-	if !a.Ping.Ack {
-		source = n.addresses.udp(member.Addr)
+	p := ping{member: member, body: a.Ping}
+	if a.Ping.Ack {
+		p.to = []path{source}
+	} else {
+		for _, at := range n.addresses.ping(member.Addr) {
+			p.to = append(p.to, path{remote: at})
+		}
 	}
-	if source == nil {
-		return // its name is being looked up
+	if len(p.to) == 0 {
+		return n.addresses.unknown(member.Addr)
 	}
-	offer(n.outgoing, ping{peer: member.Key.Noise, to: source, body: a.Ping})
+	if !offer(n.outgoing, p) {
+		return &ownError{"this machine's network takes no more packets", nil}
+	}
+	return nil
 }

@@ -163,25 +163,25 @@ func TestLoop(t *testing.T) {
 		if len(l.pending) > 0 {
 			t.Errorf("%d events wait for the next input", len(l.pending))
 		}
-		l.note(ring.Pinged{From: 2, Ping: wire.Ping{Roster: wire.Digest{7}}})
+		l.note(happened{event: ring.Pinged{From: 2, Ping: wire.Ping{Roster: wire.Digest{7}}}})
 		if p := l.links.pair(2); !p.heard || p.digest != (wire.Digest{7}) {
 			t.Errorf("a ping tells of roster %x, known %v", p.digest, p.heard)
 		}
-		l.note(ring.RosterChanged{})
+		l.note(happened{event: ring.RosterChanged{}})
 		if _, ok := n.addresses.known[b.addr(2)]; !ok {
 			t.Error("addresses of a new roster are not looked up")
 		}
 		// Two incarnations at once: both are reported.
-		l.do(ring.Persist{Incarnation: 3}, nil)
-		l.do(ring.Persist{Incarnation: 4}, nil)
-		if persist, _, _ := n.state.take(); !slices.Equal(persist, []wire.Incarnation{3, 4}) {
-			t.Errorf("to be written are %v", persist)
+		l.do(ring.Persist{Incarnation: 3}, path{})
+		l.do(ring.Persist{Incarnation: 4}, path{})
+		if w := n.state.take(); !slices.Equal(w.persist, []wire.Incarnation{3, 4}) {
+			t.Errorf("to be written are %v", w.persist)
 		}
-		if persist, _, hasView := n.state.take(); len(persist) > 0 || hasView {
+		if w := n.state.take(); len(w.persist) > 0 || w.hasView {
 			t.Error("they are to be written again")
 		}
 		why := errors.New("why")
-		if l.do(ring.Exit{Err: why}, nil); !l.over || l.err != why {
+		if l.do(ring.Exit{Err: why}, path{}); !l.over || l.err != why {
 			t.Errorf("the ring ends it: over %v, %v", l.over, l.err)
 		}
 		info := n.info()

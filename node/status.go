@@ -21,14 +21,34 @@ type snapshot struct {
 // pairStatus is what the loop's table of links says of a member.
 type pairStatus struct {
 	problem     string
+	ours        string // why this machine can't send to it; "": it can
 	otherRoster bool
 }
+
+// unsentHolds is for how many intervals, and unsentLeast for how long at least,
+// a ping that did not leave this machine is told: members out of the ring are
+// pinged in turn.
+const (
+	unsentHolds = 15
+	unsentLeast = 5 * time.Second
+)
 
 func (l *loop) snapshot() snapshot {
 	s := snapshot{ring: l.ring.Status(), now: l.now(), pairs: make(map[wire.ID]pairStatus, len(l.links.pairs))}
 	digest := l.node.members.book().digest
 	for id, p := range l.links.pairs {
-		s.pairs[id] = pairStatus{p.problem, p.heard && p.digest != digest}
+		is := pairStatus{otherRoster: p.heard && p.digest != digest}
+		if p.problem != nil {
+			is.problem = p.problem.Error()
+		}
+		o, ours := own(p.problem)
+		switch {
+		case p.unsent != nil && time.Since(p.failed) <= max(unsentHolds*l.node.interval(), unsentLeast):
+			is.ours = p.unsent.Error()
+		case ours && p.carry == nil:
+			is.ours = o.Error()
+		}
+		s.pairs[id] = is
 	}
 	return s
 }
@@ -82,6 +102,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 			status.Peers = append(status.Peers, p)
 		}
 	}
+	status.Warnings = n.warnings(b, s)
 	for _, r := range b.Revoked {
 		status.Revoked = append(status.Revoked, RevokedStatus{r.ID, r.Name, r.Key.Short()})
 	}
@@ -121,6 +142,12 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 	}
 	p.Gives, p.Takes = n.rates.of(m.ID)
 	p.Slow = n.rates.slow(m.ID)
+	if ours := s.pairs[m.ID].ours; ours != "" {
+		p.Problem, p.Suspect = ours, false
+		if m.Suspect || m.Why == ring.WhySilent || m.Why == ring.WhyOneWay || m.Why == ring.WhyCut || m.Why == ring.WhyUnseen {
+			p.Why = WhyUnsent
+		}
+	}
 	if m.Seen {
 		p.State = stateName(m.State)
 	}
@@ -136,6 +163,29 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 		}
 	}
 	return p, true
+}
+
+// warnings are what this machine's operator should look at: that it can't send
+// to anybody, or that its own address can't be right.
+func (n *Node) warnings(b *book, s snapshot) (list []string) {
+	others, last := 0, ""
+	for _, m := range b.Members {
+		if m.ID == n.self {
+			continue
+		}
+		if others++; s.pairs[m.ID].ours == "" {
+			others, last = 0, ""
+			break
+		}
+		last = s.pairs[m.ID].ours
+	}
+	if others > 0 {
+		list = append(list, "nothing that this peer sends leaves this machine: "+last)
+	}
+	if text := n.addresses.loopback(b.self.Addr); text != "" {
+		list = append(list, text)
+	}
+	return list
 }
 
 func (n *Node) storeStatus() StoreStatus {

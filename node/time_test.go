@@ -34,8 +34,10 @@ type bubble struct {
 	room    []*atomic.Int64       // bytes free on each
 	broken  atomic.Pointer[error] // what opening a version fails with, on all
 	nodes   []*Node
-	open    []*atomic.Int64 // files and locks of each of nodes
-	logged  logged          // by all
+	open    []*atomic.Int64    // files and locks of each of nodes
+	logged  logged             // by all
+	at      func(i int) string // where i listens; nil: as the roster of inBubble has it
+	change  func(i int, c *Config)
 }
 
 // logged keeps what is logged, to be read when nothing more comes.
@@ -82,8 +84,15 @@ func (f roomFS) Space() (free, total int64, err error) { return f.free.Load(), 1
 
 // inBubble runs f with a roster of n members, the first run of whom run.
 func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
+	inBubbleOf(t, n, run, settings, nil, func(*bubble) {}, f)
+}
+
+// inBubbleOf is that with a roster that has other addresses; set may set at and
+// change, and changes the network, before anybody runs.
+func inBubbleOf(t *testing.T, n, run int, settings string, roster []string, set, f func(*bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, net: newMemnet()}
+		set(b)
 		text := "ring test " + settings + "\n"
 		for i := range n {
 			secret, err := keys.Generate()
@@ -91,7 +100,11 @@ func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
 				t.Fatal(err)
 			}
 			b.secrets = append(b.secrets, secret)
-			text += fmt.Sprintf("peer %d n%d %s addr=%s\n", i, i, secret.Public(), b.addr(i))
+			addr := b.addr(i)
+			if roster != nil {
+				addr = roster[i]
+			}
+			text += fmt.Sprintf("peer %d n%d %s addr=%s\n", i, i, secret.Public(), addr)
 			b.disks = append(b.disks, simdisk.New(uint64(i)+1))
 			b.room = append(b.room, new(atomic.Int64))
 			b.room[i].Store(1 << 40)
@@ -116,15 +129,24 @@ func inBubble(t *testing.T, n, run int, settings string, f func(*bubble)) {
 	})
 }
 
-func (b *bubble) addr(i int) string { return fmt.Sprintf("10.0.0.%d:7460", i+1) }
+func (b *bubble) addr(i int) string {
+	if b.at != nil {
+		return b.at(i)
+	}
+	return fmt.Sprintf("10.0.0.%d:7460", i+1)
+}
 
 func (b *bubble) start(i int) {
 	b.t.Helper()
 	l, p := b.net.listen(b.addr(i))
 	b.open = append(b.open, new(atomic.Int64))
 	disk := countedFS{roomFS{b.disks[i].Mount(), b.room[i], &b.broken}, b.open[len(b.open)-1]}
-	n, err := open(Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
-		Dial: b.net.dialFrom(b.addr(i)), Logger: slog.New(slog.NewTextHandler(&b.logged, nil))}, disk)
+	c := Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
+		Dial: b.net.dialFrom(b.addr(i)), Logger: slog.New(slog.NewTextHandler(&b.logged, nil))}
+	if b.change != nil {
+		b.change(i, &c)
+	}
+	n, err := open(c, disk)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -119,6 +119,7 @@ type Status struct {
 	Predecessors []string
 	Circle       []string        // everybody in the ring, by position, this peer too
 	Cut          bool            // too many are silent at once to call anybody gone by time
+	Warnings     []string        // what is wrong with this machine's own network or address
 	Peers        []PeerStatus    // every member of the roster, by id, this peer too
 	Revoked      []RevokedStatus // whom the roster has put out, by id
 	Store        StoreStatus
@@ -156,7 +157,7 @@ type PeerStatus struct {
 	Takes       int64         // the same of those that went to it
 	Slow        bool          // others gave, or took, several times faster
 	Refused     uint64        // what it sent and may not send, the sum of its causes
-	Problem     string        // why the last dial failed
+	Problem     string        // why the last dial failed; why this machine can't send to it
 }
 
 // Why is a reason in a word.
@@ -168,6 +169,7 @@ const (
 	WhyUnseen   Why = "unseen"   // nobody has ever heard of it
 	WhyStarting Why = "starting" // it runs, and has not joined yet
 	WhySilent   Why = "silent"   // nothing comes from it
+	WhyUnsent   Why = "unsent"   // this machine can't send to it, or can't find it
 	WhyOneWay   Why = "one-way"  // it is heard, and does not hear this peer; or others hear it
 	WhyCut      Why = "cut"      // silent, and so are too many
 	WhyStopped  Why = "stopped"  // it said so; its files stay there

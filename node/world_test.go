@@ -54,11 +54,11 @@ func newWorld(t *testing.T, n int, settings string) *world {
 // bind takes a port for TCP and UDP.
 func (w *world) bind(addr string) *plug {
 	w.t.Helper()
-	tcp, udp, err := listenBoth(addr)
+	tcp, udp, err := listenAll(addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return newPlug(tcp, udp)
+	return newPlug(tcp, udp[0].PacketConn)
 }
 
 func (w *world) close() {

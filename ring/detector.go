@@ -30,6 +30,12 @@ const (
 	// aloneAfter is how many intervals a member must have been silent before
 	// this peer routes around it on its own word.
 	aloneAfter = 3
+
+	// unsentRound is how many intervals a ping that did not leave this machine
+	// keeps it from calling its target unreachable: a round. unsentWatch is the
+	// same for a member out of the ring, which is tried more seldom.
+	unsentRound = 2
+	unsentWatch = slowDial + slowDial/4
 )
 
 // watch is what an observer knows of one member that it pings.
@@ -245,7 +251,7 @@ func (d *detector) suspect(now Time, w *watch, v *view, l *links, o *outbox) boo
 	}
 	if now >= max(counts, d.verdict(w)) {
 		w.judged = true
-		return !w.alive && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable &&
+		return !w.alive && !l.unsent(now, w.peer, unsentRound*d.interval) && d.hearing(now, v) && v.vote(w.peer) < wire.Unreachable &&
 			slices.Contains(d.ahead(v, l), w.peer)
 	}
 	return false
@@ -417,7 +423,7 @@ func (d *detector) missing(now Time, v *view, l *links) (found []judgement) {
 		away := now - max(since, n.heard, d.awake)
 		gone := now - max(since, n.heard, d.steady)
 		switch {
-		case !tried:
+		case !tried, l.unsent(now, m.id, unsentWatch*d.interval):
 		case d.grace != 0 && !v.cut && gone >= Time(d.grace):
 			if v.vote(m.id) != wire.Gone {
 				found = append(found, judgement{m.id, wire.Gone})

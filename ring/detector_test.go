@@ -127,6 +127,36 @@ func TestSilenceBecomesAVote(t *testing.T) {
 	}
 }
 
+// TestOwnFailureIsNoEvidence: what has not left this machine says nothing of
+// the other side: no vote, while it lasts; but this peer routes around it. A
+// silence that follows is one.
+func TestOwnFailureIsNoEvidence(t *testing.T) {
+	w := among(t, 20, 30, 40, 50, 60)
+	w.live(3*time.Second, ms, nil, 20, 30, 40, 50, 60)
+	for range 100 {
+		w.step(NotSent{20})
+		w.live(500*ms, ms, says(false), 30, 40, 50, 60)
+		if w.votesOn(20) != 0 {
+			t.Fatal("voted against a member that was not asked")
+		}
+	}
+	if w.view.member(20).inRing {
+		t.Error("what this peer can't reach is routed to")
+	}
+	w.live(500*ms, ms, nil, 20, 30, 40, 50, 60)
+	for range 10 {
+		w.live(500*ms, ms, nil, 20, 30, 40, 50, 60)
+	}
+	if w.votesOn(20) != 0 {
+		t.Error("voted against a member that answers")
+	}
+	w.live(6*time.Second, ms, says(false), 30, 40, 50, 60)
+	if w.votesOn(20) != wire.Unreachable {
+		t.Error("no vote against a silent member")
+	}
+	w.step(NotSent{99}) // nobody
+}
+
 // TestOneLostPingIsNothing: a ping now and then is lost, nobody is asked and
 // nobody judged.
 func TestOneLostPingIsNothing(t *testing.T) {

@@ -41,6 +41,10 @@ type LinkUp struct {
 // sent and not answered is lost.
 type LinkDown struct{ Peer wire.ID }
 
+// NotSent: a ping to Peer, or a dial of it, has not left this machine; its
+// silence says nothing of it. A failed dial's LinkDown comes after it.
+type NotSent struct{ Peer wire.ID }
+
 // Persisted: what [Persist] asked for is on disk.
 type Persisted struct{ Incarnation wire.Incarnation }
 
@@ -197,6 +201,7 @@ func (Received) event()      {}
 func (Pinged) event()        {}
 func (LinkUp) event()        {}
 func (LinkDown) event()      {}
+func (NotSent) event()       {}
 func (Persisted) event()     {}
 func (RosterChanged) event() {}
 func (DiskChanged) event()   {}

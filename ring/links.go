@@ -45,6 +45,7 @@ type line struct {
 	oneWay  Time             // when somebody last said that it lives, and we did not hear it; 0: never
 	kept    Time             // when the view was last saved for its sake; 0: never
 	refused uint64           // what of its messages broke a rule
+	unsent  Time             // when something to it last did not leave this machine; 0: never
 }
 
 // links keeps ring links to the K successors, K predecessors and fingers, and
@@ -155,6 +156,13 @@ func (l *links) strained(now Time, id wire.ID) bool {
 	n := l.lines[id]
 	return n != nil && (n.pinged != 0 && now-n.pinged > Time(2*l.interval) ||
 		n.doubted != 0 && now-n.doubted < Time(aloneAfter*l.interval))
+}
+
+// unsent reports whether something to id did not leave this machine in the
+// last d.
+func (l *links) unsent(now Time, id wire.ID, d time.Duration) bool {
+	n := l.lines[id]
+	return n != nil && n.unsent != 0 && now-n.unsent <= Time(d)
 }
 
 func (l *links) line(id wire.ID) *line {

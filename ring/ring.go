@@ -134,6 +134,10 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 		r.linkUp(now, e)
 	case LinkDown:
 		r.linkDown(now, e.Peer)
+	case NotSent:
+		if r.view.has(e.Peer) {
+			r.links.line(e.Peer).unsent = max(now, 1)
+		}
 	case Persisted:
 		r.persisted(now, e)
 	case RosterChanged:

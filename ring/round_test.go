@@ -213,6 +213,8 @@ func TestJudgementOfTheMissing(t *testing.T) {
 		{"for less", Time(3*time.Second) - 1, nil, none},
 		{"no dial has failed", grace, func(_ *town, l *line) { l.fell = 0 }, none},
 		{"a link is there", grace, func(_ *town, l *line) { l.fell, l.up = 0, true }, wire.Gone},
+		{"what was to ask it did not leave this machine", grace, func(w *town, l *line) { l.unsent = w.now - unsentWatch*Time(time.Second) }, none},
+		{"nor did it long ago", grace, func(w *town, l *line) { l.unsent = w.now - unsentWatch*Time(time.Second) - 1 }, wire.Gone},
 		{"it was heard", grace, func(w *town, l *line) { l.heard = w.now - 1 }, none},
 		{"there was a cut", grace, func(w *town, _ *line) { w.detect.steady = w.now - 1 }, wire.Unreachable},
 		{"there is one", grace, func(w *town, _ *line) { w.view.cut = true }, wire.Unreachable},

@@ -21,6 +21,8 @@ that is not in the ring is shown with the reason and for how long:
   unseen         nobody has ever heard of it
   starting       it runs, and has not joined yet
   silent         nothing comes from it
+  unsent         this machine can't send to it, or can't find it; the reason is
+                 in the last column
   one-way        it is heard and does not hear, or others hear it
   cut            silent, and so are too many to call anybody gone
   stopped        it said so; its files stay there

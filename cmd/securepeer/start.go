@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -107,9 +106,13 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) // writes fail instead, or are done all the same
 	a.neverWait()
 	a.interrupts.hangups.Store(true)
-	p, err := a.newPeer(opt)
+	p, err := a.newPeer(ctx, opt)
 	if err != nil {
 		return err
+	}
+	if p == nil {
+		a.notef("stopped: it was not in the ring yet")
+		return nil
 	}
 	listener, err := control.Listen(a.dir)
 	if err != nil {
@@ -147,8 +150,9 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 	return nil
 }
 
-// newPeer makes the peer from what is in its folder.
-func (a *app) newPeer(opt startOptions) (*peer, error) {
+// newPeer makes the peer from what is in its folder: nil, if it was stopped
+// while it waited for the address to listen on.
+func (a *app) newPeer(ctx context.Context, opt startOptions) (*peer, error) {
 	// A peer in the background of a terminal reads nothing rather than being
 	// stopped for trying.
 	signal.Ignore(syscall.SIGTTIN)
@@ -178,8 +182,11 @@ func (a *app) newPeer(opt startOptions) (*peer, error) {
 	p.node, err = node.New(node.Config{
 		Secret: secret, Roster: roster, Dir: a.dir,
 		Listen: opt.listen, Contact: opt.contact, Interval: opt.interval, Shortcuts: opt.shortcuts,
-		Logger: p.logger,
+		Logger: p.logger, NotYet: a.waitForAddress(ctx),
 	})
+	if err != nil && ctx.Err() != nil {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, a.notStarted(err, cmp.Or(opt.listen, self.Addr))
 	}
@@ -198,17 +205,39 @@ func checkListen(addr string) error {
 	return nil
 }
 
+// How often start looks whether this machine has the address to listen on, and
+// says that it waits for it.
+const (
+	addressAgain = time.Second
+	addressSaid  = time.Minute
+)
+
+// listenElsewhere is what helps who can't listen at an address.
+const listenElsewhere = "--listen HOST:PORT chooses another; the others find it only if the roster's address leads there"
+
+// waitForAddress is for [node.Config]: while a machine boots, it may not have
+// its address yet, or not reach its name server.
+func (a *app) waitForAddress(ctx context.Context) func(error) bool {
+	var said time.Time
+	return func(err error) bool {
+		if ctx.Err() == nil && (said.IsZero() || time.Since(said) >= addressSaid) {
+			a.notef("waiting: %v", err)
+			if said.IsZero() {
+				a.hintf("%s", listenElsewhere)
+			}
+			said = time.Now()
+		}
+		return pause(ctx, addressAgain)
+	}
+}
+
 // notStarted says why there is no peer, and what to do.
 func (a *app) notStarted(err error, listen string) error {
-	const elsewhere = "--listen HOST:PORT chooses another; the others find it only if the roster's address leads there"
-	var unknown *net.DNSError
 	switch {
 	case errors.Is(err, store.ErrInUse):
 		return &fault{exitOther, "a peer runs here already: securepeer status, securepeer stop", err}
 	case errors.Is(err, syscall.EADDRINUSE):
-		return &fault{exitOther, elsewhere, fmt.Errorf("listening on %s: another program, or another peer, has that port", listen)}
-	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &unknown):
-		return &fault{exitOther, elsewhere, err} // at boot it may come to be right
+		return &fault{exitOther, listenElsewhere, fmt.Errorf("listening on %s: another program, or another peer, has that port", listen)}
 	}
 	return err
 }
@@ -243,6 +272,9 @@ func (p *peer) announce() {
 		return
 	}
 	p.notef("ready: %s is peer %d of ring %s, on %s", name(status.Name), status.ID, name(status.Ring), status.Listen)
+	for _, warning := range status.Warnings {
+		p.notef("warning: %s", clean(warning))
+	}
 	if alone(status) {
 		p.notef("no other member answers: securepeer status shows why")
 	}

@@ -26,8 +26,8 @@ func TestJSON(t *testing.T) {
 		"status": Status{
 			Schema: SchemaStatus, Ring: "attic", ID: 14, Name: "alice", Position: 1<<64 - 1, Listen: "192.0.2.1:7460", State: "active",
 			Ready: true, Uptime: 3.25, Incarnation: 7, View: "00ff", Roster: roster,
-			Successors: []string{"bob"}, Predecessors: []string{"bob"}, Circle: []string{"alice", "bob"}, Cut: true,
-			Store: Store{ID: "ab", Versions: 2, Bytes: 10, Free: 1 << 40, Total: 1 << 41}, Moving: 1, BytesIn: 5, BytesOut: 6,
+			Successors: []string{"bob"}, Predecessors: []string{"bob"}, Circle: []string{"alice", "bob"}, Cut: true, Warnings: []string{"no route"},
+			Store: Store{ID: "ab", Versions: 2, Bytes: 10, Free: 1 << 40, Total: 1 << 41, Unfinished: []node.Unfinished{}}, Moving: 1, BytesIn: 5, BytesOut: 6,
 			Refused: []node.Refusal{{Cause: "bad", Count: 3}}, Members: []Member{{Name: "alice", GoneBy: []string{}}},
 			Revoked: []Revoked{{9, "dave", "sp1r0vwrq25"}},
 		},

@@ -35,6 +35,7 @@ func newStatus(s node.Status) Status {
 		Predecessors: list(s.Predecessors),
 		Circle:       list(s.Circle),
 		Cut:          s.Cut,
+		Warnings:     list(s.Warnings),
 		Store: Store{
 			ID:       s.Store.ID,
 			Versions: s.Store.Versions,

@@ -54,8 +54,9 @@ type Status struct {
 	Roster       Roster         `json:"roster"`
 	Successors   []string       `json:"successors"`
 	Predecessors []string       `json:"predecessors"`
-	Circle       []string       `json:"circle"` // everybody in the ring, by position
-	Cut          bool           `json:"cut"`    // too many are silent at once to call anybody gone by time
+	Circle       []string       `json:"circle"`   // everybody in the ring, by position
+	Cut          bool           `json:"cut"`      // too many are silent at once to call anybody gone by time
+	Warnings     []string       `json:"warnings"` // what is wrong with this machine's own network or address
 	Store        Store          `json:"store"`
 	Moving       int            `json:"moving"`    // copies on their way
 	BytesIn      uint64         `json:"bytes_in"`  // of files, since the start
@@ -103,7 +104,7 @@ type Member struct {
 	Linked      bool     `json:"linked"`
 	Steward     bool     `json:"steward"`
 	Drain       bool     `json:"drain"`
-	Why         string   `json:"why"`          // it is not in the ring, or not well in it: "" or unseen starting silent one-way cut stopped leaving left gone
+	Why         string   `json:"why"`          // it is not in the ring, or not well in it: "" or unseen starting silent unsent one-way cut stopped leaving left gone
 	Gone        bool     `json:"gone"`         // its copies are made elsewhere
 	GoneBy      []string `json:"gone_by"`      // who says so, or has forgotten it: two make it so
 	Since       float64  `json:"since_s"`      // for how long it has been out of the ring; 0: it is in it

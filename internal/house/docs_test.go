@@ -202,3 +202,15 @@ func TestModulesHaveReasons(t *testing.T) {
 		}
 	}
 }
+
+// TestUnitNeverGivesUp: systemd's own limit ends a unit that fails five times
+// within ten seconds, for good.
+func TestUnitNeverGivesUp(t *testing.T) {
+	_, unit, _ := strings.Cut(page(t, "docs/operations.md"), "```ini\n")
+	unit, _, _ = strings.Cut(unit, "```")
+	general, service, ok := strings.Cut(unit, "[Service]\n")
+	if !ok || !strings.Contains(general, "\nStartLimitIntervalSec=0\n") ||
+		!strings.Contains(service, "\nRestart=on-failure\n") || !regexp.MustCompile(`\nRestartSec=[1-9]\d*\n`).MatchString(service) {
+		t.Errorf("the unit in docs/operations.md:\n%s", unit)
+	}
+}
