@@ -38,6 +38,8 @@ type UnavailableError struct {
 	Name   string
 	Silent []string
 	Slow   []string
+	Behind []string // catch up: their no means nothing yet
+	Own    error    // why this peer cannot read its own disk; nil: it can
 }
 
 // Error names the file, and who is silent or slow.
@@ -48,6 +50,12 @@ func (e *UnavailableError) Error() string {
 	}
 	if len(e.Slow) > 0 {
 		why = append(why, fmt.Sprintf("less than %d bytes a second from %s", leastRate, strings.Join(e.Slow, ", ")))
+	}
+	if len(e.Behind) > 0 {
+		why = append(why, "still catching up: "+strings.Join(e.Behind, ", "))
+	}
+	if e.Own != nil {
+		why = append(why, fmt.Sprintf("this peer cannot read its own disk: %v", e.Own))
 	}
 	if len(why) == 0 {
 		return fmt.Sprintf("%q is not available", e.Name)

@@ -209,6 +209,7 @@ func (n *Node) answer(a ring.Answer) {
 	}
 	found.Manifests = ms
 	if a.To == n.self {
+		n.unread.Store(&err)
 		n.post(happened{event: ring.Received{From: n.self, Msg: found}})
 		return
 	}

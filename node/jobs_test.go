@@ -102,6 +102,35 @@ func TestEveryJobIsDone(t *testing.T) {
 	})
 }
 
+// TestCatchingUpIsNotSilence: a peer that is behind, or cannot read its own
+// disk, is not told as one that gives no answer. (Row 27: "no answer from n1",
+// said by n1 of itself.)
+func TestCatchingUpIsNotSilence(t *testing.T) {
+	inBubble(t, 3, 1, "copies=1", func(b *bubble) {
+		n := b.nodes[0]
+		r := ring.Result{Outcome: ring.Unavailable, Silent: []wire.ID{0, 1, 2}, Behind: []wire.ID{0, 2}}
+		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; still catching up: n0, n2`; got != want {
+			b.t.Errorf("%s, want %s", got, want)
+		}
+		n.unread.Store(ptr[error](syscall.EMFILE))
+		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; still catching up: n2; this peer cannot read its own disk: too many open files`; got != want {
+			b.t.Errorf("%s, want %s", got, want)
+		}
+		n.unread.Store(nil)
+	})
+	inBubble(t, 1, 1, "copies=1", func(b *bubble) {
+		n := b.nodes[0]
+		put(b.t, n, "f", []byte("abc"))
+		b.broken.Store(ptr[error](syscall.EMFILE))
+		_, err := n.Get(b.t.Context(), "f", GetOptions{})
+		var e *UnavailableError
+		if !errors.As(err, &e) || len(e.Silent)+len(e.Behind) > 0 || !errors.Is(e.Own, syscall.EMFILE) {
+			b.t.Errorf("a get without descriptors: %v", err)
+		}
+		b.broken.Store(nil)
+	})
+}
+
 // TestOfferedIsBounded: and what was offered last is known.
 func TestOfferedIsBounded(t *testing.T) {
 	o := &offers{known: make(map[offerKey]struct{})}

@@ -76,6 +76,7 @@ type Node struct {
 	members *members
 	verify  *verifier
 	refused *refusals
+	unread  atomic.Pointer[error] // of the last look of this peer at its own disk
 	network
 	desk
 

@@ -117,7 +117,26 @@ func (n *Node) failure(name string, r ring.Result) error {
 	case ring.Unreached:
 		return errors.New("no answer")
 	}
-	return &UnavailableError{Name: name, Silent: b.names(r.Silent)}
+	return n.uncertain(name, r)
+}
+
+// uncertain says why nothing certain is known of name: silence, peers that
+// catch up, and this peer's own failure are three things.
+func (n *Node) uncertain(name string, r ring.Result) error {
+	e := &UnavailableError{Name: name}
+	b := n.members.book()
+	for _, id := range r.Silent {
+		err := n.unread.Load()
+		switch behind := slices.Contains(r.Behind, id); {
+		case behind && id == n.self && err != nil && *err != nil:
+			e.Own = *err
+		case behind:
+			e.Behind = append(e.Behind, b.name(id))
+		default:
+			e.Silent = append(e.Silent, b.name(id))
+		}
+	}
+	return e
 }
 
 func checkName(name string) error {
@@ -280,7 +299,7 @@ func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, err
 		if err := n.failure(name, r); err != nil {
 			return nil, err
 		}
-		return nil, &UnavailableError{Name: name, Silent: n.members.book().names(r.Silent)}
+		return nil, n.uncertain(name, r)
 	case <-ctx.Done():
 		n.post(happened{event: ring.Cancel{Op: p.op}})
 		return nil, ctx.Err()

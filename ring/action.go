@@ -154,7 +154,8 @@ type Result struct {
 	Blind    []wire.ID     // put, remove: the number is above what these may have, who did not answer
 	Copies   []wire.ID     // put, remove: who confirmed; forget: who has said so
 	Wanted   int           // put, remove: how many should
-	Silent   []wire.ID     // who did not answer
+	Silent   []wire.ID     // who did not answer, or answered that it is behind
+	Behind   []wire.ID     // those of them that are behind
 	By       wire.ID       // Taken
 	At       wire.ID       // lookup: who said Here; this peer, if it needed to ask nobody
 	Path     []wire.ID     // lookup: over whom the question went to At, as a line; if it failed, whoever was asked

@@ -68,7 +68,7 @@ func (g *get) step(now Time, s scene) {
 		g.finish(Result{Outcome: NotFound}, s)
 	case complete && g.look.widen(now, s.view, s.out):
 	case complete:
-		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent()}, s)
+		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent(), Behind: g.look.behind()}, s)
 	}
 }
 

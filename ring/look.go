@@ -365,6 +365,17 @@ func (k *look) silent() []wire.ID {
 	return ids
 }
 
+// behind returns those of silent that have answered and may not say no yet.
+func (k *look) behind() []wire.ID {
+	var ids []wire.ID
+	for i := range k.asked {
+		if l := &k.asked[i]; l.home && l.state == answered && l.behind {
+			ids = append(ids, l.peer)
+		}
+	}
+	return ids
+}
+
 // newest returns the newest manifest of each writer, the highest first.
 func (k *look) newest() []wire.Manifest {
 	var all []wire.Manifest

@@ -102,7 +102,12 @@ func errorOfType(err error) *Error {
 	case errors.As(err, &unavailable):
 		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, slices.Concat(unavailable.Silent, unavailable.Slow)
 		e.Hint = "it may be on a peer that does not answer: start that one, or try again"
-		if len(unavailable.Silent) == 0 && len(unavailable.Slow) > 0 {
+		switch {
+		case unavailable.Own != nil:
+			e.Hint = "look at this machine: securepeer status shows its disk; a process without descriptors needs a higher limit"
+		case len(unavailable.Silent) == 0 && len(unavailable.Behind) > 0:
+			e.Hint = "nobody is away: they are being given what they missed, so try again in a moment"
+		case len(unavailable.Silent) == 0 && len(unavailable.Slow) > 0:
 			e.Hint = "look at the disk and the line of " + strings.Join(unavailable.Slow, ", ") + ", or try again"
 		}
 	case errors.As(err, &taken):
