@@ -70,11 +70,12 @@ func (n *numbers) end(g *numbered) {
 // next returns the lowest number from least on that was not given out.
 func (g *numbered) next(least uint64) uint64 { return min(max(least, g.last+1), wire.MaxVersion) }
 
-// confirmed notes that a version is on disks, and returns a newer one of which
-// that was noted before. Sure says that no later look takes its number: it finds
-// it, or is blind and leaps from one that is not much lower.
-func (g *numbered) confirmed(m wire.Manifest, sure bool) (newer wire.Manifest) {
-	if sure {
+// confirmed notes that a version is on disks, on that of a home holder if so, and
+// returns a newer one of which that was noted before. Then no later look takes its
+// number: it finds the version, or is blind and leaps above it; but not if there is
+// a leap in it already, as of that the later look may know nothing.
+func (g *numbered) confirmed(m wire.Manifest, home bool) (newer wire.Manifest) {
+	if home && m.Version <= blindLeap {
 		g.sure = max(g.sure, m.Version)
 	}
 	if g.acked.Newer(m) {

@@ -257,3 +257,19 @@ func TestSlowHolderMayHaveAHigherNumber(t *testing.T) {
 		t.Errorf("%+v, want the number to be above what 40 may have", r)
 	}
 }
+
+// TestNumberAboveALeapIsNotGivenAgain: a put that could ask everybody builds on one
+// that could not, and the next one is as blind as that one was.
+func TestNumberAboveALeapIsNotGivenAgain(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	leapt := wire.Manifest{Name: "0015", Version: blindLeap + uint64(w.own.spoken), Writer: 10, Signer: 10, Size: 9, Blocks: wire.Sum{9}}
+	up := w.placed(t, 1, map[wire.ID][]wire.Manifest{20: {leapt}})
+	w.sealAs(up)
+	if r := first[Done](t, w.end(up, wire.CodeOK)).Result; r.Outcome != Succeeded || len(r.Blind) != 0 {
+		t.Fatalf("%+v", r)
+	}
+	w.view.silence(20, false)
+	if again := w.placed(t, 2, nil); again.Version <= up.Version {
+		t.Errorf("version %d, then, without the word of 20, %d", up.Version, again.Version)
+	}
+}

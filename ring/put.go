@@ -63,8 +63,7 @@ func (p *put) begin(now Time, s scene) {
 func (p *put) finish(r Result, s scene) {
 	if (r.Outcome == Succeeded || r.Outcome == Degraded) && r.Manifest.Writer == s.view.self {
 		home := func(h holder) bool { return h.home && slices.Contains(r.Copies, h.id) }
-		sure := len(p.blind) == 0 && slices.ContainsFunc(s.view.holders(p.key, nil), home)
-		r.Newer = p.numbered.confirmed(r.Manifest, sure)
+		r.Newer = p.numbered.confirmed(r.Manifest, slices.ContainsFunc(s.view.holders(p.key, nil), home))
 	}
 	p.release(s.numbers)
 	p.query.finish(r, s)
