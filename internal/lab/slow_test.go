@@ -3,10 +3,18 @@
 package lab
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+
+	"securepeer/internal/control"
 )
 
 // What one slow member may cost those that have quick ones beside it: twice
@@ -91,4 +99,104 @@ func slowHolder(w *world) {
 		w.within(fmt.Sprint("again", i), get(), 2*quiet+slowGrace)
 		w.quick()
 	}
+}
+
+// slowTarget: of the three that are to hold a new file one has a slow line, and
+// there are others: one of these takes the copy, and the put waits little
+// longer than without the slow one.
+func slowTarget(w *world) {
+	w.begin(w.peers...)
+	w.quick()
+	writer, slow := w.peers[0], w.peers[2]
+	put := func(name string) time.Duration {
+		at := time.Now()
+		if acked, err := writer.put(name, bulk(), 2*time.Minute); err != nil || !acked {
+			w.Errorf("put of %s: acked %v, %v", name, acked, err)
+		}
+		return time.Since(at)
+	}
+	quiet := put(w.nameHeldBy(w.peers[1], writer))
+	w.figure("quiet", quiet)
+	w.slow(slow, slowRate)
+	for i := range 2 {
+		w.within(fmt.Sprint("put", i), put(w.nameHeldBy(slow, writer)), 2*quiet+slowGrace)
+	}
+	w.quick()
+	w.figure("copied", w.await(20*time.Second, "each file is where it belongs", func() bool {
+		return !slices.ContainsFunc(w.acked(), func(name string) bool {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			stat, err := writer.client.Stat(ctx, name)
+			return err != nil || countHolders(stat) < 3
+		})
+	}))
+}
+
+// slowOfThree: in a ring of three nobody can take the copy of the one with the
+// slow line. A put ends in little more time than without that one, exits 3,
+// names it, and its copy is made when its line is quick again.
+func slowOfThree(w *world) {
+	w.begin(w.peers...)
+	w.quick()
+	writer, slow := w.peers[0], w.peers[2]
+	put := func(name string) (time.Duration, int, string) {
+		file := filepath.Join(w.dir, name)
+		w.must(os.WriteFile(file, w.content(name, bulk()), 0o600))
+		defer os.Remove(file)
+		cmd := exec.Command(w.program, "--dir", writer.dir, "put", file, "--name", name)
+		var words bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &words, &words
+		at := time.Now()
+		err := cmd.Run()
+		var ended *exec.ExitError
+		if err != nil && !errors.As(err, &ended) {
+			w.Fatal(err)
+		}
+		w.keep(name, bulk())
+		return time.Since(at), cmd.ProcessState.ExitCode(), words.String()
+	}
+	quiet, code, words := put("early")
+	w.figure("quiet", quiet)
+	if code != 0 {
+		w.Errorf("put exits %d, and says %q", code, words)
+	}
+	w.slow(slow, slowRate)
+	took, code, words := put("late")
+	w.within("put", took, 2*quiet+slowGrace)
+	if code != 3 || !strings.Contains(words, slow.name) || !strings.Contains(words, "slow") {
+		w.Errorf("put exits %d and says %q; want 3, and that %s is slow", code, words, slow.name)
+	}
+	w.quick()
+	w.figure("copied", w.await(20*time.Second, "the slow one has its copy", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		stat, err := writer.client.Stat(ctx, "late")
+		return err == nil && countHolders(stat) == 3
+	}))
+}
+
+// countHolders is how many have a version of what was asked for.
+func countHolders(s control.Stat) (n int) {
+	for _, h := range s.Holders {
+		if len(h.Versions) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// slowLines: who puts has 1 Mbit/s for three copies, a third for each. That is nobody's fault: a put takes as
+// long as it takes, and succeeds.
+func slowLines(w *world) {
+	const size, rate = 2 << 20, 125_000 / 3
+	w.roster.Interval = time.Second // a frame takes 36 ms
+	w.publish(w.peers...)
+	w.begin(w.peers...)
+	w.lab.Set(0, 0, Rule{Rate: rate})
+	at := time.Now()
+	if acked, err := w.peers[0].put("all slow", size, 4*time.Minute); err != nil || !acked {
+		w.Errorf("put over slow lines: acked %v, %v", acked, err)
+	}
+	w.figure("put", time.Since(at))
+	w.lab.Set(0, 0, Rule{})
 }
