@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
+
+	"securepeer/node"
 )
 
-// rounds numbers the files of everybodyStores.
+// round numbers the files that peers store one after the other.
 func (w *world) round() int { return len(w.acked()) }
 
 // called is the member's name in the name server.
@@ -102,7 +105,12 @@ func withBoth(one addressing) addressing {
 	}
 }
 
-// lastDead has each name lead to its address, and then to one that is nobody's.
+// firstDead has each name lead to an address that is nobody's, and then to the
+// right one; lastDead the other way round.
+func firstDead(id int) (has, answers []netip.Addr) {
+	return []netip.Addr{Addr(id)}, []netip.Addr{Alias(id, 1), Addr(id)}
+}
+
 func lastDead(id int) (has, answers []netip.Addr) {
 	return []netip.Addr{Addr(id)}, []netip.Addr{Addr(id), Alias(id, 1)}
 }
@@ -200,4 +208,168 @@ func (w *world) everybodyStores() {
 			}
 		}
 	}
+}
+
+// nameServerDies: the name server fails, is silent and is gone, in turn, and
+// through each of these one peer stops and one dies, and both return. Links and
+// addresses are as before, so nothing else may happen, and no operation fails.
+// In the end the server is there again and all die and return.
+func nameServerDies(w *world) {
+	s := w.named(both)
+	w.begin(w.peers...)
+	w.heard()
+	w.everybodyStores()
+	for i, mood := range []Mood{Fails, Silent, Closed} {
+		w.must(s.Be(mood))
+		before, at := w.incarnations(w.peers[3], w.peers[4]), time.Now()
+		w.stop(w.peers[i])
+		w.within(fmt.Sprint("stopped-back", i), w.restart(w.peers[i]), rejoined)
+		w.peers[(i+1)%3].kill()
+		w.within(fmt.Sprint("killed-back", i), w.restart(w.peers[(i+1)%3]), rejoined)
+		w.heard()
+		w.everybodyStores()
+		w.unjudged(before)
+		w.undoubted(at, w.peers[3], w.peers[4])
+	}
+	w.must(s.Be(Answers))
+	for _, p := range w.peers {
+		p.kill()
+	}
+	w.within("all-back", w.restart(w.peers...), rejoined)
+	w.everybodyStores()
+}
+
+// startBeforeNames: three machines start while there is no name server, as after
+// a power cut. They wait, and are a ring when it comes.
+func startBeforeNames(w *world) {
+	s := w.named(onlyIPv4)
+	w.must(s.Be(Closed))
+	for _, p := range w.peers {
+		p.start()
+	}
+	time.Sleep(10 * T)
+	for _, p := range w.peers {
+		if !p.running() {
+			w.Fatalf("%s has ended: %v", p.name, p.lastWords())
+		}
+	}
+	at := time.Now()
+	w.must(s.Be(Answers))
+	w.whole(2*nameAgain, w.peers...)
+	w.within("in-ring", time.Since(at), nameAgain)
+	w.heard()
+	w.everybodyStores()
+}
+
+// nameAgain is how soon the answer of a name server that is there again, or
+// has another one, is in use.
+const nameAgain = 5 * time.Second
+
+// leftConn is how long a put may wait for a connection that was open to an
+// address that is nobody's any more.
+const leftConn = 10 * time.Second
+
+// addressChanges: while a machine's peer runs, it gets another address in place
+// of its own, and the name server says so. The others find it there; then it
+// gets one of the other family, which the name server says only later, and its
+// first one again.
+func addressChanges(w *world) {
+	s := w.named(func(id int) (has, answers []netip.Addr) {
+		has, answers = both(id)
+		if id == 2 {
+			return has[1:], answers[1:]
+		}
+		return has, answers
+	})
+	w.begin(w.peers...)
+	w.heard()
+	w.everybodyStores()
+	moved := w.peers[1]
+	for i, to := range []netip.Addr{Alias(2, 1), Addr6(2), Addr(2)} {
+		at := time.Now()
+		w.moves(moved, to)
+		if i == 1 {
+			time.Sleep(2 * T)
+		}
+		s.Name(moved.called(), to)
+		var running sync.WaitGroup
+		for _, p := range w.peers {
+			running.Go(func() { // ends with the put
+				name := fmt.Sprintf("moved-%d-%s", i, p.name)
+				if acked, err := p.put(name, 10<<10, time.Minute); err != nil || !acked {
+					w.Errorf("put of %s: acked %v, %v", name, acked, err)
+				}
+			})
+		}
+		w.heard()
+		w.within(fmt.Sprint("heard", i), time.Since(at)-known, nameAgain)
+		running.Wait()
+		w.within(fmt.Sprint("put", i), time.Since(at), nameAgain+leftConn)
+		w.everybodyStores()
+	}
+	for _, p := range w.without(moved) {
+		if m := p.member(moved); m.Why == string(node.WhyOneWay) {
+			w.Errorf("%s says that %s, which has moved, is one-way", p.name, moved.name)
+		}
+	}
+}
+
+// addressComesLate: a machine starts its peer before it has the address that
+// the roster names, as where DHCP is slow. It waits, and is in the ring then.
+func addressComesLate(w *world) {
+	late := w.peers[2]
+	w.must(w.lab.DropAddr(late.id, Addr(late.id)))
+	for _, p := range w.peers {
+		p.start()
+	}
+	time.Sleep(10 * T)
+	if !late.running() {
+		w.Fatalf("%s has ended: %v", late.name, late.lastWords())
+	}
+	at := time.Now()
+	w.must(w.lab.AddAddr(late.id, Addr(late.id)))
+	w.whole(2*nameAgain, w.peers...)
+	w.within("in-ring", time.Since(at), nameAgain)
+	w.heard()
+	w.everybodyStores()
+}
+
+// ownErrors: the kernel of one machine refuses to send to another, by each
+// error that it has for that, and then to all. That machine says so, as its own
+// trouble; nobody is judged for it; and its user gets every file.
+func ownErrors(w *world) {
+	w.begin(w.peers...)
+	w.store(5, 20<<10, w.peers...)
+	here, there := w.peers[0], w.peers[1]
+	before, at := w.incarnations(w.peers...), time.Now()
+	for _, kind := range []RouteKind{Prohibited, Unreachable, NoRoute} {
+		to := netip.PrefixFrom(Addr(there.id), 32)
+		w.must(w.lab.AddRoute(here.id, to, kind))
+		w.figure("said", w.await(2*known, "the one that can't send says so", func() bool {
+			m := here.member(there)
+			return m.Why == string(node.WhyUnsent) && m.Problem != ""
+		}))
+		w.fetch(5*time.Second, here)
+		w.must(w.lab.DropRoute(here.id, to, kind))
+		w.heard()
+	}
+	w.unjudged(before)
+	w.undoubted(at, w.peers...)
+	others := w.without(here)
+	before = w.incarnations(others...)
+	w.must(w.lab.DropRoute(here.id, Wire(Addr(here.id)), OnWire))
+	w.figure("said-of-all", w.await(2*known, "the one without a route says so", func() bool {
+		s, _ := here.status()
+		for _, p := range others {
+			if m := here.member(p); m.Why != string(node.WhyUnsent) || m.Problem == "" {
+				return false
+			}
+		}
+		return len(s.Warnings) > 0
+	}))
+	w.whole(2*known, others...)
+	w.must(w.lab.AddRoute(here.id, Wire(Addr(here.id)), OnWire))
+	w.within("back", w.whole(2*rejoined, w.peers...), rejoined)
+	w.heard()
+	w.unjudged(before)
 }

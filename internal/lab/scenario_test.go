@@ -44,7 +44,9 @@ type play struct {
 
 // playable is every scenario, and what makes its world by itself.
 func playable() []play {
-	all := []play{}
+	all := []play{
+		{"README's machines", 201, asREADMESays},
+	}
 	for _, s := range scenarios {
 		all = append(all, play{s.name, s.seed, func(t *testing.T, program string, _ uint64) { s.play(t, program) }})
 	}
@@ -77,9 +79,16 @@ var scenarios = []scenario{
 	{"join storm", 119, 16, 0, 5 * T, joinStorm},
 	{"roster skew", 120, 5, 1, 5 * T, rosterSkew},
 	{"kill during join", 121, 7, 0, 5 * T, killDuringJoin},
+	{"name server dies", 126, 5, 1, 5 * T, nameServerDies},
+	{"no name server", 127, 3, 1, 5 * T, startBeforeNames},
+	{"address comes late", 151, 3, 1, 5 * T, addressComesLate},
+	{"own errors", 152, 5, 0, 5 * T, ownErrors},
+	{"address changes", 128, 5, 1, 5 * T, addressChanges},
 	{"IPv4 only", 129, 4, 1, 5 * T, addressed(onlyIPv4)},
 	{"IPv6 only", 130, 4, 1, 5 * T, addressed(onlyIPv6)},
 	{"IPv6 literals", 131, 4, 1, 5 * T, literalIPv6},
+	{"IPv6 and both", 133, 4, 1, 5 * T, addressed(withBoth(onlyIPv6))},
+	{"first address dead", 134, 4, 1, 5 * T, addressed(firstDead)},
 	{"IPv4 and both", 132, 4, 1, 5 * T, addressed(withBoth(onlyIPv4))},
 	{"last address dead", 135, 4, 1, 5 * T, addressed(lastDead)},
 	{"IPv6 broken", 136, 4, 1, 5 * T, addressed(brokenIPv6)},
