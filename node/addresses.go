@@ -174,7 +174,7 @@ func (a *addresses) troubleLocked(e *address) {
 
 func (a *addresses) lookup(e *address) {
 	var found []netip.Addr
-	err := context.Cause(a.ctx)
+	var err error
 	select {
 	case a.places <- struct{}{}:
 		ctx, cancel := context.WithTimeout(a.ctx, lookupTime)

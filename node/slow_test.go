@@ -163,21 +163,6 @@ func TestSlowSourceOfACopyIsReplaced(t *testing.T) {
 	})
 }
 
-// upload sends data to the members of to, from node 0, and returns when all of
-// them have ended.
-func (b *bubble) upload(data []byte, to ...wire.ID) *upload {
-	b.t.Helper()
-	n, a := b.nodes[0], uploadTo(to...)
-	u := n.newUpload(b.t.Context(), a, "f", int64(len(data)))
-	hash, err := u.stream(b.t.Context(), bytes.NewReader(data))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	m, _ := n.sealed(a, "f", hash, PutOptions{})
-	u.finish(&m)
-	return u
-}
-
 // TestSlowTargetIsReplaced: whichever member is slow, and however slow, a put
 // takes at most twice as long as without it, and 3 s. A fourth member takes its
 // copy; in a ring of three it is named, and gets its copy afterwards.
