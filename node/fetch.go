@@ -251,7 +251,7 @@ func (f *fetch) setAside(s *stream, why error) {
 // remember notes how fast a holder was.
 func (f *fetch) remember(s *stream) {
 	if s.holder.peer != f.node.self && s.linked.Load() {
-		f.node.rates.gave(s.holder.peer, s.got.Load(), s.asked)
+		f.node.rates.gave(s.holder.peer, s.got.Load(), s.total, s.asked)
 	}
 }
 

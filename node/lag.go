@@ -63,7 +63,7 @@ func (u *upload) watch() {
 		case <-u.over:
 			for _, t := range u.targets {
 				if t.peer != u.node.self {
-					u.node.rates.took(t.peer, t.taken.Load(), t.lags.asked)
+					u.node.rates.took(t.peer, t.taken.Load(), u.given.Load(), t.lags.asked)
 				}
 			}
 			return

@@ -16,7 +16,8 @@ const (
 	// slow.
 	slowBy = 4
 	// rateBytes, or rateTime, is what a transfer must have moved, or lasted,
-	// to say anything of a member's rate.
+	// to say anything of a member's rate; and rateBytes what it was to move: how
+	// long a small file takes is how far a member is, and how its disk syncs.
 	rateBytes = 1 << 20
 	rateTime  = 500 * time.Millisecond
 	// leastRate is the least rate of a transfer, in bytes a second, over each
@@ -45,14 +46,18 @@ func newRates() *rates {
 	return &rates{gives: make(map[wire.ID]rate), takes: make(map[wire.ID]rate)}
 }
 
-// gave notes that a member gave so many bytes in the time that it was waited
-// for; took is its opposite.
-func (r *rates) gave(id wire.ID, bytes int64, in time.Duration) { r.note(r.gives, id, bytes, in) }
+// gave notes that a member gave so many bytes, of all that it was to give, in
+// the time that it was waited for; took is its opposite.
+func (r *rates) gave(id wire.ID, bytes, all int64, in time.Duration) {
+	r.note(r.gives, id, bytes, all, in)
+}
 
-func (r *rates) took(id wire.ID, bytes int64, in time.Duration) { r.note(r.takes, id, bytes, in) }
+func (r *rates) took(id wire.ID, bytes, all int64, in time.Duration) {
+	r.note(r.takes, id, bytes, all, in)
+}
 
-func (r *rates) note(of map[wire.ID]rate, id wire.ID, bytes int64, in time.Duration) {
-	if bytes < rateBytes && in < rateTime {
+func (r *rates) note(of map[wire.ID]rate, id wire.ID, bytes, all int64, in time.Duration) {
+	if all < rateBytes || bytes < rateBytes && in < rateTime {
 		return
 	}
 	now := time.Now()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"securepeer/crypto"
+	"securepeer/internal/store"
 	"securepeer/ring"
 	"securepeer/wire"
 )
@@ -268,4 +269,43 @@ func TestClaimOfOneMemberDelaysNoGet(t *testing.T) {
 			close(stop)
 		})
 	}
+}
+
+// lateSyncFS is a disk that takes its time for each sync of a file.
+type lateSyncFS struct{ store.FS }
+
+type lateSyncFile struct{ store.File }
+
+func (f lateSyncFS) Create(name string) (store.File, error) {
+	file, err := f.FS.Create(name)
+	return lateSyncFile{file}, err
+}
+
+func (f lateSyncFile) Sync() error {
+	time.Sleep(900 * time.Millisecond)
+	return f.File.Sync()
+}
+
+// TestSmallFilesCallNobodySlow: how long a member takes to sync a small file, or
+// to answer at all, says nothing of the rate at which it moves bytes.
+func TestSmallFilesCallNobodySlow(t *testing.T) {
+	inBubble(t, 3, 2, "copies=3", func(b *bubble) {
+		t := b.t
+		n2 := b.loner(2, lateSyncFS{b.disks[2].Mount()})
+		go n2.Run(t.Context())
+		<-n2.Ready()
+		defer n2.Close()
+		time.Sleep(5 * time.Second)
+		b.line(fastLine)
+		put(t, b.nodes[0], "large", bytesOf(1, 16<<20))
+		for i := range 8 {
+			put(t, b.nodes[0], fmt.Sprint("small", i), []byte("abc"))
+		}
+		put(t, b.nodes[0], "two", bytesOf(2, 2<<20))
+		for _, p := range status(t, b.nodes[0]).Peers {
+			if p.Slow {
+				t.Errorf("%s is called slow: gives %d, takes %d bytes a second", p.Name, p.Gives, p.Takes)
+			}
+		}
+	})
 }

@@ -507,7 +507,7 @@ func (n *Node) readAck(c *crypto.Conn, t *target) ackOrError {
 		}
 		switch m := msg.(type) {
 		case wire.PutAck:
-			if m.Code == wire.CodeMore {
+			if m.Code == wire.CodeMore || m.Code == wire.CodeOK {
 				t.taken.Store(t.sent.Load()) // nothing is sent before this is answered
 			}
 			return ackOrError{ack: m}
