@@ -165,6 +165,28 @@ func (u *uploads) makeRoom(now time.Time) bool {
 	})
 }
 
+// makeRoomFor is makeRoom for an upload of that size, which lacks some of it. One
+// that waits for its next segment since a moment goes only if its member has no
+// less than the other would have then; and none does in vain: a size is a claim.
+func (u *uploads) makeRoomFor(from wire.ID, size, lacks int64, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	held := make(map[wire.ID]uint64)
+	for in := range u.open {
+		held[in.key.from] += in.held
+	}
+	may := func(in *incoming) bool {
+		return in.held > 0 && (now.Sub(in.moved) > uploadStall || in.conn == nil && held[in.key.from] >= held[from]+uint64(size))
+	}
+	var most uint64
+	for in := range u.open {
+		if may(in) {
+			most += in.held
+		}
+	}
+	return most >= uint64(lacks) && u.evictLocked(may)
+}
+
 // evictLocked ends one of those that may go: of the member that holds the most
 // of the disk the one that has brought nothing for longest. If a link still
 // brings it, the link is closed, and its reader lets go.

@@ -118,6 +118,41 @@ func TestUnfinishedUploadsMakeRoom(t *testing.T) {
 	})
 }
 
+// TestAnnouncedSizeEndsNoUpload: a member that names a size has no other's upload
+// ended that waits for its next segment, neither for one that never fits nor for
+// one that just does not.
+func TestAnnouncedSizeEndsNoUpload(t *testing.T) {
+	inBubble(t, 3, 0, "copies=1", func(b *bubble) {
+		t := b.t
+		size, used := new(atomic.Int64), new(atomic.Int64)
+		size.Store(100 << 20)
+		n := b.loner(0, smallFS{b.disks[0].Mount(), size, used})
+		go n.Run(t.Context())
+		<-n.Ready()
+		c := b.speaker(2).dialSilently(crypto.Transfer)
+		writeMessage(c, wire.Put{Upload: 1, Size: wire.SizeUnknown, Name: "f"})
+		c.Write(make([]byte, 10<<20))
+		writeMessage(c, wire.PutMore{})
+		if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeMore {
+			t.Fatal(msg, err)
+		}
+		for i, announced := range []uint64{wire.MaxSize, 95 << 20} {
+			liar := b.speaker(1).dialSilently(crypto.Transfer)
+			writeMessage(liar, wire.Put{Upload: uint64(i), Size: announced, Name: "g"})
+			if msg, err := readMessage(liar); err != nil || msg.(wire.PutAck).Code != wire.CodeFull {
+				t.Errorf("announced %d bytes: %v, %v", announced, msg, err)
+			}
+			if got, want := status(t, n).Store.Unfinished, []Unfinished{{"n2", 1, 10 << 20}}; !slices.Equal(got, want) {
+				t.Errorf("after an announcement of %d bytes: %+v, want %+v", announced, got, want)
+			}
+			liar.Close()
+		}
+		c.Close()
+		n.Close()
+		synctest.Wait()
+	})
+}
+
 // TestStalledUploadMakesRoom: one whose link is open and brings next to nothing
 // counts as one that waits; one whose bytes have all come does not.
 func TestStalledUploadMakesRoom(t *testing.T) {

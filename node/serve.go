@@ -197,11 +197,7 @@ func (n *Node) beginSegment(k uploadKey, conn *crypto.Conn, peer keys.Member, m 
 	size := int64(-1)
 	if m.Size != wire.SizeUnknown {
 		size = int64(m.Size)
-		code := n.disk.room(size)
-		for code == wire.CodeFull && n.uploads.makeRoom(time.Now()) {
-			code = n.disk.room(size)
-		}
-		if code != wire.CodeOK {
+		if code := n.roomFor(peer.ID, size); code != wire.CodeOK {
 			return nil, code
 		}
 	}
@@ -217,6 +213,21 @@ func (n *Node) beginSegment(k uploadKey, conn *crypto.Conn, peer keys.Member, m 
 	}
 	in.writer = w
 	return in, wire.CodeOK
+}
+
+// roomFor is the disk's room for an upload of that member, for which others may
+// have to make some.
+func (n *Node) roomFor(from wire.ID, size int64) wire.Code {
+	for {
+		code := n.disk.room(size)
+		if code != wire.CodeFull {
+			return code
+		}
+		usage, err := n.disk.Usage()
+		if err != nil || !n.uploads.makeRoomFor(from, size, size-usage.Free, time.Now()) {
+			return code
+		}
+	}
 }
 
 // receiveSegment takes the bytes of one segment, at most wire.MaxSegment, up
