@@ -85,6 +85,7 @@ func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (
 	defer cancel()
 	to, err := n.addresses.find(ctx, member.Addr)
 	if err != nil {
+		n.short.note(err)
 		return nil, fmt.Errorf("dialling %s: %w", member.Name, err)
 	}
 	d := dialing{node: n, member: member, kind: kind, to: to, connected: make(chan connected, len(to))}
@@ -206,6 +207,7 @@ func (n *Node) connect(ctx context.Context, addr string) (net.Conn, error) {
 		conn, err := n.config.Dial(try, "tcp", addr)
 		late := try.Err() != nil
 		cancel()
+		n.short.note(err)
 		if err == nil || !late || ctx.Err() != nil {
 			return conn, err
 		}

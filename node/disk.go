@@ -50,6 +50,7 @@ type disk struct {
 	*store.Store
 	index index
 	log   *slog.Logger
+	short *shortage
 	may   func(wire.Manifest) bool // whether others believe who signed it; asked of what is on the disk from any earlier roster
 
 	mu       sync.Mutex
@@ -183,6 +184,7 @@ func (d *disk) savedAddresses() []byte {
 
 // failed looks at an error of the store for news of the disk's health.
 func (d *disk) failed(err error) {
+	d.short.note(err)
 	switch {
 	case errors.Is(err, store.ErrStuck):
 		d.become(wire.Stuck)

@@ -31,18 +31,22 @@ type NotFoundError struct{ Name string }
 // Error names the file.
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%q is not in the ring", e.Name) }
 
-// UnavailableError says that nothing certain is known of Name, because the
-// members called Silent did not answer, or that its bytes can't be had, because
-// those called Slow move next to none.
+// UnavailableError says that nothing certain is known of Name, or that its bytes
+// can't be had or stored, and why of each member that it would take. Only the
+// Silent gave no answer.
 type UnavailableError struct {
-	Name   string
-	Silent []string
-	Slow   []string
-	Behind []string // catch up: their no means nothing yet
-	Own    error    // why this peer cannot read its own disk; nil: it can
+	Name    string
+	Silent  []string
+	Slow    []string // move next to no bytes
+	Behind  []string // catch up: their no means nothing yet
+	Refused []string // answered so
+
+	Unasked []string // this machine could not send to them
+	Unsent  error    // why
+	Own     error    // why this peer cannot use its own disk; nil: it can
 }
 
-// Error names the file, and who is silent or slow.
+// Error names the file, and the members with their reasons.
 func (e *UnavailableError) Error() string {
 	var why []string
 	if len(e.Silent) > 0 {
@@ -54,13 +58,28 @@ func (e *UnavailableError) Error() string {
 	if len(e.Behind) > 0 {
 		why = append(why, "still catching up: "+strings.Join(e.Behind, ", "))
 	}
-	if e.Own != nil {
-		why = append(why, fmt.Sprintf("this peer cannot read its own disk: %v", e.Own))
+	if len(e.Refused) > 0 {
+		why = append(why, "refused by "+strings.Join(e.Refused, ", "))
+	}
+	if ours := e.ours(); ours != "" {
+		why = append(why, ours)
 	}
 	if len(why) == 0 {
 		return fmt.Sprintf("%q is not available", e.Name)
 	}
 	return fmt.Sprintf("%q is not available: %s", e.Name, strings.Join(why, "; "))
+}
+
+// ours says what this machine itself could not do; "": nothing.
+func (e *UnavailableError) ours() string {
+	var why []string
+	if len(e.Unasked) > 0 {
+		why = append(why, fmt.Sprintf("this peer could not ask %s: %v", strings.Join(e.Unasked, ", "), e.Unsent))
+	}
+	if e.Own != nil {
+		why = append(why, fmt.Sprintf("this peer cannot use its own disk: %v", e.Own))
+	}
+	return strings.Join(why, "; ")
 }
 
 // TakenError says that the member called By has a live file of that name.

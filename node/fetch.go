@@ -398,22 +398,19 @@ func (f *fetch) blame(h *holder) {
 
 // exhausted says why no holder is left.
 func (f *fetch) exhausted() error {
-	b := f.node.members.book()
-	var liars, silent, slow []string
+	var liars []string
+	e := &UnavailableError{Name: f.manifest.Name}
 	for _, h := range f.holders {
-		switch {
-		case h.lied:
-			liars = append(liars, b.name(h.peer))
-		case h.err == errSlow || h.err == errOutrun:
-			slow = append(slow, b.name(h.peer))
-		default:
-			silent = append(silent, b.name(h.peer))
+		if h.lied {
+			liars = append(liars, f.node.members.book().name(h.peer))
+		} else {
+			f.node.lacks(e, h.peer, h.err)
 		}
 	}
-	if len(silent)+len(slow) == 0 && len(liars) > 0 {
+	if len(liars) > 0 && len(liars) == len(f.holders) {
 		return &IntegrityError{Name: f.manifest.Name, Peers: liars}
 	}
-	return &UnavailableError{Name: f.manifest.Name, Silent: silent, Slow: slow}
+	return e
 }
 
 // healed reports whether this peer's own copy was found bad on the way.

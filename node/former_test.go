@@ -76,7 +76,7 @@ func (b *bubble) everywhere(name, data string, names ...string) {
 		for _, f := range files {
 			listed = append(listed, f.Name)
 		}
-		silent = slices.DeleteFunc(silent, func(name string) bool { return name == fmt.Sprint("n", len(b.nodes)) })
+		silent = slices.DeleteFunc(silent, func(u Unheard) bool { return u.Peer == fmt.Sprint("n", len(b.nodes)) })
 		if err != nil || len(silent) > 0 || !slices.Equal(listed, names) {
 			b.t.Errorf("%d lists %q, silent %q, %v; want %q", n.self, listed, silent, err, names)
 		}

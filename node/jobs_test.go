@@ -113,7 +113,7 @@ func TestCatchingUpIsNotSilence(t *testing.T) {
 			b.t.Errorf("%s, want %s", got, want)
 		}
 		n.unread.Store(ptr[error](syscall.EMFILE))
-		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; still catching up: n2; this peer cannot read its own disk: too many open files`; got != want {
+		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; still catching up: n2; this peer cannot use its own disk: this process has no file descriptor left: too many open files`; got != want {
 			b.t.Errorf("%s, want %s", got, want)
 		}
 		n.unread.Store(nil)

@@ -172,7 +172,7 @@ func TestUnreadableFileIsNeverAbsent(t *testing.T) {
 				t.Errorf("%v: Get: %v, want *UnavailableError", cause, err)
 			}
 			files, silent, err := n.List(t.Context(), "")
-			if err != nil || len(files) != 0 || len(silent) != 2 {
+			if err != nil || len(files) != 0 || len(silent) != 2 || silent[0].Peer != "n0" || silent[1].Peer != "n1" {
 				t.Errorf("%v: List: %v, silent %q, %v; want both silent", cause, files, silent, err)
 			}
 			b.broken.Store(nil)

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -77,7 +78,7 @@ func (l *lists) lost(peer wire.ID) {
 type listing struct {
 	mu     sync.Mutex
 	names  map[string][]wire.Manifest
-	silent []wire.ID
+	silent map[wire.ID]error // who is missing; why, if this machine knows
 }
 
 func (l *listing) add(ms []wire.Manifest) {
@@ -96,9 +97,9 @@ func (l *listing) add(ms []wire.Manifest) {
 }
 
 // List returns the files whose names begin with prefix, by name, those that
-// were removed left out, and the members of the ring that did not answer: what
-// only they hold is missing.
-func (n *Node) List(ctx context.Context, prefix string) ([]FileInfo, []string, error) {
+// were removed left out, and the members of the ring of which no whole answer
+// came: what only they hold is missing.
+func (n *Node) List(ctx context.Context, prefix string) ([]FileInfo, []Unheard, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, nil, &NameError{Name: prefix, Err: err}
 	}
@@ -122,16 +123,14 @@ func (n *Node) List(ctx context.Context, prefix string) ([]FileInfo, []string, e
 				n.listFrom(ctx, m.ID, prefix, l)
 			})
 		case m.Unreachable || m.Seen && m.State == wire.Stopped:
-			l.mu.Lock()
-			l.silent = append(l.silent, m.ID)
-			l.mu.Unlock()
+			l.misses(m.ID, errSilent)
 		}
 	}
 	asking.Wait()
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	return l.result(n.members.book())
+	return l.files(n.members.book()), n.unheard(l.silent), nil
 }
 
 // checkPrefix says what the others would refuse.
@@ -151,31 +150,39 @@ func (n *Node) listFrom(ctx context.Context, id wire.ID, prefix string, l *listi
 		ctx, cancel = context.WithTimeout(ctx, maxListTime)
 		defer cancel()
 	}
-	if !n.listPages(ctx, id, prefix, l) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.silent = append(l.silent, id)
+	if err := n.listPages(ctx, id, prefix, l); err != nil {
+		l.misses(id, err)
 	}
 }
 
-// listPages reports false if the listing is not whole.
-func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *listing) bool {
+// misses notes that the listing of a member is not whole.
+func (l *listing) misses(id wire.ID, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.silent == nil {
+		l.silent = make(map[wire.ID]error)
+	}
+	l.silent[id] = why
+}
+
+// listPages returns why the listing is not whole, if it is not.
+func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *listing) error {
 	names := 0
 	for after := ""; ; {
-		ms, more, ok := n.listPage(ctx, id, prefix, after)
-		if !ok {
-			return false
+		ms, more, err := n.listPage(ctx, id, prefix, after)
+		if err != nil {
+			return err
 		}
 		if !inOrder(ms, prefix, after) || more && len(ms) == 0 {
 			n.refused.add(n.members.book().name(id), "listing that was not asked for")
-			return false
+			return errSilent
 		}
 		if names += len(ms); names > maxListNames && id != n.self {
-			return false
+			return errSilent
 		}
 		l.add(ms)
 		if !more {
-			return true
+			return nil
 		}
 		after = ms[len(ms)-1].Name
 	}
@@ -192,29 +199,32 @@ func inOrder(ms []wire.Manifest, prefix, after string) bool {
 	return true
 }
 
-func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (ms []wire.Manifest, more, ok bool) {
+func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (ms []wire.Manifest, more bool, err error) {
 	if id == n.self {
 		ms, more, err := n.disk.listed(prefix, after)
-		return ms, more, err == nil
+		n.disk.failed(err)
+		return ms, more, err
 	}
 	k, answer := n.lists.open(id)
 	defer n.lists.close(k)
 	if !n.post(sending{id, wire.List{Req: k.req, Prefix: prefix, After: after}}) {
-		return nil, false, false
+		return nil, false, ErrClosed
 	}
 	timer := time.NewTimer(listTime)
 	defer timer.Stop()
 	select {
 	case m, ok := <-answer:
-		return m.Manifests, m.More, ok
+		if ok {
+			return m.Manifests, m.More, nil
+		}
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-n.ctx.Done():
 	}
-	return nil, false, false
+	return nil, false, errSilent
 }
 
-func (l *listing) result(b *book) ([]FileInfo, []string, error) {
+func (l *listing) files(b *book) []FileInfo {
 	files := make([]FileInfo, 0, len(l.names))
 	for _, ms := range l.names {
 		if info := newestInfo(b, ms); !info.Removed {
@@ -222,6 +232,25 @@ func (l *listing) result(b *book) ([]FileInfo, []string, error) {
 		}
 	}
 	slices.SortFunc(files, func(a, b FileInfo) int { return strings.Compare(a.Name, b.Name) })
-	slices.Sort(l.silent)
-	return files, b.names(l.silent), nil
+	return files
+}
+
+// unheard tells silence from what this machine itself could not do.
+func (n *Node) unheard(missing map[wire.ID]error) []Unheard {
+	list := []Unheard{}
+	if len(missing) == 0 {
+		return list
+	}
+	b, unsent := n.members.book(), n.unsent()
+	for _, id := range slices.Sorted(maps.Keys(missing)) {
+		u := Unheard{Peer: b.name(id)}
+		switch why := unsent[id]; {
+		case id == n.self:
+			u.Why = fmt.Sprintf("this peer cannot read its own disk: %v", inShort(missing[id]))
+		case why != nil:
+			u.Why = fmt.Sprintf("this peer could not ask it: %v", why)
+		}
+		list = append(list, u)
+	}
+	return list
 }

@@ -77,6 +77,7 @@ type Node struct {
 	verify  *verifier
 	refused *refusals
 	unread  atomic.Pointer[error] // of the last look of this peer at its own disk
+	short   *shortage
 	network
 	desk
 
@@ -189,6 +190,7 @@ func newNode(c Config, b *book) *Node {
 	n.addresses = newAddresses(n.ctx, &n.work, c.Resolve)
 	n.pool = &pool{node: n, lanes: make(map[wire.ID]*lane)}
 	n.rates = newRates()
+	n.short = &shortage{}
 	n.dials = make(chan struct{}, maxDials)
 
 	n.members = newMembers(b, n.pings)
@@ -228,6 +230,7 @@ func (n *Node) openStore(fsys store.FS) error {
 		s.Close() // nothing was written
 		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
 	}
+	n.disk.short = n.short
 	return nil
 }
 

@@ -121,22 +121,31 @@ func (n *Node) failure(name string, r ring.Result) error {
 }
 
 // uncertain says why nothing certain is known of name: silence, peers that
-// catch up, and this peer's own failure are three things.
+// catch up, and this machine's own failure are three things.
 func (n *Node) uncertain(name string, r ring.Result) error {
 	e := &UnavailableError{Name: name}
-	b := n.members.book()
+	unsent := n.unsent()
 	for _, id := range r.Silent {
-		err := n.unread.Load()
-		switch behind := slices.Contains(r.Behind, id); {
-		case behind && id == n.self && err != nil && *err != nil:
-			e.Own = *err
-		case behind:
-			e.Behind = append(e.Behind, b.name(id))
-		default:
-			e.Silent = append(e.Silent, b.name(id))
+		behind, why := slices.Contains(r.Behind, id), unsent[id]
+		if behind && id == n.self {
+			why = n.ownDisk()
+		}
+		if behind && why == nil {
+			e.Behind = append(e.Behind, n.members.book().name(id))
+		} else {
+			n.lacks(e, id, why)
 		}
 	}
 	return e
+}
+
+// ownDisk returns why this peer could not read its own disk when it last looked
+// a name up; nil: it could.
+func (n *Node) ownDisk() error {
+	if err := n.unread.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func checkName(name string) error {
@@ -168,15 +177,18 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	}
 	select {
 	case a := <-p.upload:
-		same, slow, err := n.upload(ctx, a, name, body, opt)
+		same, u, err := n.upload(ctx, a, name, body, opt)
 		if err != nil {
 			n.post(happened{event: ring.Cancel{Op: p.op}})
 			return PutResult{}, err
 		}
 		r, err := n.result(ctx, p)
 		result, err := n.putResult(name, r, same, err)
-		result.Slow = n.members.book().names(slow)
-		return result, n.unavailable(err, slow)
+		result.Slow = n.members.book().names(u.slow)
+		if len(result.Copies) < result.Wanted {
+			result.Own = u.because(&UnavailableError{}).ours()
+		}
+		return result, u.explain(err)
 	case r := <-p.done:
 		return n.putResult(name, r, false, nil)
 	case <-ctx.Done():
@@ -187,20 +199,9 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	}
 }
 
-// unavailable is err, in which those that were given up as slow are so called.
-func (n *Node) unavailable(err error, slow []wire.ID) error {
-	var none *UnavailableError
-	if len(slow) == 0 || !errors.As(err, &none) {
-		return err
-	}
-	names := n.members.book().names(slow)
-	silent := slices.DeleteFunc(slices.Clone(none.Silent), func(name string) bool { return slices.Contains(names, name) })
-	return &UnavailableError{Name: none.Name, Silent: silent, Slow: names}
-}
-
 // upload moves the bytes of a put. It returns when every target has ended, and
-// which of them were given up as slow.
-func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.Reader, opt PutOptions) (same bool, slow []wire.ID, err error) {
+// how that was.
+func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.Reader, opt PutOptions) (same bool, _ *upload, err error) {
 	user := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -219,12 +220,12 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 		case u.noSpace():
 			return false, nil, fmt.Errorf("putting %q: %w", name, ErrNoSpace)
 		}
-		return false, nil, n.unavailable(&UnavailableError{Name: name, Silent: n.members.book().names(a.To)}, u.slow)
+		return false, nil, u.because(&UnavailableError{Name: name})
 	}
 	m, same := n.sealed(a, name, hash, opt)
 	n.post(happened{event: ring.Sealed{Op: a.Op, Manifest: m}})
 	u.finish(&m)
-	return same, u.slow, nil
+	return same, u, nil
 }
 
 func (n *Node) putResult(name string, r ring.Result, same bool, err error) (PutResult, error) {
@@ -428,11 +429,17 @@ func (n *Node) Stat(ctx context.Context, name string) (StatResult, error) {
 	if err != nil {
 		return StatResult{}, err
 	}
-	b := n.members.book()
+	b, unsent := n.members.book(), n.unsent()
 	s := StatResult{Name: name, Key: wire.KeyOf(b.Space, name), Holders: []HolderStat{}}
 	var all []wire.Manifest
 	for _, f := range r.Found {
 		h := HolderStat{Peer: b.name(f.Peer), Home: f.Home, Behind: f.Behind, Silent: f.Silent, Versions: []FileInfo{}}
+		switch why := unsent[f.Peer]; {
+		case f.Peer == n.self && f.Behind && n.ownDisk() != nil:
+			h.Own = fmt.Sprintf("this peer cannot read its own disk: %v", inShort(n.ownDisk()))
+		case f.Silent && why != nil:
+			h.Own = fmt.Sprintf("this peer could not ask it: %v", why)
+		}
 		for _, m := range f.Manifests {
 			h.Versions = append(h.Versions, b.info(m))
 		}

@@ -27,7 +27,7 @@ const freePortTries = 20
 // this machine does not have the address yet, NotYet decides whether to go on.
 func (n *Node) openSockets() error {
 	if n.config.Listener != nil && n.config.PacketConn != nil {
-		n.listener = crypto.Listen(n.config.Listener, n.crypto)
+		n.listener = crypto.Listen(noting{n.config.Listener, n.short}, n.crypto)
 		n.datagrams.open = []*udpSocket{{PacketConn: n.config.PacketConn}}
 		return nil
 	}
@@ -63,7 +63,7 @@ func (n *Node) listen() error {
 	if err != nil {
 		return err
 	}
-	n.listener = crypto.Listen(tcp, n.crypto)
+	n.listener = crypto.Listen(noting{tcp, n.short}, n.crypto)
 	n.datagrams.open = udp
 	return nil
 }
@@ -294,6 +294,7 @@ func (n *Node) socket(to netip.Addr) (*udpSocket, error) {
 		return nil, net.ErrClosed
 	}
 	s, err := openUDP(family, "", 0)
+	n.short.note(err)
 	if err != nil {
 		return nil, err
 	}

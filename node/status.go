@@ -21,7 +21,7 @@ type snapshot struct {
 // pairStatus is what the loop's table of links says of a member.
 type pairStatus struct {
 	problem     string
-	ours        string // why this machine can't send to it; "": it can
+	unsent      error // why this machine can't send to it; nil: it can
 	otherRoster bool
 }
 
@@ -44,9 +44,9 @@ func (l *loop) snapshot() snapshot {
 		o, ours := own(p.problem)
 		switch {
 		case p.unsent != nil && time.Since(p.failed) <= max(unsentHolds*l.node.interval(), unsentLeast):
-			is.ours = p.unsent.Error()
+			is.unsent = p.unsent
 		case ours && p.carry == nil:
-			is.ours = o.Error()
+			is.unsent = o
 		}
 		s.pairs[id] = is
 	}
@@ -142,8 +142,8 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 	}
 	p.Gives, p.Takes = n.rates.of(m.ID)
 	p.Slow = n.rates.slow(m.ID)
-	if ours := s.pairs[m.ID].ours; ours != "" {
-		p.Problem, p.Suspect = ours, false
+	if unsent := s.pairs[m.ID].unsent; unsent != nil {
+		p.Problem, p.Suspect = unsent.Error(), false
 		if m.Suspect || m.Why == ring.WhySilent || m.Why == ring.WhyOneWay || m.Why == ring.WhyCut || m.Why == ring.WhyUnseen {
 			p.Why = WhyUnsent
 		}
@@ -166,21 +166,24 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 }
 
 // warnings are what this machine's operator should look at: that it can't send
-// to anybody, or that its own address can't be right.
+// to anybody, has run out of something, or that its own address can't be right.
 func (n *Node) warnings(b *book, s snapshot) (list []string) {
 	others, last := 0, ""
 	for _, m := range b.Members {
 		if m.ID == n.self {
 			continue
 		}
-		if others++; s.pairs[m.ID].ours == "" {
+		if others++; s.pairs[m.ID].unsent == nil {
 			others, last = 0, ""
 			break
 		}
-		last = s.pairs[m.ID].ours
+		last = s.pairs[m.ID].unsent.Error()
 	}
 	if others > 0 {
 		list = append(list, "nothing that this peer sends leaves this machine: "+last)
+	}
+	if text := n.short.warning(); text != "" {
+		list = append(list, text)
 	}
 	if text := n.addresses.loopback(b.self.Addr); text != "" {
 		list = append(list, text)

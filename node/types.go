@@ -37,6 +37,8 @@ type PutResult struct {
 	// Above are members that did not answer: the version is numbered above any
 	// that they may have.
 	Above []string `json:"above,omitempty"`
+	// Own is what this machine itself could not do, if it lacks copies for that.
+	Own string `json:"own,omitempty"`
 }
 
 // GetOptions choose among several files of one name.
@@ -66,6 +68,12 @@ type StatResult struct {
 	Holders []HolderStat `json:"holders"`
 }
 
+// Unheard is a member of which there is no whole answer.
+type Unheard struct {
+	Peer string `json:"peer"`
+	Why  string `json:"why"` // what this machine itself could not do; "": nothing came in time
+}
+
 // HolderStat is what one home holder or stand-in of a name answered.
 type HolderStat struct {
 	Peer     string     `json:"peer"`
@@ -73,6 +81,7 @@ type HolderStat struct {
 	Behind   bool       `json:"behind"` // its "no" means nothing yet
 	Silent   bool       `json:"silent"` // it did not answer
 	Versions []FileInfo `json:"versions"`
+	Own      string     `json:"own,omitempty"` // why this machine could not ask it, or read its own disk
 }
 
 // LookupResult says who answers for a name.

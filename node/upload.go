@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -58,8 +60,9 @@ type upload struct {
 	watched sync.WaitGroup // counts watch
 
 	mu     sync.Mutex
-	failed []wire.Code // how those ended that take no more bytes
-	slow   []wire.ID   // those that were given up for it
+	failed []wire.Code       // how those ended that take no more bytes
+	slow   []wire.ID         // those that were given up for it
+	why    map[wire.ID]error // why those did not store the file that did not
 }
 
 // errNoTarget says that nobody takes the bytes any more.
@@ -128,7 +131,7 @@ func (s *targets) left(peer wire.ID, patience time.Duration) {
 // newUpload starts a goroutine for each target of a, and one that watches them.
 // They end when finish is called, which waits for them.
 func (n *Node) newUpload(ctx context.Context, a ring.Upload, name string, size int64) *upload {
-	u := &upload{node: n, op: a.Op, free: make(chan *chunk, window), ready: make(chan struct{}), over: make(chan struct{})}
+	u := &upload{node: n, op: a.Op, free: make(chan *chunk, window), ready: make(chan struct{}), over: make(chan struct{}), why: make(map[wire.ID]error)}
 	u.put = wire.Put{Upload: rand.Uint64(), Size: wire.SizeUnknown, Name: name,
 		Roster: n.members.book().digest, Holders: a.Holders[:min(len(a.Holders), wire.MaxHolders)]}
 	if size > 0 {
@@ -290,6 +293,43 @@ func (u *upload) run(ctx context.Context, t *target) {
 	if isSlow(err) {
 		u.slow = append(u.slow, t.peer)
 	}
+	if err == nil && ack.Code != wire.CodeOK {
+		err = &refusalError{ack.Code}
+	}
+	if err != nil {
+		u.why[t.peer] = err
+	}
+}
+
+// explain is err, in which each target that did not store the file stands under
+// its own reason.
+func (u *upload) explain(err error) error {
+	var none *UnavailableError
+	if !errors.As(err, &none) {
+		return err
+	}
+	b, e := u.node.members.book(), *none
+	for id := range u.why {
+		is := func(name string) bool { return name == b.name(id) }
+		e.Silent = slices.DeleteFunc(slices.Clone(e.Silent), is)
+		e.Unasked = slices.DeleteFunc(slices.Clone(e.Unasked), is)
+		if id == u.node.self {
+			e.Own = nil
+		}
+	}
+	return u.because(&e)
+}
+
+// because adds to e the targets that did not store the file. The upload is over.
+func (u *upload) because(e *UnavailableError) *UnavailableError {
+	for _, id := range slices.Sorted(maps.Keys(u.why)) {
+		why := u.why[id]
+		if id == u.node.self {
+			why = cmp.Or(u.node.short.now(), u.node.disk.reason(), why)
+		}
+		u.node.lacks(e, id, why)
+	}
+	return e
 }
 
 // told hands on the rows and votes that came with an ack.

@@ -43,7 +43,7 @@ var exitTable = []struct {
 	{exitUsage, "wrong arguments, name, key file or roster"},
 	{exitPartial, "partly done: fewer copies than wanted, only some of the files, or another peer must say so, too"},
 	{exitNotFound, "no such file or peer"},
-	{exitUnavailable, "no peer runs here, or somebody in the ring does not answer: try again"},
+	{exitUnavailable, "not now: no peer runs here, somebody is silent, slow or catching up, or this machine lacks something"},
 	{exitRefused, "refused: not this user, another member's file, or a member that is in the ring"},
 	{exitIntegrity, "no holder has bytes that verify"},
 	{exitTimeout, "it took too long"},

@@ -44,6 +44,9 @@ func lsCommand(a *app) *cobra.Command {
 			if len(files.Silent) > 0 {
 				a.notef("no answer from %s: files that only they have are not listed", names(files.Silent))
 			}
+			for _, u := range files.Failed {
+				a.notef("%s: files that only %s has are not listed", clean(u.Why), name(u.Peer))
+			}
 			if len(files.Files) == 0 {
 				return a.otherPrefix(cmd.Context(), client, prefix)
 			}

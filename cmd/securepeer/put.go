@@ -172,6 +172,9 @@ func (a *app) stored(r control.PutResult, done string) error {
 	if others := slices.DeleteFunc(slices.Clone(r.Missing), func(m string) bool { return slices.Contains(r.Slow, m) }); len(others) > 0 {
 		a.notef("it belongs on %s, too", names(others))
 	}
+	if r.Own != "" {
+		a.notef("%s", clean(r.Own))
+	}
 	a.hintf("the ring makes the missing copies when it can; securepeer stat shows them")
 	return told(exitPartial)
 }

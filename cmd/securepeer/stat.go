@@ -56,14 +56,29 @@ func absent(stat control.Stat) error {
 	if stat.Newest != nil && !stat.Newest.Removed {
 		return nil
 	}
-	var unsure []string
+	var silent, behind, why []string
 	for _, h := range stat.Holders {
-		if h.Silent || h.Behind {
-			unsure = append(unsure, h.Peer)
+		switch {
+		case h.Own != "":
+			why = append(why, clean(h.Own))
+		case h.Silent:
+			silent = append(silent, h.Peer)
+		case h.Behind:
+			behind = append(behind, h.Peer)
 		}
 	}
-	if len(unsure) > 0 {
-		return &fault{exitUnavailable, "start them, or try again", fmt.Errorf("nobody has %q as far as is known; no word from %s", stat.Name, names(unsure))}
+	hint := "try again in a moment: nobody is away"
+	if len(why) > 0 {
+		hint = "securepeer status says what this machine lacks"
+	}
+	if len(behind) > 0 {
+		why = append(why, "still catching up: "+names(behind))
+	}
+	if len(silent) > 0 {
+		why, hint = append(why, "no answer from "+names(silent)), "start them, or try again"
+	}
+	if len(why) > 0 {
+		return &fault{exitUnavailable, hint, fmt.Errorf("nobody has %q as far as is known; %s", stat.Name, strings.Join(why, "; "))}
 	}
 	return &fault{exitNotFound, "securepeer ls lists the files; what only a peer that is gone has comes back with it", fmt.Errorf("%q is not in the ring", stat.Name)}
 }
@@ -86,6 +101,8 @@ func holds(h node.HolderStat) string {
 		has = append(has, versionOf(f)+" by "+name(by))
 	}
 	switch {
+	case h.Own != "":
+		return clean(h.Own)
 	case h.Silent:
 		return "no answer"
 	case len(has) == 0 && h.Behind:

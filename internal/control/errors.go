@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,16 +101,8 @@ func errorOfType(err error) *Error {
 	case errors.As(err, &notFound):
 		e.Code, e.File, e.Hint = CodeNotFound, notFound.Name, "securepeer ls lists the files"
 	case errors.As(err, &unavailable):
-		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, slices.Concat(unavailable.Silent, unavailable.Slow)
-		e.Hint = "it may be on a peer that does not answer: start that one, or try again"
-		switch {
-		case unavailable.Own != nil:
-			e.Hint = "look at this machine: securepeer status shows its disk; a process without descriptors needs a higher limit"
-		case len(unavailable.Silent) == 0 && len(unavailable.Behind) > 0:
-			e.Hint = "nobody is away: they are being given what they missed, so try again in a moment"
-		case len(unavailable.Silent) == 0 && len(unavailable.Slow) > 0:
-			e.Hint = "look at the disk and the line of " + strings.Join(unavailable.Slow, ", ") + ", or try again"
-		}
+		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, slices.Concat(unavailable.Silent, unavailable.Slow, unavailable.Behind, unavailable.Refused)
+		e.Hint = hintUnavailable(unavailable)
 	case errors.As(err, &taken):
 		e.Code, e.File, e.Peer = CodeTaken, taken.Name, taken.By
 		e.Hint = fmt.Sprintf("choose another name: only %s may replace it, and only %s, or a steward, remove it", taken.By, taken.By)
@@ -137,6 +130,27 @@ func errorOfType(err error) *Error {
 		return nil
 	}
 	return e
+}
+
+// hintUnavailable says what to do: what this machine can mend first, and to start
+// another only if one is silent.
+func hintUnavailable(e *node.UnavailableError) string {
+	remedy := cmp.Or(node.Remedy(e.Own), node.Remedy(e.Unsent))
+	switch {
+	case remedy != "":
+		return "on this machine " + remedy
+	case e.Own != nil || e.Unsent != nil:
+		return "look at this machine: securepeer status shows its disk and its network"
+	case len(e.Silent) > 0:
+		return "it may be on a peer that does not answer: start that one, or try again"
+	case len(e.Behind) > 0:
+		return "nobody is away: they are being given what they missed, or cannot read their disks; try again in a moment"
+	case len(e.Slow) > 0:
+		return "look at the disk and the line of " + strings.Join(e.Slow, ", ") + ", or try again"
+	case len(e.Refused) > 0:
+		return "try again; securepeer status shows the disk and the roster of " + strings.Join(e.Refused, ", ")
+	}
+	return "try again"
 }
 
 // statusOf is the HTTP status of a code, for those who ask by other programs.

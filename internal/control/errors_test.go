@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
+	"syscall"
 	"testing"
 
 	"securepeer/node"
@@ -50,6 +52,29 @@ func TestErrorCodes(t *testing.T) {
 		var back Error
 		if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back, *got) {
 			t.Errorf("%s reads back as %+v, %v", b, back, err)
+		}
+	}
+}
+
+// TestHintIsForWhatFailed: to start a peer is advised only if one is silent, and
+// what this machine lacks comes first. (Row 27.)
+func TestHintIsForWhatFailed(t *testing.T) {
+	for _, test := range []struct {
+		err  node.UnavailableError
+		want string
+	}{
+		{node.UnavailableError{Silent: []string{"bob"}, Behind: []string{"ann"}}, "start that one"},
+		{node.UnavailableError{Behind: []string{"ann"}, Slow: []string{"bob"}}, "nobody is away"},
+		{node.UnavailableError{Slow: []string{"bob"}}, "the line of bob"},
+		{node.UnavailableError{Refused: []string{"bob"}}, "the roster of bob"},
+		{node.UnavailableError{Silent: []string{"bob"}, Unasked: []string{"ann"}, Unsent: syscall.EMFILE}, "ulimit -n"},
+		{node.UnavailableError{Own: fmt.Errorf("listing: %w", syscall.EMFILE)}, "LimitNOFILE="},
+		{node.UnavailableError{Own: syscall.ENFILE}, "the whole machine"},
+		{node.UnavailableError{Own: syscall.EIO}, "look at this machine"},
+	} {
+		hint := errorOf(&test.err).Hint
+		if !strings.Contains(hint, test.want) || strings.Contains(hint, "start that one") != (test.want == "start that one") {
+			t.Errorf("%v: %q, want %q", &test.err, hint, test.want)
 		}
 	}
 }

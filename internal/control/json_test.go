@@ -40,7 +40,7 @@ func TestJSON(t *testing.T) {
 			Missing: []string{"carol"}, Slow: []string{"carol"}, Newer: 4, NewerRemoved: true, Above: []string{"dave"}}},
 		"rm":     PutResult{SchemaRemove, node.PutResult{Name: "notes/today", Version: 3, Sum: "9f2c", Copies: []string{"alice"}, Wanted: 1, Missing: []string{}, Slow: []string{}}},
 		"get":    GetResult{SchemaGet, "bob", true, []string{"carol"}},
-		"ls":     List{SchemaList, []node.FileInfo{info}, []string{"carol"}},
+		"ls":     List{SchemaList, []node.FileInfo{info}, []string{"carol"}, []node.Unheard{{Peer: "dave", Why: "this peer could not ask it"}}},
 		"stat":   Stat{SchemaStat, "notes/today", 1<<64 - 1, &info, []node.HolderStat{{Peer: "bob", Home: true, Versions: []node.FileInfo{info}}}},
 		"lookup": Lookup{SchemaLookup, "notes/today", 1<<64 - 1, "bob", []string{"bob", "carol"}, []string{"bob"}},
 		"ping":   Ping{SchemaPing, "bob", 0.0019},

@@ -296,11 +296,19 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	if strings.ContainsFunc(prefix, unicode.IsControl) {
 		return newError(CodeBadName, fmt.Sprintf("no name begins with %.80q: it has a control character", prefix))
 	}
-	files, silent, err := s.Node.List(r.Context(), prefix)
+	files, unheard, err := s.Node.List(r.Context(), prefix)
 	if err != nil {
 		return err
 	}
-	send(w, List{SchemaList, list(files), list(silent)})
+	reply := List{Schema: SchemaList, Files: list(files), Silent: []string{}, Failed: []node.Unheard{}}
+	for _, u := range unheard {
+		if u.Why == "" {
+			reply.Silent = append(reply.Silent, u.Peer)
+		} else {
+			reply.Failed = append(reply.Failed, u)
+		}
+	}
+	send(w, reply)
 	return nil
 }
 
