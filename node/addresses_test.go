@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -413,6 +415,45 @@ func TestSilenceIsNotOwn(t *testing.T) {
 			}
 		}
 	}, []string{"10.0.0.1"}, []string{"10.0.0.2"}, []string{"10.0.0.3"}, []string{"10.0.0.4"})
+}
+
+// TestRoutersWordIsNotOwn: a router that has no route to a member has the system
+// say of a dial what it says if this machine has none; a datagram shows which. The
+// member is silent, and is gone after the grace.
+func TestRoutersWordIsNotOwn(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EACCES} {
+		var off atomic.Bool
+		set := func(b *bubble) {
+			b.change = func(_ int, c *Config) {
+				dial := c.Dial
+				c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					switch {
+					case !off.Load() || addr != b.addr(3):
+						return dial(ctx, network, addr)
+					case network == "udp":
+						datagrams, _ := net.Pipe()
+						return datagrams, nil
+					}
+					return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", errno)}
+				}
+			}
+		}
+		inBubbleOf(t, 4, 4, "interval=1s grace=10m", nil, set, func(b *bubble) {
+			b.net.off(b.addr(3))
+			off.Store(true)
+			for _, c := range []struct {
+				after time.Duration
+				why   Why
+			}{{20 * time.Second, WhySilent}, {10*time.Minute + 5*time.Second, WhyGone}} {
+				time.Sleep(c.after)
+				for _, n := range b.nodes[:3] {
+					if p := status(b.t, n).Peers[3]; !p.Unreachable || p.Why != c.why {
+						b.t.Errorf("%v: %s takes n3 for %+v, want %s", errno, status(b.t, n).Name, p, c.why)
+					}
+				}
+			}
+		})
+	}
 }
 
 // TestOwnNameThatLeadsToLoopbackIsTold: while others are elsewhere, and until

@@ -209,9 +209,23 @@ func (n *Node) connect(ctx context.Context, addr string) (net.Conn, error) {
 		cancel()
 		n.short.note(err)
 		if err == nil || !late || ctx.Err() != nil {
-			return conn, err
+			return conn, n.distant(ctx, addr, err)
 		}
 	}
+}
+
+// distant is err without its errno if it is a router's word: of a TCP connection
+// the system tells that as its own. To connect a datagram asks this machine alone.
+func (n *Node) distant(ctx context.Context, addr string, err error) error {
+	if !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EACCES) {
+		return err
+	}
+	probe, own := n.config.Dial(ctx, "udp", addr)
+	if own != nil {
+		return err
+	}
+	probe.Close() // nothing was sent
+	return fmt.Errorf("a router on the way refuses: %v", err)
 }
 
 // dialRing opens a ring link and runs it to its end.

@@ -47,7 +47,7 @@ type Config struct {
 
 	// Listener, PacketConn, Dial and Resolve replace the network and its name
 	// server; nil: those of the operating system. The node closes the first
-	// two. Dial is never given a name.
+	// two. Dial is never given a name; to connect "udp" sends nothing.
 	Listener   net.Listener
 	PacketConn net.PacketConn
 	Dial       func(ctx context.Context, network, address string) (net.Conn, error)
