@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
+	"securepeer/internal/store"
 	"securepeer/ring"
 	"securepeer/wire"
 )
@@ -17,6 +19,11 @@ const (
 	// are remembered.
 	claimKept = 10 * time.Minute
 	maxClaims = 64
+	// claimTime is how long the first block of what one member alone claims to
+	// have is waited for while its bytes come as fast as that asks for. How fast
+	// they come is not asked for the first claimEarly.
+	claimTime  = 20 * time.Second
+	claimEarly = 2 * time.Second
 )
 
 // claims are versions that one member alone says it has, and of which nothing
@@ -45,6 +52,18 @@ func (c *claims) has(by wire.ID, sum wire.Sum) bool {
 	return ok && time.Since(at) < claimKept
 }
 
+// any reports whether a member is known for a mere claim.
+func (c *claims) any(by wire.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, at := range c.of[by] {
+		if time.Since(at) < claimKept {
+			return true
+		}
+	}
+	return false
+}
+
 // alone reports whether one member alone says that it has a version.
 func alone(c ring.Choice) bool { return len(c.Sources) == 1 }
 
@@ -60,10 +79,62 @@ func (n *Node) credible(choices []ring.Choice) []ring.Choice {
 	return choices
 }
 
-// first returns the first of choices whose first block comes: each is asked for
-// when the one before has failed, or has had its time; that is short for what
-// one member alone claims to have. What lost is remembered if it was such. With
-// none it is the last.
+// trial asks for the first block of one choice.
+type trial struct {
+	choice   ring.Choice
+	fetch    *fetch
+	patience time.Duration // for its first byte
+	began    time.Time
+	ended    bool
+	comes    bool // the first block is here
+}
+
+func (n *Node) newTrial(c ring.Choice) *trial {
+	t := &trial{choice: c, fetch: n.newFetch(c.Manifest, c.Sources, &firstSink{}), patience: silentTime, began: time.Now()}
+	t.fetch.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, c.Manifest.Name, c.Manifest.Sum()) }
+	if alone(c) {
+		t.patience = lateAfter
+	}
+	return t
+}
+
+// run reports whether the first block of the choice can be had.
+func (t *trial) run(ctx context.Context) bool {
+	n := t.fetch.node
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+	err := t.fetch.run(ctx)
+	if t.fetch.healed() {
+		n.heal(t.choice.Manifest, t.choice.Sources)
+	}
+	return err == nil || errors.Is(err, errBegins)
+}
+
+// awaited reports whether a trial is worth the wait of one that has an older
+// version: for a moment, and while its bytes are on their way. Who is known for
+// mere claims has the moment alone.
+func (t *trial) awaited() bool {
+	m, age, came := t.choice.Manifest, time.Since(t.began), t.fetch.came.Load()
+	switch {
+	case t.ended:
+		return false
+	case age < t.patience:
+		return true
+	case came == 0 || alone(t.choice) && t.fetch.node.claims.any(t.choice.Sources[0]):
+		return false
+	case age < claimEarly:
+		return true
+	}
+	need := min(m.Size, wire.BlockSize) + uint64(blocksOf(m.Size))*store.HashSize
+	return age < claimTime && float64(came)*claimTime.Seconds() >= float64(need)*age.Seconds()
+}
+
+// first returns the first of choices, which are the newest first, whose first
+// block comes. The next one is asked as well when those before have failed or
+// sent nothing for a while, which is short for what one member alone claims to
+// have; it is taken when they are awaited no more. What lost is remembered if it
+// was such a claim. With none it is the last.
 func (n *Node) first(ctx context.Context, choices []ring.Choice) int {
 	if len(choices) == 1 {
 		return 0
@@ -72,43 +143,50 @@ func (n *Node) first(ctx context.Context, choices []ring.Choice) int {
 	defer asking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type answer struct {
-		of    int
-		comes bool
-	}
-	answers := make(chan answer, len(choices)) // a place for each
-	begun := 0
-	next := func() (patience time.Duration) {
-		i := begun
-		begun++
-		asking.Go(func() { answers <- answer{i, n.begins(ctx, choices[i])} }) // ends with ctx, or before
-		if alone(choices[i]) {
-			return lateAfter
+	answers := make(chan *trial, len(choices)) // a place for each
+	trials := make([]*trial, 0, len(choices))
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	for {
+		waits := slices.ContainsFunc(trials, (*trial).awaited)
+		if !waits && len(trials) < len(choices) {
+			t := n.newTrial(choices[len(trials)])
+			trials = append(trials, t)
+			asking.Go(func() { // ends with ctx, or before
+				t.comes = t.run(ctx)
+				answers <- t
+			})
+			continue
 		}
-		return silentTime
-	}
-	late := time.NewTimer(next())
-	defer late.Stop()
-	for failed := 0; failed < len(choices); {
-		more := false
+		if i := chosen(trials); i >= 0 {
+			n.lost(choices[:i])
+			return i
+		}
+		if len(trials) == len(choices) && !slices.ContainsFunc(trials, func(t *trial) bool { return !t.ended }) {
+			return len(choices) - 1
+		}
 		select {
-		case a := <-answers:
-			if a.comes {
-				n.lost(choices[:a.of])
-				return a.of
-			}
-			failed++
-			more = failed == begun
-		case <-late.C:
-			more = true
+		case t := <-answers:
+			t.ended = true
+		case <-tick.C:
 		case <-ctx.Done():
 			return len(choices) - 1
 		}
-		if more && begun < len(choices) {
-			late.Reset(next())
+	}
+}
+
+// chosen is the newest version whose first block is here, or -1 while there is
+// none, or a newer one is awaited.
+func chosen(trials []*trial) int {
+	for i, t := range trials {
+		switch {
+		case t.ended && t.comes:
+			return i
+		case t.awaited():
+			return -1
 		}
 	}
-	return len(choices) - 1
+	return -1
 }
 
 // lost remembers, and says, that these versions were claimed and did not come.
@@ -120,4 +198,16 @@ func (n *Node) lost(choices []ring.Choice) {
 				"version", c.Manifest.Version, "peer", n.members.book().name(c.Sources[0]))
 		}
 	}
+}
+
+// claimed are the versions that were shown, are newer than the one that is
+// delivered, and did not come.
+func (b *book) claimed(choices []ring.Choice, delivered wire.Manifest) []Claim {
+	claims := []Claim{}
+	for _, c := range choices {
+		if m := c.Manifest; m.Newer(delivered) {
+			claims = append(claims, Claim{Version: m.Version, Writer: b.name(m.Writer), Peers: b.names(c.Sources)})
+		}
+	}
+	return claims
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"securepeer/internal/store"
@@ -61,6 +62,7 @@ type fetch struct {
 	found    chan []wire.ID // what more has found; nil: it is not asked
 	lead     *stream        // nil: none is left
 	rival    *stream        // races it; nil: none does
+	came     atomic.Int64   // bytes of all streams
 	clock    time.Duration  // how long streams were waited for in all
 	raceAt   time.Duration  // by that clock: not before
 	pause    time.Duration  // after the next race in vain
@@ -149,6 +151,7 @@ func (f *fetch) passes(waited time.Duration) {
 		if s != nil {
 			got := s.got.Load()
 			s.pace.add(got-s.seen, waited)
+			f.came.Add(got - s.seen)
 			s.seen = got
 			if s.age += waited; s.linked.Load() {
 				s.asked += waited

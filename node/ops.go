@@ -265,6 +265,7 @@ type File struct {
 	Info      FileInfo
 	OneAnswer bool     // a single holder said that this is the newest version
 	AlsoBy    []string // other writers with a live file of the name
+	Claimed   []Claim  // newer versions that were shown, and can't be had now
 
 	node *Node
 	ctx  context.Context
@@ -318,11 +319,12 @@ func (n *Node) found(ctx context.Context, a ring.Fetch) (*File, error) {
 		return nil, err
 	}
 	b := n.members.book()
-	f := &File{Info: b.info(choices[i].Manifest), OneAnswer: a.OneAnswer, AlsoBy: []string{},
+	m := choices[i].Manifest
+	f := &File{Info: b.info(m), OneAnswer: a.OneAnswer, AlsoBy: []string{}, Claimed: b.claimed(choices, m),
 		node: n, ctx: ctx, get: choices[i], from: n.self}
-	for k, c := range choices {
-		if k != i {
-			f.AlsoBy = append(f.AlsoBy, b.name(c.Manifest.Writer))
+	for _, c := range choices {
+		if by := b.name(c.Manifest.Writer); c.Manifest.Writer != m.Writer && !slices.Contains(f.AlsoBy, by) {
+			f.AlsoBy = append(f.AlsoBy, by)
 		}
 	}
 	f.Info.AlsoBy = f.AlsoBy
@@ -330,19 +332,6 @@ func (n *Node) found(ctx context.Context, a ring.Fetch) (*File, error) {
 		f.from = f.get.Sources[0]
 	}
 	return f, nil
-}
-
-// begins reports whether the first block of a version can be had.
-func (n *Node) begins(ctx context.Context, c ring.Choice) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(n.ctx, cancel)()
-	fetch := n.newFetch(c.Manifest, c.Sources, &firstSink{})
-	err := fetch.run(ctx)
-	if fetch.healed() {
-		n.heal(c.Manifest, c.Sources)
-	}
-	return err == nil || errors.Is(err, errBegins)
 }
 
 var errUsed = errors.New("the bytes of this file were fetched already")
@@ -373,6 +362,11 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	}
 	if fetch.healed() {
 		f.node.heal(f.get.Manifest, f.get.Sources)
+	}
+	var none *UnavailableError
+	var wrong *IntegrityError
+	if errors.As(err, &none) || errors.As(err, &wrong) {
+		f.node.lost([]ring.Choice{f.get}) // the next get asks for it last
 	}
 	return sink.n, err
 }
@@ -447,7 +441,31 @@ func (n *Node) Stat(ctx context.Context, name string) (StatResult, error) {
 		s.Holders = append(s.Holders, h)
 	}
 	s.Newest = newestInfo(b, all)
+	s.OnlyBy = onlyBy(s)
 	return s, nil
+}
+
+// onlyBy is who alone shows the newest version, if a home holder could say no to
+// it, or "".
+func onlyBy(s StatResult) (peer string) {
+	if s.Newest == nil {
+		return ""
+	}
+	denied := false
+	for _, h := range s.Holders {
+		switch shows := slices.ContainsFunc(h.Versions, func(f FileInfo) bool { return f.Sum == s.Newest.Sum }); {
+		case shows && peer != "":
+			return ""
+		case shows:
+			peer = h.Peer
+		case h.Home && !h.Silent && !h.Behind:
+			denied = true
+		}
+	}
+	if !denied {
+		return ""
+	}
+	return peer
 }
 
 // newestInfo is the newest live version of one name, with the other writers

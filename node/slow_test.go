@@ -3,9 +3,12 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/zeebo/blake3"
 
 	"securepeer/crypto"
 	"securepeer/internal/store"
@@ -307,5 +310,93 @@ func TestSmallFilesCallNobodySlow(t *testing.T) {
 				t.Errorf("%s is called slow: gives %d, takes %d bytes a second", p.Name, p.Gives, p.Takes)
 			}
 		}
+	})
+}
+
+// TestClaimOfTheSameWriterDelaysNoGet: member 2 alone says that it has a newer
+// version of the writer whose older one n1 has too. What gives nothing, or next
+// to nothing, costs half a second, or two, and the next time none, and is said;
+// what is on its way is waited for, however slow, and wins.
+func TestClaimOfTheSameWriterDelaysNoGet(t *testing.T) {
+	for what, c := range map[string]struct {
+		first time.Duration // until the first byte; negative: never
+		rate  int64         // bytes a second then
+		most  time.Duration
+		comes bool
+	}{
+		"nothing":            {-1, 0, lateAfter + 2*lookEach, false},
+		"ten bytes a second": {0, 10, claimEarly + 2*lookEach, false},
+		"late":               {3 * time.Second, 100 << 20, lateAfter + 2*lookEach, false},
+		"at once":            {0, 100 << 20, 2 * lookEach, true},
+		"a slow holder":      {0, 100 << 10, 11 * time.Second, true},
+		"a slower one":       {0, 20 << 10, claimEarly + 2*lookEach, false},
+		"late for a moment":  {300 * time.Millisecond, 100 << 10, 12 * time.Second, true},
+	} {
+		inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+			t, n := b.t, b.nodes[0]
+			stop := make(chan struct{})
+			theirs := bytesOf(2, wire.BlockSize)
+			b.claimant(2, theirs, c.first, c.rate, stop)
+			put(t, b.nodes[1], "f", bytesOf(1, wire.BlockSize+5))
+			ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+			if err != nil || len(ms) != 1 {
+				t.Fatal(ms, err)
+			}
+			claimed := fileOf(b, 1, "f", theirs)
+			claimed.Version = 9
+			claimed = claim(b.secrets[1], claimed)
+			most := c.most
+			for range 2 {
+				began := time.Now()
+				f, err := n.found(t.Context(), ring.Fetch{Manifest: claimed, Sources: []wire.ID{2},
+					Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(began); d > most || (f.Info.Version == 9) != c.comes || len(f.AlsoBy) > 0 {
+					t.Errorf("%s: version %d, also by %q, after %v, want within %v", what, f.Info.Version, f.AlsoBy, d, most)
+				}
+				said := []Claim{{Version: 9, Writer: "n1", Peers: []string{"n2"}}}
+				if c.comes {
+					said = []Claim{}
+				} else {
+					most = 2 * lookEach
+				}
+				if !reflect.DeepEqual(f.Claimed, said) {
+					t.Errorf("%s: claimed are %+v, want %+v", what, f.Claimed, said)
+				}
+			}
+			close(stop)
+		})
+	}
+}
+
+// claimant has member i give the block list of data at once and its bytes at a
+// rate, or nothing if first is negative.
+func (b *bubble) claimant(i int, data []byte, first time.Duration, rate int64, stop chan struct{}) {
+	if first < 0 {
+		b.hung(i, func(*crypto.Conn) { <-stop })
+		return
+	}
+	pause := func(d time.Duration) {
+		select {
+		case <-time.After(d):
+		case <-stop:
+		}
+	}
+	b.hung(i, func(c *crypto.Conn) {
+		requests(c, func(msg wire.Message) bool {
+			if _, ok := msg.(wire.Blocks); ok {
+				pause(first)
+				return tell(c, wire.BlockList{Hashes: []wire.Sum{blake3.Sum256(data)}})
+			}
+			for part := range slices.Chunk(data, int(max(rate/10, 1))) {
+				if _, err := c.Write(part); err != nil {
+					return false
+				}
+				pause(100 * time.Millisecond)
+			}
+			return true
+		})
 	})
 }

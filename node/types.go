@@ -60,11 +60,19 @@ type FileInfo struct {
 	AlsoBy  []string  `json:"also_by,omitempty"` // other writers with a live file of the name
 }
 
+// Claim is a version that Peers say they have.
+type Claim struct {
+	Version uint64   `json:"version"`
+	Writer  string   `json:"writer"`
+	Peers   []string `json:"peers"`
+}
+
 // StatResult says who holds which versions of a name.
 type StatResult struct {
 	Name    string       `json:"name"`
 	Key     wire.Pos     `json:"key"`
-	Newest  *FileInfo    `json:"newest,omitempty"` // nil: nobody who answered has one
+	Newest  *FileInfo    `json:"newest,omitempty"`  // nil: nobody who answered has one
+	OnlyBy  string       `json:"only_by,omitempty"` // who alone shows it, while a home holder says no
 	Holders []HolderStat `json:"holders"`
 }
 

@@ -64,7 +64,8 @@ type Upload struct {
 // that a single holder was asked successfully; AlsoBy names other writers
 // with a live version of the name. If none of the sources has the bytes, as
 // when a liar names a version that nobody stores, the others are tried in
-// their order. The operation is the driver's from here.
+// their order; where one is delivered, the newer ones that were shown are said.
+// The operation is the driver's from here.
 type Fetch struct {
 	Op        Op
 	Manifest  wire.Manifest
@@ -74,7 +75,8 @@ type Fetch struct {
 	Others    []Choice
 }
 
-// Choice is a version of another writer, and who says that it has it.
+// Choice is a version of another writer, or an older one than a version that
+// one member alone shows; and who says that it has it.
 type Choice struct {
 	Manifest wire.Manifest
 	Sources  []wire.ID

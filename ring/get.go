@@ -47,7 +47,8 @@ func (g *get) inquire(now Time, s scene) {
 // step ends the operation when the answers allow it: the highest of the first
 // two that may say no, one of them from a home holder if any is reachable; a
 // second one is waited for, but not for ever. So is the owner that a walk has
-// led to, as the bytes come from it.
+// led to, as the bytes come from it, and whoever may vouch for a version that
+// one member alone has shown.
 func (g *get) step(now Time, s scene) {
 	if g.over || !g.asked {
 		return
@@ -60,9 +61,9 @@ func (g *get) step(now Time, s scene) {
 		return
 	}
 	n, home := g.look.good()
-	live := g.live()
+	live := g.live(s.view)
 	switch {
-	case len(live) > 0 && (complete || n >= 2 && home && !g.look.awaits(g.owner) || n > 0 && now >= g.look.deadline()):
+	case len(live) > 0 && (complete || n >= 2 && home && !g.look.awaits(g.owner) && !contested(live) || n > 0 && now >= g.look.deadline()):
 		g.fetch(live, n, s)
 	case complete && len(g.look.silent()) == 0:
 		g.finish(Result{Outcome: NotFound}, s)
@@ -72,18 +73,46 @@ func (g *get) step(now Time, s scene) {
 	}
 }
 
-// live returns the newest manifests that are not tombstones, by the writer
-// asked for.
-func (g *get) live() []wire.Manifest {
-	return slices.DeleteFunc(g.look.newest(), func(m wire.Manifest) bool {
-		return m.Flags&wire.Tombstone != 0 || g.hasBy && m.Writer != g.by
-	})
+// live returns what can be delivered, the newest first: the newest manifest of
+// each writer that is not a tombstone, by the writer asked for. If one member
+// alone shows it, what others show of that writer may be delivered in its place,
+// but not where one copy is all that there is to be.
+func (g *get) live(v *view) []wire.Manifest {
+	var live []wire.Manifest
+	for _, m := range g.look.newest() {
+		if g.hasBy && m.Writer != g.by {
+			continue
+		}
+		for m.Flags&wire.Tombstone == 0 {
+			live = append(live, m)
+			older, ok := g.look.below(m)
+			if !ok || v.copies < 2 {
+				break
+			}
+			m = older
+		}
+	}
+	slices.SortFunc(live, newestFirst)
+	return live
+}
+
+// contested reports whether a writer is among live more than once: one member
+// alone shows its newest version.
+func contested(live []wire.Manifest) bool {
+	for i, m := range live {
+		if slices.ContainsFunc(live[:i], func(o wire.Manifest) bool { return o.Writer == m.Writer }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *get) fetch(live []wire.Manifest, answers int, s scene) {
 	f := Fetch{Op: g.op, Manifest: live[0], Sources: g.look.sources(live[0], s.view, g.owner), OneAnswer: answers < 2}
 	for _, m := range live[1:] {
-		f.AlsoBy = append(f.AlsoBy, m.Writer)
+		if m.Writer != f.Manifest.Writer && !slices.Contains(f.AlsoBy, m.Writer) {
+			f.AlsoBy = append(f.AlsoBy, m.Writer)
+		}
 		f.Others = append(f.Others, Choice{m, g.look.sources(m, s.view, g.owner)})
 	}
 	g.over = true
@@ -91,10 +120,17 @@ func (g *get) fetch(live []wire.Manifest, answers int, s scene) {
 }
 
 func (g *get) next() Time {
-	if !g.stat && len(g.live()) > 0 {
+	if !g.stat && g.any() {
 		return g.look.deadline()
 	}
 	return min(g.look.began+lookWait, g.look.enough())
+}
+
+// any reports whether there is something to deliver.
+func (g *get) any() bool {
+	return slices.ContainsFunc(g.look.newest(), func(m wire.Manifest) bool {
+		return m.Flags&wire.Tombstone == 0 && (!g.hasBy || m.Writer == g.by)
+	})
 }
 
 func statResult(k *look, v *view) Result {

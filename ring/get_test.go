@@ -106,6 +106,49 @@ func TestGetVerdict(t *testing.T) {
 	}
 }
 
+// TestClaimOfTheSameWriterHidesNoOlder: a version that one member alone shows
+// comes with the newest that others show of its writer, whoever answers first;
+// one that two show, and a tombstone, come alone.
+func TestClaimOfTheSameWriterHidesNoOlder(t *testing.T) {
+	version := func(n uint64) wire.Manifest {
+		m := file3
+		m.Version = n
+		return m
+	}
+	gone := version(9)
+	gone.Flags, gone.Size = wire.Tombstone, 0
+	also := wire.Manifest{Name: "0015", Version: 5, Writer: 40, Signer: 40}
+	type shown map[wire.ID][]wire.Manifest
+	for what, c := range map[string]struct {
+		shows shown
+		want  []uint64 // versions, in their order
+	}{
+		"one alone":            {shown{20: {file3}, 30: {version(9)}, 40: {file3}}, []uint64{9, 3}},
+		"one alone, the first": {shown{20: {version(9)}, 30: {file3}, 40: {file3}}, []uint64{9, 3}},
+		"one after another":    {shown{20: {version(9)}, 30: {version(8)}, 40: {file3}}, []uint64{9, 8, 3}},
+		"two":                  {shown{20: {version(9)}, 30: {file3}, 40: {version(9)}}, []uint64{9}},
+		"two, the last":        {shown{20: {file3}, 30: {version(9)}, 40: {version(9)}}, []uint64{9}},
+		"another writer":       {shown{20: {version(9)}, 30: {file3, also}, 40: {file3, also}}, []uint64{9, 5, 3}},
+		"a tombstone below":    {shown{20: {version(10)}, 30: {gone}, 40: {gone, file3}}, []uint64{10}},
+		"no other":             {shown{20: {version(9)}, 30: {}, 40: {}}, []uint64{9}},
+	} {
+		w := within(t, 20, 30, 40)
+		acts := w.step(Get{Op: 1, Name: "0015"})
+		var out []Action
+		for _, id := range []wire.ID{20, 30, 40} {
+			out = append(out, w.step(Received{id, wire.Found{Req: asked(acts)[id], Home: true, Manifests: c.shows[id]}})...)
+		}
+		f := first[Fetch](t, out)
+		got := []uint64{f.Manifest.Version}
+		for _, o := range f.Others {
+			got = append(got, o.Manifest.Version)
+		}
+		if !slices.Equal(got, c.want) || what != "another writer" && len(f.AlsoBy) > 0 {
+			t.Errorf("%s: versions %d, also by %d, want %d", what, got, f.AlsoBy, c.want)
+		}
+	}
+}
+
 // TestOneAnswerIsWaitedOutAndSaid: a second answer is waited for 500 ms, and
 // no longer.
 func TestOneAnswerIsWaitedOutAndSaid(t *testing.T) {

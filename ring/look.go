@@ -389,13 +389,44 @@ func (k *look) newest() []wire.Manifest {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b wire.Manifest) int {
-		if a.Newer(b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, newestFirst)
 	return all
+}
+
+func newestFirst(a, b wire.Manifest) int {
+	if a.Newer(b) {
+		return -1
+	}
+	return 1
+}
+
+// below returns, of a version that one member alone shows, the newest older one
+// by its writer that another shows.
+func (k *look) below(m wire.Manifest) (older wire.Manifest, ok bool) {
+	by := k.showing(m)
+	if len(by) != 1 {
+		return wire.Manifest{}, false
+	}
+	for i := range k.asked {
+		l := &k.asked[i]
+		for _, o := range l.manifests {
+			if l.peer != by[0] && o.Writer == m.Writer && m.Newer(o) && (!ok || o.Newer(older)) {
+				older, ok = o, true
+			}
+		}
+	}
+	return older, ok
+}
+
+// showing returns who has answered with a version.
+func (k *look) showing(m wire.Manifest) (ids []wire.ID) {
+	sum := m.Sum()
+	for i := range k.asked {
+		if k.asked[i].shows(sum) {
+			ids = append(ids, k.asked[i].peer)
+		}
+	}
+	return ids
 }
 
 // sources returns who answered that it has m: first the owner that a walk has
@@ -410,13 +441,7 @@ func (k *look) sources(m wire.Manifest, v *view, owner []wire.ID) []wire.ID {
 		}
 		return 2
 	}
-	var ids []wire.ID
-	sum := m.Sum()
-	for _, l := range k.asked {
-		if l.shows(sum) {
-			ids = append(ids, l.peer)
-		}
-	}
+	ids := k.showing(m)
 	slices.SortStableFunc(ids, func(a, b wire.ID) int { return rank(a) - rank(b) })
 	return ids
 }

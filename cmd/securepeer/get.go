@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -115,8 +116,29 @@ func (a *app) got(d download) error {
 	if d.OneAnswer {
 		a.notef("only one holder of %s answered: there may be a newer version on one that did not", name(d.File.Name))
 	}
+	var claimed []string
+	for _, c := range d.Claimed {
+		a.notef("%s", claim(d.File, c))
+		claimed = append(claimed, c.Writer)
+	}
 	for _, writer := range d.AlsoBy {
+		if slices.Contains(claimed, writer) {
+			continue
+		}
 		a.notef("there is also a %s by %s: securepeer get --by %s", name(d.File.Name), name(writer), name(writer))
 	}
 	return nil
+}
+
+// claim says that a newer version than the one that came was shown.
+func claim(f node.FileInfo, c node.Claim) string {
+	say := names(c.Peers) + " say"
+	if len(c.Peers) == 1 {
+		say = name(c.Peers[0]) + " alone says"
+	}
+	by := ""
+	if c.Writer != f.Writer {
+		by = " by " + name(c.Writer)
+	}
+	return fmt.Sprintf("%s that there is a newer version %d of %s%s; it can't be had now", say, c.Version, name(f.Name), by)
 }

@@ -190,3 +190,26 @@ func TestJSONOfCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestNewerVersionThatCannotBeHadIsSaid: whoever is given an older one than a
+// member shows is told, and a stat says what one alone shows.
+func TestNewerVersionThatCannotBeHadIsSaid(t *testing.T) {
+	var out, errs bytes.Buffer
+	a := &app{console: &console{out: bufio.NewWriter(&out), err: &errs}}
+	f := node.FileInfo{Name: "f", Version: 3, Writer: "alice"}
+	got := download{control.GetResult{AlsoBy: []string{"bob", "dave"}, Claimed: []node.Claim{
+		{Version: 7, Writer: "alice", Peers: []string{"carol"}},
+		{Version: 6, Writer: "bob", Peers: []string{"bob", "carol"}}}}, f, "-"}
+	if err := a.got(got); err != nil {
+		t.Fatal(err)
+	}
+	a.showStat(control.Stat{Name: "f", Newest: &f, OnlyBy: "carol"})
+	want := `securepeer: carol alone says that there is a newer version 7 of f; it can't be had now
+securepeer: bob carol say that there is a newer version 6 of f by bob; it can't be had now
+securepeer: there is also a f by dave: securepeer get --by dave
+securepeer: carol alone says that it has version 3 by alice
+`
+	if errs.String() != want {
+		t.Errorf("said\n%swant\n%s", errs.String(), want)
+	}
+}

@@ -49,6 +49,9 @@ func (a *app) showStat(stat control.Stat) {
 		table.row(name(h.Peer), place(h), holds(h))
 	}
 	table.end()
+	if f := stat.Newest; stat.OnlyBy != "" && f != nil {
+		a.notef("%s alone says that it has version %d by %s", name(stat.OnlyBy), f.Version, name(f.Writer))
+	}
 }
 
 // absent is the error that a get of the file would end with, if nobody has it.

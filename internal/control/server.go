@@ -481,7 +481,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	if _, err := file.WriteTo(w); err != nil {
 		result = errorOf(err)
 	} else {
-		result = GetResult{SchemaGet, file.From(), file.OneAnswer, list(file.AlsoBy)}
+		result = GetResult{SchemaGet, file.From(), file.OneAnswer, list(file.AlsoBy), file.Claimed}
 	}
 	text, err := json.Marshal(result)
 	if err != nil {
@@ -536,7 +536,7 @@ func (s *Server) stat(w http.ResponseWriter, r *http.Request) error {
 	for i := range stat.Holders {
 		stat.Holders[i].Versions = list(stat.Holders[i].Versions)
 	}
-	send(w, Stat{SchemaStat, stat.Name, uint64(stat.Key), stat.Newest, list(stat.Holders)})
+	send(w, Stat{SchemaStat, stat.Name, uint64(stat.Key), stat.Newest, list(stat.Holders), stat.OnlyBy})
 	return nil
 }
 

@@ -174,6 +174,8 @@ type GetResult struct {
 	From      string   `json:"from"`       // who had it
 	OneAnswer bool     `json:"one_answer"` // only one holder was heard
 	AlsoBy    []string `json:"also_by"`    // other writers with a live file of the name
+	// Claimed are newer versions that members say they have and that can't be had.
+	Claimed []node.Claim `json:"claimed,omitempty"`
 }
 
 // List is the files whose names begin with a prefix.
@@ -191,6 +193,7 @@ type Stat struct {
 	Key     uint64            `json:"key,string"`
 	Newest  *node.FileInfo    `json:"newest"` // null: nobody who answered has one
 	Holders []node.HolderStat `json:"holders"`
+	OnlyBy  string            `json:"only_by,omitempty"` // who alone says that it has the newest
 }
 
 // Lookup says who answers for a name.
