@@ -56,7 +56,7 @@ func (b *bubble) unblamed(members ...string) {
 	b.t.Helper()
 	for _, n := range b.nodes {
 		for _, r := range status(b.t, n).Refused {
-			if slices.Contains(members, r.Peer) && r.Cause != againstRules { // as of a member that this roster does not have
+			if slices.Contains(members, r.Peer) {
 				b.t.Errorf("%d blames %+v", n.self, r)
 			}
 		}

@@ -81,7 +81,9 @@ func (d *detector) helped(from wire.ID, m wire.PingReqAck) (about wire.ID, asked
 	return 0, false
 }
 
-// helpWith begins to ping a member for another, and reports whether it does.
+// helpWith begins to ping a member for another, and reports whether that one may
+// ask so. That this peer is out of the ring, or helps as many as it can, or that
+// its roster, which may be another, does not have the member, is nobody's fault.
 func (d *detector) helpWith(now Time, from wire.ID, m wire.PingReq, v *view, l *links, o *outbox) bool {
 	each := 0
 	for _, h := range d.helps {
@@ -89,9 +91,11 @@ func (d *detector) helpWith(now Time, from wire.ID, m wire.PingReq, v *view, l *
 			each++
 		}
 	}
-	if d.due == 0 || !v.has(m.Member) || m.Member == v.self || m.Member == from ||
-		each >= max(maxHelpsEach, 2*v.k) || len(d.helps) == maxHelps {
+	switch {
+	case m.Member == v.self, m.Member == from, each >= max(maxHelpsEach, 2*v.k):
 		return false
+	case d.due == 0, !v.has(m.Member), len(d.helps) == maxHelps:
+		return true
 	}
 	last := d.askFor(now, m.Member, v, o)
 	d.helps = append(d.helps, help{helper{from, m.Req}, m.Member, now, last, 1, false})

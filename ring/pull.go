@@ -41,16 +41,16 @@ type pull struct {
 	waiters  []offered // at most maxWaiters of each member
 }
 
-// offered answers an Offer: with Confirmed when the version is here. It
-// reports whether the offer keeps the rules.
-func (p *pulls) offered(now Time, from wire.ID, m wire.Offer, v *view, o *outbox) bool {
+// offered answers an Offer: with Confirmed when the version is here. A source
+// that this peer's roster does not have may be in that of who offers.
+func (p *pulls) offered(now Time, from wire.ID, m wire.Offer, v *view, o *outbox) {
 	if !v.has(m.Source) {
 		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeInvalid})
-		return false
+		return
 	}
 	if code := mayTake(wire.KeyOf(v.space, m.Manifest.Name), v); code != wire.CodeOK {
 		o.send(from, wire.Confirmed{Req: m.Req, Code: code})
-		return true
+		return
 	}
 	x := pull{by: from, manifest: m.Manifest, sum: m.Manifest.Sum(), source: m.Source,
 		waiters: []offered{{peer: from, req: m.Req}}}
@@ -58,17 +58,17 @@ func (p *pulls) offered(now Time, from wire.ID, m wire.Offer, v *view, o *outbox
 		for i := range list {
 			if list[i].sum == x.sum {
 				list[i].wait(x.waiters[0])
-				return true
+				return
 			}
 		}
 	}
 	if len(p.queue) == maxQueued || offeredBy(p.queue, from) == maxQueued/share {
 		o.send(from, wire.Confirmed{Req: m.Req, Code: wire.CodeBusy})
-		return true
+		return
 	}
 	p.queue = append(p.queue, x)
 	p.fetch(now, o)
-	return true
+	return
 }
 
 // wait adds who wants to hear how a pull ended. Of each peer its last few

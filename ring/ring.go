@@ -263,9 +263,7 @@ func (r *Ring) received(now Time, e Received) {
 	case wire.Found:
 		r.ops.found(now, e.From, m, r.behind(), r.scene())
 	case wire.Offer:
-		if !r.copies.pulls.offered(now, e.From, m, r.view, &r.out) {
-			r.links.refuse(e.From)
-		}
+		r.copies.pulls.offered(now, e.From, m, r.view, &r.out)
 	case wire.Confirmed:
 		r.copies.confirmed(now, e.From, m, r.view, &r.out)
 		r.ops.puts(now, r.scene(), func(p *put) { p.confirmed(e.From, m) })

@@ -341,8 +341,8 @@ func TestHelpIsBounded(t *testing.T) {
 	}
 	w.detect.helps = nil
 	w.detect.stop()
-	if ok, _ := helps(20, 11, 9); ok {
-		t.Error("helps out of the ring")
+	if ok, acts := helps(20, 11, 9); !ok || len(acts)+len(w.detect.helps) > 0 {
+		t.Errorf("out of the ring: may ask %v, helps by %v", ok, acts)
 	}
 }
 
