@@ -113,7 +113,7 @@ func (n *Node) failure(name string, r ring.Result) error {
 	case ring.OutOfHops:
 		return ErrOutOfHops
 	case ring.NoRoom:
-		return fmt.Errorf("putting %q: %w", name, ErrNoSpace)
+		return fmt.Errorf("%q: %w", name, ErrNoSpace)
 	case ring.Unreached:
 		return errors.New("no answer")
 	}
@@ -218,7 +218,7 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 		case err != errNoTarget:
 			return false, nil, err
 		case u.noSpace():
-			return false, nil, fmt.Errorf("putting %q: %w", name, ErrNoSpace)
+			return false, nil, fmt.Errorf("%q: %w", name, ErrNoSpace)
 		}
 		return false, nil, u.because(&UnavailableError{Name: name})
 	}

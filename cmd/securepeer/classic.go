@@ -152,7 +152,7 @@ func (r *classicRing) launch(ctx context.Context) ([]control.Status, error) {
 	n := len(classicPeers)
 	for i, id := range classicPeers {
 		first, second := classicPeers[(i+1)%n], classicPeers[(i+2)%n]
-		err := r.stage.start(r.peer(id), nil, "init", id.String(), first.String(), second.String(), r.interval.String())
+		err := r.stage.start(ctx, r.peer(id), nil, "init", id.String(), first.String(), second.String(), r.interval.String())
 		if err != nil {
 			return nil, err
 		}
@@ -287,7 +287,7 @@ func (r *classicRing) playJoin(ctx context.Context) error {
 	}
 	err = r.step(ctx, 3, "peer 15 joins through 4", func() error {
 		out := &lines{f: func(line string) { r.hear(ctx, utterance{peer: "15", text: line, at: time.Now()}) }}
-		return r.stage.start(r.peer(classicJoiner), out, "join", "15", "4", r.interval.String())
+		return r.stage.start(ctx, r.peer(classicJoiner), out, "join", "15", "4", r.interval.String())
 	})
 	return errors.Join(err, r.stillRun())
 }

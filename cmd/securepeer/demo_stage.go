@@ -81,6 +81,11 @@ func newStage(roster *keys.Roster, p *ports, t *tap) (*stage, error) {
 
 // close kills what still runs and removes the folder.
 func (s *stage) close() error {
+	for _, a := range s.cast { // all, before the end of any is waited for
+		if a.process != nil {
+			a.process.cmd.Process.Kill()
+		}
+	}
 	for _, a := range s.cast {
 		a.kill()
 		a.listen.release()
@@ -136,8 +141,12 @@ func (s *stage) publish() error {
 }
 
 // start runs a member's peer with a command of this program and its
-// arguments. What it says of the ring goes to out, the rest to its log.
-func (s *stage) start(a *actor, out io.Writer, command ...string) error {
+// arguments. What it says of the ring goes to out, the rest to its log. Once ctx
+// has ended no peer is started: each takes a while.
+func (s *stage) start(ctx context.Context, a *actor, out io.Writer, command ...string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	log, err := os.OpenFile(a.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

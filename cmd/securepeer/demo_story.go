@@ -168,7 +168,7 @@ func (s *story) raise(ctx context.Context) error {
 	}
 	began := time.Now()
 	for _, name := range firstSeven {
-		if err := s.start(name); err != nil {
+		if err := s.start(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -189,9 +189,9 @@ func (s *story) until(ctx context.Context, actors []*actor, what string, so func
 }
 
 // start starts a peer: at its real address, which only its relay knows.
-func (s *story) start(name string, more ...string) error {
+func (s *story) start(ctx context.Context, name string, more ...string) error {
 	a := s.stage.actor(name)
-	return s.stage.start(a, nil, append([]string{"start", "--listen", a.listen.addr()}, more...)...)
+	return s.stage.start(ctx, a, nil, append([]string{"start", "--listen", a.listen.addr()}, more...)...)
 }
 
 // whole is the wish that n peers are in one ring and agree.
@@ -221,7 +221,7 @@ func (s *story) join(ctx context.Context) error {
 	}
 	s.sayf("%s has a line in the roster of everybody, and nobody was restarted", eighth)
 	began := time.Now()
-	if err := s.start(eighth, "--join", "alice"); err != nil {
+	if err := s.start(ctx, eighth, "--join", "alice"); err != nil {
 		return err
 	}
 	all, err := s.until(ctx, s.stage.started(), "eight peers are one ring", whole(8))

@@ -373,6 +373,31 @@ func TestDemoCleansUp(t *testing.T) {
 	}
 }
 
+// TestInterruptedDemoStartsNoPeer: on a busy machine a start takes so long that
+// those which are still to come would keep Ctrl-C waiting.
+func TestInterruptedDemoStartsNoPeer(t *testing.T) {
+	roster, err := keys.NewRoster("classic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roster.Space, roster.Observers, roster.Route = wire.Space8, 2, keys.Walk
+	r := &classicRing{interval: roster.Interval}
+	if r.stage, err = newStage(roster, testPorts, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer r.stage.close()
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	interrupt(errInterrupted)
+	if _, err := r.launch(ctx); !errors.Is(err, errInterrupted) {
+		t.Errorf("launching ends with %v, want %v", err, errInterrupted)
+	}
+	for _, a := range r.stage.cast {
+		if a.process != nil {
+			t.Errorf("peer %s was started", a.name())
+		}
+	}
+}
+
 // TestDemoEndsWithItsReader: a pipe that nobody reads any more ends it as
 // Ctrl-C does.
 func TestDemoEndsWithItsReader(t *testing.T) {

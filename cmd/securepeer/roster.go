@@ -229,10 +229,10 @@ func rosterRmCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a member",
-		Long: `Rm makes a member's line a revoke line, and prints it. Where the new roster is loaded that
-member is cut off at once; what only it holds is lost to the ring. So let it
-leave first: securepeer leave, on its machine. The files that it wrote stay
-valid, which is what its key in the revoke line is for.`,
+		Long: `Rm makes a member's line a revoke line, and prints it. That member is cut off
+at once wherever the new roster is loaded; a file that it alone holds is lost to
+the ring. So let it leave first: securepeer leave, on its machine. The files that
+it wrote stay valid: its key in the revoke line is for that.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeMember,
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"securepeer/internal/control"
@@ -81,5 +83,38 @@ func TestSentencesAreShownBySwitch(t *testing.T) {
 	}
 	if got := shown(startOptions{debug: true}); !got["member-seen"] || got["pings-sent"] {
 		t.Errorf("with --debug %v are shown", got)
+	}
+}
+
+// TestStatTellsCatchingUpFromSilence: a peer that answered is not told as one
+// that is away.
+func TestStatTellsCatchingUpFromSilence(t *testing.T) {
+	silent, behind, neither := node.HolderStat{Peer: "ann", Silent: true}, node.HolderStat{Peer: "bob", Behind: true}, node.HolderStat{Peer: "eve"}
+	for _, test := range []struct {
+		holders []node.HolderStat
+		code    exitCode
+		want    []string
+		never   string
+	}{
+		{[]node.HolderStat{neither}, exitNotFound, []string{"not in the ring"}, "nobody"},
+		{[]node.HolderStat{neither, behind}, exitUnavailable, []string{"still catching up: bob", "nobody is away"}, "answer"},
+		{[]node.HolderStat{silent, neither}, exitUnavailable, []string{"no answer from ann", "start"}, "catching"},
+		{[]node.HolderStat{silent, behind}, exitUnavailable, []string{"no answer from ann", "still catching up: bob", "start"}, "away"},
+	} {
+		err := absent(control.Stat{Name: "a", Holders: test.holders})
+		var f *fault
+		if !errors.As(err, &f) || f.code != test.code {
+			t.Errorf("%v: %v, want exit code %d", test.holders, err, test.code)
+			continue
+		}
+		text := f.Error() + "; " + f.hint
+		for _, want := range test.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%v: %q does not say %q", test.holders, text, want)
+			}
+		}
+		if strings.Contains(text, test.never) || strings.Contains(text, "eve") {
+			t.Errorf("%v: %q says %q, or names eve", test.holders, text, test.never)
+		}
 	}
 }
