@@ -103,7 +103,7 @@ func (a *app) each(args []string, do func(string) error) error {
 		return do(args[0])
 	}
 	var last error
-	same, failed := true, 0
+	same, failed, some := true, 0, false
 	for _, arg := range args {
 		err := do(arg)
 		if wasInterrupted(err) {
@@ -113,6 +113,7 @@ func (a *app) each(args []string, do func(string) error) error {
 			if _, ok := err.(told); !ok {
 				a.fail(err)
 			}
+			some = some || exitOf(err) == exitPartial
 			same = same && (last == nil || exitOf(last) == exitOf(err))
 			last = err
 			failed++
@@ -123,6 +124,8 @@ func (a *app) each(args []string, do func(string) error) error {
 		return nil
 	case failed == len(args) && same:
 		return told(exitOf(last))
+	case failed == len(args) && !some: // each for another reason, and none is done
+		return told(exitOther)
 	}
 	return told(exitPartial)
 }

@@ -30,3 +30,32 @@ func TestRemarks(t *testing.T) {
 		}
 	}
 }
+
+// TestPartlyDoneIsDoneInPart: several things that all failed, each for another
+// reason, are not "partly done". (Row 33: exit codes.)
+func TestPartlyDoneIsDoneInPart(t *testing.T) {
+	missing, wrong := told(exitNotFound), told(exitUsage)
+	for _, test := range []struct {
+		results []error
+		want    exitCode
+	}{
+		{[]error{nil, nil}, exitOK},
+		{[]error{nil, missing}, exitPartial},
+		{[]error{missing, nil}, exitPartial},
+		{[]error{told(exitPartial), missing}, exitPartial},
+		{[]error{missing, told(exitPartial), missing}, exitPartial},
+		{[]error{missing, missing}, exitNotFound},
+		{[]error{missing, wrong}, exitOther},
+		{[]error{wrong, missing, missing}, exitOther},
+	} {
+		a := &app{console: &console{err: new(bytes.Buffer)}}
+		i := -1
+		err := a.each([]string{"a", "b", "c"}[:len(test.results)], func(string) error {
+			i++
+			return test.results[i]
+		})
+		if got := exitOf(err); got != test.want {
+			t.Errorf("%v: exit %d, want %d", test.results, got, test.want)
+		}
+	}
+}

@@ -49,12 +49,19 @@ type Server struct {
 // new, and returns when what was asked before is answered: the end of the peer
 // ends all of it.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	kept := newSpare(listener)
+	defer kept.release()
 	server := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: headerWait,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			widen(conn)
 			return context.WithValue(ctx, connKey{}, conn)
+		},
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				kept.keep()
+			}
 		},
 	}
 	if s.Logger != nil {
@@ -68,7 +75,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 		ended <- server.Shutdown(context.WithoutCancel(ctx))
 	}()
-	err := server.Serve(listener)
+	err := server.Serve(kept)
 	close(served)
 	if shutErr := <-ended; errors.Is(err, http.ErrServerClosed) {
 		err = shutErr
