@@ -25,6 +25,10 @@ type spot struct {
 	inDir unix.Stat_t
 	name  string
 	path  string // as the user has it, for errors
+	at    string // the folder, as path and links lead to it, for errors
+	links int    // that were followed
+
+	theirs bool // the folder, or one on the way to it, was planted
 
 	there bool // something has that name, and stat is of it
 	stat  unix.Stat_t
@@ -52,10 +56,14 @@ func locate(path string, over overwrite) (*spot, error) {
 		p.close()
 	}
 	var errno unix.Errno
-	if errors.As(err, &errno) {
-		err = fmt.Errorf("writing %s: %w", name(path), errno)
+	if !errors.As(err, &errno) {
+		return nil, err
 	}
-	return nil, err
+	led := ""
+	if p.links > 0 {
+		led = ", which leads to " + name(filepath.Join(p.at, p.name))
+	}
+	return nil, fmt.Errorf("writing %s%s: %w", name(path), led, errno)
 }
 
 // walk goes on with the parts of a path, of which the first is "" if it begins
@@ -64,7 +72,7 @@ func (p *spot) walk(parts []string, over overwrite) error {
 	if err := p.enter(unix.AT_FDCWD, start(parts)); err != nil {
 		return err
 	}
-	for links := 0; ; {
+	for {
 		parts = significant(parts)
 		if len(parts) == 0 {
 			parts = []string{"."}
@@ -82,10 +90,10 @@ func (p *spot) walk(parts []string, over overwrite) error {
 			return nil
 		case !link:
 			err = p.enter(p.dir, p.name)
-		case links == maxLinks:
+		case p.links == maxLinks:
 			err = unix.ELOOP
 		default:
-			links++
+			p.links++
 			parts, err = p.follow(parts)
 		}
 		if err != nil {
@@ -117,6 +125,11 @@ func (p *spot) enter(at int, name string) error {
 	if err != nil {
 		return err
 	}
+	if at == unix.AT_FDCWD {
+		p.at, p.theirs = name, false
+	} else {
+		p.at, p.theirs = filepath.Join(p.at, name), p.planted(os.Geteuid())
+	}
 	if p.dir >= 0 {
 		p.close()
 	}
@@ -141,14 +154,17 @@ func (p *spot) follow(rest []string) ([]string, error) {
 	return append(parts, rest...), err
 }
 
-// planted reports whether what is there belongs to another user, and that user
-// need not own the folder to have put it there: Linux's rule for
-// protected_symlinks and protected_fifos, which not every system obeys, for
-// folders without the sticky bit, too.
+// planted reports whether what is there belongs to another user who need not
+// own its folder to have put it there: Linux's rule for protected_symlinks and
+// protected_fifos, which not every system obeys, but for every folder that
+// group or others can write to. The sticky bit keeps them from what is not
+// theirs, not from making it. In a folder that was planted all is its owner's.
 func (p *spot) planted(user int) bool {
 	owner := p.stat.Uid
-	open := p.inDir.Mode&0o002 != 0 || p.inDir.Mode&unix.S_ISVTX != 0 && p.inDir.Mode&0o020 != 0
-	return open && owner != uint32(user) && owner != 0 && owner != p.inDir.Uid
+	if owner == uint32(user) || owner == 0 {
+		return false
+	}
+	return p.theirs || p.inDir.Mode&0o022 != 0 && owner != p.inDir.Uid
 }
 
 func (p *spot) refuse(what string) error {
@@ -210,8 +226,8 @@ func (p *spot) open() (*os.File, error) {
 }
 
 // create makes a temporary file in the place's folder. Its mode is the
-// writer's, less what the umask takes away, and always ours to read and write;
-// who could not read or write what is replaced gets no leave by it.
+// writer's, with leave for us to read and write, less what the umask takes
+// away, be it all; nobody else gets a leave that what is replaced did not give.
 func (p *spot) create(mode fs.FileMode) (*os.File, error) {
 	perm := uint32(mode.Perm()) | 0o600
 	if p.there {

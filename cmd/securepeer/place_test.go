@@ -28,10 +28,14 @@ func TestWhatIsPlanted(t *testing.T) {
 		mode               uint32
 		want               bool
 	}{
-		{other, 0, 0o1777, true},      // as in /tmp
-		{other, me, 0o1777, true},     // in a folder of mine that all may use
-		{other, 0, 0o0777, true},      // all may do everything there
-		{other, 0, 0o1770, true},      // a group's
+		{other, 0, 0o1777, true},  // as in /tmp
+		{other, me, 0o1777, true}, // in a folder of mine that all may use
+		{other, 0, 0o0777, true},  // all may do everything there
+		{other, 0, 0o1770, true},  // a group's
+		{other, 0, 0o2775, true},  // a group's without the sticky bit, which leaves more open
+		{other, me, 0o0770, true}, // likewise in mine
+		{other, 0, 0o0702, true},
+		{other, other, 0o2775, false}, // in a folder of its own
 		{me, 0, 0o1777, false},        // my own
 		{0, me, 0o1777, false},        // root's
 		{other, other, 0o1777, false}, // in a folder of its own
@@ -44,14 +48,21 @@ func TestWhatIsPlanted(t *testing.T) {
 		if got := p.planted(me); got != c.want {
 			t.Errorf("of user %d in a folder of user %d, mode %o: planted is %t", c.owner, c.folderOwner, c.mode, got)
 		}
+		p.theirs = true
+		if got, want := p.planted(me), c.owner == other; got != want {
+			t.Errorf("of user %d below a planted folder, mode %o: planted is %t", c.owner, c.mode, got)
+		}
 	}
 }
 
 // sticky makes a folder that all may use, as /tmp.
-func sticky(t *testing.T) string {
+func sticky(t *testing.T) string { return shared(t, 0o777|fs.ModeSticky) }
+
+// shared makes a folder of that mode.
+func shared(t *testing.T, mode fs.FileMode) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "sticky")
-	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777|fs.ModeSticky)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -80,28 +91,34 @@ func TestGetWritesThroughNothingOfAnotherUser(t *testing.T) {
 		{"a link with a blank ending", func(dir string) (string, error) {
 			return filepath.Join(dir, "l") + "/./victim", os.Symlink("..", filepath.Join(dir, "l"))
 		}},
+		{"a folder with a link in it", func(dir string) (string, error) {
+			l := filepath.Join(dir, "l")
+			return filepath.Join(l, "up", "victim"), errors.Join(os.Mkdir(l, 0o755), os.Symlink("../..", filepath.Join(l, "up")), os.Lchown(filepath.Join(l, "up"), other, other))
+		}},
 		{"a pipe", func(dir string) (string, error) {
 			return filepath.Join(dir, "l"), syscall.Mkfifo(filepath.Join(dir, "l"), 0o666)
 		}},
 	} {
 		for _, over := range []overwrite{false, true} {
-			dir := sticky(t)
-			victim := filepath.Join(filepath.Dir(dir), "victim")
-			path, err := c.make(dir)
-			err = errors.Join(err, os.WriteFile(victim, []byte("mine"), 0o600), os.Lchown(filepath.Join(dir, "l"), other, other))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, err := range []error{checkTarget(path, over), new(console).save(path, node.FileInfo{}, over, hello)} {
-				if code := exitOf(err); code != exitRefused && (code != exitExists || bool(over)) {
-					t.Errorf("%s, with leave %t: %v, want it refused", c.what, over, err)
+			for _, mode := range []fs.FileMode{0o777 | fs.ModeSticky, 0o777, 0o775 | fs.ModeSetgid, 0o770} {
+				dir := shared(t, mode)
+				victim := filepath.Join(filepath.Dir(dir), "victim")
+				path, err := c.make(dir)
+				err = errors.Join(err, os.WriteFile(victim, []byte("mine"), 0o600), os.Lchown(filepath.Join(dir, "l"), other, other))
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if b, err := os.ReadFile(victim); err != nil || string(b) != "mine" {
-				t.Errorf("%s, with leave %t: the victim has %q, %v", c.what, over, b, err)
-			}
-			if _, err := os.Lstat(filepath.Join(filepath.Dir(dir), "nothing")); err == nil {
-				t.Errorf("%s, with leave %t: a file was made where it leads", c.what, over)
+				for _, err := range []error{checkTarget(path, over), new(console).save(path, node.FileInfo{}, over, hello)} {
+					if code := exitOf(err); code != exitRefused && (code != exitExists || bool(over)) {
+						t.Errorf("%s, with leave %t: %v, want it refused", c.what, over, err)
+					}
+				}
+				if b, err := os.ReadFile(victim); err != nil || string(b) != "mine" {
+					t.Errorf("%s, with leave %t: the victim has %q, %v", c.what, over, b, err)
+				}
+				if _, err := os.Lstat(filepath.Join(filepath.Dir(dir), "nothing")); err == nil {
+					t.Errorf("%s, with leave %t: a file was made where it leads", c.what, over)
+				}
 			}
 		}
 	}
@@ -160,6 +177,19 @@ func TestGetWritesIntoAPipeOnlyWithLeave(t *testing.T) {
 	}
 	if got := <-read; got != "hello<nil>" {
 		t.Errorf("the reader got %q", got)
+	}
+}
+
+// TestLinkToNowhereNamesIt: the folder that is missing, which the user's path
+// does not show.
+func TestLinkToNowhereNamesIt(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Symlink("sub/../gone/f", filepath.Join(dir, "l")), os.Mkdir(filepath.Join(dir, "sub"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	err := checkTarget(filepath.Join(dir, "l"), true)
+	if err == nil || !strings.Contains(err.Error(), "which leads to "+filepath.Join(dir, "gone")+": no such file") {
+		t.Errorf("checkTarget = %v, want the folder that is missing", err)
 	}
 }
 
