@@ -52,6 +52,7 @@ type incoming struct {
 type uploads struct {
 	mu     sync.Mutex
 	open   map[*incoming]struct{}
+	doomed []*store.Writer // end when mu is unlocked: that takes as long as the disk does
 	closed bool
 }
 
@@ -61,7 +62,7 @@ func newUploads() *uploads { return &uploads{open: make(map[*incoming]struct{})}
 // of its own that waits makes room; if all have, one of who holds most does.
 func (u *uploads) begin(k uploadKey, conn *crypto.Conn, put wire.Put) *incoming {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	count := 0
 	for in := range u.open {
 		if in.key.from == k.from {
@@ -115,7 +116,7 @@ func (u *uploads) whole(in *incoming) {
 // number ends: its sender has begun again.
 func (u *uploads) wait(in *incoming) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	for old := range u.open {
 		if old.key == in.key && old.conn == nil {
 			u.dropLocked(old)
@@ -132,7 +133,7 @@ func (u *uploads) wait(in *incoming) {
 // expire ends in if it still waits.
 func (u *uploads) expire(in *incoming) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	if _, ok := u.open[in]; ok && in.conn == nil {
 		u.dropLocked(in)
 	}
@@ -141,7 +142,7 @@ func (u *uploads) expire(in *incoming) {
 // end ends an upload whose segment the caller has.
 func (u *uploads) end(in *incoming) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	u.dropLocked(in)
 }
 
@@ -151,7 +152,17 @@ func (u *uploads) dropLocked(in *incoming) {
 		in.expiry.Stop()
 	}
 	if in.writer != nil {
-		in.writer.Abort() // does nothing after a commit
+		u.doomed = append(u.doomed, in.writer)
+	}
+}
+
+// unlock lets go of mu, and then of the files of those that were dropped.
+func (u *uploads) unlock() {
+	doomed := u.doomed
+	u.doomed = nil
+	u.mu.Unlock()
+	for _, w := range doomed {
+		w.Abort() // does nothing after a commit
 	}
 }
 
@@ -159,7 +170,7 @@ func (u *uploads) dropLocked(in *incoming) {
 // and reports whether that is free now.
 func (u *uploads) makeRoom(now time.Time) bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	return u.evictLocked(func(in *incoming) bool {
 		return in.held > 0 && (in.conn == nil || now.Sub(in.moved) > uploadStall)
 	})
@@ -170,7 +181,7 @@ func (u *uploads) makeRoom(now time.Time) bool {
 // less than the other would have then; and none does in vain: a size is a claim.
 func (u *uploads) makeRoomFor(from wire.ID, size, lacks int64, now time.Time) bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	held := make(map[wire.ID]uint64)
 	for in := range u.open {
 		held[in.key.from] += in.held
@@ -231,7 +242,7 @@ func (u *uploads) unfinished() map[wire.ID]Unfinished {
 // close ends those that wait. Nothing waits after it.
 func (u *uploads) close() {
 	u.mu.Lock()
-	defer u.mu.Unlock()
+	defer u.unlock()
 	u.closed = true
 	for in := range u.open {
 		if in.conn == nil {

@@ -153,6 +153,61 @@ func TestAnnouncedSizeEndsNoUpload(t *testing.T) {
 	})
 }
 
+// removeFS says when a file is about to be removed.
+type removeFS struct {
+	store.FS
+	removing func()
+}
+
+func (f removeFS) Remove(name string) error {
+	f.removing()
+	return f.FS.Remove(name)
+}
+
+// TestNoUploadWaitsForTheDiskOfAnother: an upload that ends has the table for no
+// longer than that takes in memory: status and all uploads would stand still with
+// a disk that does.
+func TestNoUploadWaitsForTheDiskOfAnother(t *testing.T) {
+	inBubble(t, 2, 0, "copies=1", func(b *bubble) {
+		var n *Node
+		removed := 0
+		n = b.loner(0, removeFS{b.disks[0].Mount(), func() {
+			if n == nil {
+				return // it opens its disk
+			}
+			removed++
+			if !n.uploads.mu.TryLock() {
+				b.t.Error("the table is locked while a file is removed")
+				return
+			}
+			n.uploads.mu.Unlock()
+		}})
+		begin := func(upload uint64) *incoming {
+			in := n.uploads.begin(uploadKey{1, upload}, new(crypto.Conn), wire.Put{})
+			w, err := n.disk.Create(-1)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			in.writer, in.held = w, 1
+			n.uploads.wait(in)
+			return in
+		}
+		n.uploads.end(begin(1))
+		begin(2)
+		begin(2) // ends the one before
+		if !n.uploads.makeRoom(time.Now()) {
+			b.t.Error("no room is made")
+		}
+		n.uploads.expire(begin(3))
+		begin(4)
+		n.uploads.close()
+		if removed < 5 {
+			b.t.Errorf("%d files were removed, want 5", removed)
+		}
+		n.Close()
+	})
+}
+
 // TestStalledUploadMakesRoom: one whose link is open and brings next to nothing
 // counts as one that waits; one whose bytes have all come does not.
 func TestStalledUploadMakesRoom(t *testing.T) {
