@@ -50,13 +50,13 @@ func (e *ownError) Unwrap() error { return e.err }
 // connection is the other side's, and "no route to host" may be: its router,
 // or its neighbour that finds nobody at that address, says so.
 var ownErrnos = map[syscall.Errno]string{
-	syscall.ENETUNREACH:   "this machine has no route to it",
+	syscall.ENETUNREACH:   "this machine has no route there",
 	syscall.ENETDOWN:      "this machine's network is down",
 	syscall.EADDRNOTAVAIL: "this machine has no address or port left to reach it from",
 	syscall.EAFNOSUPPORT:  "this machine does not speak its kind of address",
 	syscall.EPERM:         "this machine's firewall forbids it",
 	syscall.EACCES:        "this machine forbids it",
-	syscall.EINVAL:        "this machine has no route to it",
+	syscall.EINVAL:        "this machine has no route there",
 	syscall.ENOBUFS:       "this machine has no buffer left",
 	syscall.ENOMEM:        "this machine has no memory left",
 	syscall.EMSGSIZE:      "this machine's network takes no packet of that size",

@@ -153,13 +153,13 @@ type checking struct {
 	wrong error  // that of which its sender is to blame
 }
 
-// message returns msg as the ring may have it; nil: not at all. What of it is
-// not rightly signed is left out: rows, votes and manifests of members that b does
-// not know, which nobody can check; manifests that who signed them may not sign,
-// as when it was a steward once; and what has a bad signature. Of these wrong names
-// what is its sender's fault, nil if nothing is: others it may pass on because its
-// roster is another. Its sender pays for it. A message that has no case here is
-// refused, whatever is in it.
+// message returns msg as the ring may have it; nil: not at all. Rows, votes and
+// manifests that are not rightly signed are left out: those of members that b does
+// not know, which nobody can check; manifests that their signer may not sign, as
+// when it was a steward once; and those with a bad signature. Of these, wrong is
+// the sender's fault, nil if there is none: it may pass on others because its
+// roster is another. The sender pays for the work. A message that has no case here
+// is refused, whatever is in it.
 func (v *verifier) message(b *book, msg wire.Message, pays *account) (_ wire.Message, wrong error) {
 	pays.work(checkMessage)
 	c := &checking{verifier: v, book: b, pays: pays}
