@@ -71,7 +71,7 @@ func TestOneMoreIsAsked(t *testing.T) {
 
 // TestWhatAnswersAreWorth: a home holder's no needs both to agree that it is
 // one; without a home holder in reach that of others is enough; and a look
-// is blind while one of them has not answered.
+// is blind while one of them, or a member that leaves, has not answered.
 func TestWhatAnswersAreWorth(t *testing.T) {
 	home := looked{peer: 11, state: answered, home: true, agrees: true}
 	other := looked{peer: 12, state: answered, agrees: true}
@@ -89,6 +89,8 @@ func TestWhatAnswersAreWorth(t *testing.T) {
 		{"one that is none in its own view", []looked{{peer: 11, home: true, state: answered}, other}, 2, true, false},
 		{"one that is behind", []looked{{peer: 11, home: true, agrees: true, behind: true, state: answered}, other}, 1, true, false},
 		{"another has failed", []looked{home, {peer: 12, state: failed}}, 1, true, false},
+		{"one that leaves is silent", []looked{home, {peer: 12, leaves: true}}, 1, true, true},
+		{"one that leaves has answered", []looked{home, {peer: 12, leaves: true, state: answered}}, 2, true, false},
 	} {
 		k := look{asked: c.asked}
 		if n, home := k.good(); n != c.n || home != c.home || (len(k.unasked()) > 0) != c.blind {

@@ -343,11 +343,12 @@ func (k *look) vouched(m wire.Manifest) bool {
 	return known
 }
 
-// unasked returns the home holders that have not answered: they could not be
-// asked, or are slow.
+// unasked returns those of the home holders, and of the members that leave, that
+// have not answered: they could not be asked, or are slow. A member that leaves
+// may have what the home holder after it was not given yet.
 func (k *look) unasked() (ids []wire.ID) {
 	for i := range k.asked {
-		if l := &k.asked[i]; l.home && l.state != answered {
+		if l := &k.asked[i]; (l.home || l.leaves) && l.state != answered {
 			ids = append(ids, l.peer)
 		}
 	}

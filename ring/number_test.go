@@ -273,3 +273,28 @@ func TestNumberAboveALeapIsNotGivenAgain(t *testing.T) {
 		t.Errorf("version %d, then, without the word of 20, %d", up.Version, again.Version)
 	}
 }
+
+// TestNumberIsAboveWhatALeaverMayHave: a member that leaves may have the last put
+// of a name, and the home holder after it nothing yet. While it is silent, a put
+// takes no number that it may have; the simulator's seed 20787826 gave 1 twice.
+func TestNumberIsAboveWhatALeaverMayHave(t *testing.T) {
+	for _, silent := range []bool{true, false} {
+		w := within(t, 20, 30, 40, 50)
+		w.step(Received{20, wire.Rows{Rows: []wire.Row{row(50, 2, wire.Leaving)}}})
+		who := asked(w.step(Put{Op: 1, Name: "0015"}))
+		if who[50] == 0 {
+			t.Fatalf("asked %v, want 50 among them", who)
+		}
+		if !silent {
+			w.step(Received{50, wire.Found{Req: who[50]}})
+		}
+		var acts []Action
+		for _, id := range []wire.ID{20, 30, 40} {
+			acts = append(acts, w.step(Received{id, wire.Found{Req: who[id], Home: true}})...)
+		}
+		up := first[Upload](t, append(acts, w.pass(time.Duration(secondWait))...))
+		if leaps := up.Version > blindLeap; leaps != silent {
+			t.Errorf("silent %v: version %d", silent, up.Version)
+		}
+	}
+}
