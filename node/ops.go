@@ -423,7 +423,10 @@ func (n *Node) Stat(ctx context.Context, name string) (StatResult, error) {
 	if err != nil {
 		return StatResult{}, err
 	}
-	b, unsent := n.members.book(), n.unsent()
+	b, unsent := n.members.book(), map[wire.ID]error(nil)
+	if len(r.Silent) > 0 {
+		unsent = n.unsent()
+	}
 	s := StatResult{Name: name, Key: wire.KeyOf(b.Space, name), Holders: []HolderStat{}}
 	var all []wire.Manifest
 	for _, f := range r.Found {

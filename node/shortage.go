@@ -100,16 +100,16 @@ func (n *Node) lacks(e *UnavailableError, id wire.ID, why error) {
 	ours, unsent := own(why)
 	var refused *refusalError
 	switch {
+	case why == errSlow || why == errOutrun || isSlow(why) && why != errSilent:
+		e.Slow = append(e.Slow, name)
+	case errors.As(why, &refused) && (id != n.self || !refused.ofDisk()):
+		e.Refused = append(e.Refused, name)
 	case id == n.self && why == nil:
 		e.Own = errLate
 	case id == n.self:
 		e.Own = inShort(why)
 	case unsent:
 		e.Unasked, e.Unsent = append(e.Unasked, name), ours
-	case errors.As(why, &refused):
-		e.Refused = append(e.Refused, name)
-	case why == errSlow || why == errOutrun || isSlow(why) && why != errSilent:
-		e.Slow = append(e.Slow, name)
 	default:
 		e.Silent = append(e.Silent, name)
 	}

@@ -36,6 +36,8 @@ func TestEachReasonIsToldApart(t *testing.T) {
 			{1, &refusalError{wire.CodeBusy}, `refused by n1`},
 			{1, dialling, `this peer could not ask n1: this process has no file descriptor left: too many open files`},
 			{1, syscall.ENFILE, `this peer could not ask n1: this machine has no file descriptor left: too many open files in system`},
+			{0, &refusalError{wire.CodeNotOwner}, `refused by n0`},
+			{0, errLags, `less than 1024 bytes a second from n0`},
 			{0, nil, `this peer cannot use its own disk: it takes too long`},
 			{0, syscall.EMFILE, `this peer cannot use its own disk: this process has no file descriptor left: too many open files`},
 		} {

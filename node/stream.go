@@ -283,6 +283,11 @@ type refusalError struct{ code wire.Code }
 
 func (e *refusalError) Error() string { return fmt.Sprintf("holder refused with code %d", e.code) }
 
+// ofDisk reports whether a disk is why, and not what was asked.
+func (e *refusalError) ofDisk() bool {
+	return e.code == wire.CodeFull || e.code == wire.CodeStuck || e.code == wire.CodeBusy
+}
+
 func refusedWith(msg wire.Message) error {
 	if fail, ok := msg.(wire.Fail); ok {
 		return &refusalError{fail.Code}

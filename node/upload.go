@@ -324,7 +324,8 @@ func (u *upload) explain(err error) error {
 func (u *upload) because(e *UnavailableError) *UnavailableError {
 	for _, id := range slices.Sorted(maps.Keys(u.why)) {
 		why := u.why[id]
-		if id == u.node.self {
+		var refused *refusalError
+		if id == u.node.self && errors.As(why, &refused) && refused.ofDisk() {
 			why = cmp.Or(u.node.short.now(), u.node.disk.reason(), why)
 		}
 		u.node.lacks(e, id, why)
