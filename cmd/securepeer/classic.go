@@ -48,12 +48,13 @@ type utterance struct {
 
 // classicRing is one fresh ring, in which some of the steps are played.
 type classicRing struct {
-	stage    *stage
-	ports    *ports // of all rings
-	interval time.Duration
-	said     chan utterance // what is to be shown, in order
-	heard    chan utterance // what peers say, as it comes
-	faults   []string
+	stage      *stage
+	ports      *ports // of all rings
+	interrupts *interrupts
+	interval   time.Duration
+	said       chan utterance // what is to be shown, in order
+	heard      chan utterance // what peers say, as it comes
+	faults     []string
 }
 
 // classic plays the seven steps in four fresh rings. The rings run side by
@@ -72,10 +73,11 @@ func (a *app) classic(ctx context.Context, interval time.Duration) error {
 	ports := newPorts()
 	for i, play := range plays {
 		rings[i] = &classicRing{
-			ports:    ports,
-			interval: interval,
-			said:     make(chan utterance, 1024), // more than it ever says: none waits for the one that is shown
-			heard:    make(chan utterance, 1024), // likewise
+			ports:      ports,
+			interrupts: &a.interrupts,
+			interval:   interval,
+			said:       make(chan utterance, 1024), // more than it ever says: none waits for the one that is shown
+			heard:      make(chan utterance, 1024), // likewise
 		}
 		running.Go(func() { // ends with the play, or with ctx
 			defer close(rings[i].said)
@@ -127,7 +129,7 @@ func (r *classicRing) run(ctx context.Context, play func(*classicRing, context.C
 		return err
 	}
 	roster.Space, roster.Observers, roster.Route, roster.Interval = wire.Space8, 2, keys.Walk, r.interval
-	if r.stage, err = newStage(roster, r.ports, nil); err != nil {
+	if r.stage, err = newStage(r.interrupts, roster, r.ports, nil); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stage.close()) }()

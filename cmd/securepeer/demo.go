@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -96,19 +95,14 @@ func limited(ctx context.Context, interval time.Duration) (context.Context, cont
 
 // catchAll ends the context with everything that would otherwise end the
 // program before it has cleaned up: a pipe that nobody reads any more. Signals
-// end it already. What comes after that is cleaning up, which takes a moment
-// and which nothing may cut short.
+// end it already, and where they find it waiting for a reader that stalls, or
+// come twice, what stages leave is removed without it.
 func (c *console) catchAll(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	// Its write fails instead: SIGPIPE comes for broken sockets as well.
 	signal.Ignore(syscall.SIGPIPE)
 	c.out = bufio.NewWriter(listened{c.out, cancel})
-	release := c.interrupts.hold()
-	context.AfterFunc(ctx, func() { signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) })
-	return ctx, func() {
-		cancel(nil)
-		release()
-	}
+	return ctx, func() { cancel(nil) }
 }
 
 // listened ends a demo when what it says reaches nobody.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"securepeer/internal/control"
@@ -37,6 +38,13 @@ type stage struct {
 	cast    []*actor
 	tap     *tap // nil: peers talk to each other directly
 	ports   *ports
+
+	interrupts *interrupts
+	forget     func() // by interrupts
+
+	mu      sync.Mutex
+	running []*process // all that were started
+	gone    bool       // nothing is started any more
 }
 
 // tap puts a relay before each peer.
@@ -67,31 +75,49 @@ type process struct {
 }
 
 // newStage makes the folder. Its path is short: a peer's socket lies in it.
-func newStage(roster *keys.Roster, p *ports, t *tap) (*stage, error) {
+// What is in it is gone at the end, also if a signal ends the program first.
+func newStage(i *interrupts, roster *keys.Roster, p *ports, t *tap) (*stage, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "securepeer-demo-")
+	s := &stage{program: program, roster: roster, ports: p, tap: t, interrupts: i}
+	s.forget, err = i.leaves(func() (func(), error) {
+		var err error
+		s.dir, err = os.MkdirTemp("", "securepeer-demo-")
+		return func() { s.clear() }, err // nobody is left to tell
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &stage{dir: dir, program: program, roster: roster, ports: p, tap: t}, nil
+	return s, nil
 }
 
 // close kills what still runs and removes the folder.
 func (s *stage) close() error {
-	for _, a := range s.cast { // all, before the end of any is waited for
-		if a.process != nil {
-			a.process.cmd.Process.Kill()
-		}
-	}
+	defer s.interrupts.hold()() // clear waits for no reader
+	defer s.forget()
+	err := s.clear()
 	for _, a := range s.cast {
-		a.kill()
 		a.listen.release()
 		if a.relay != nil {
 			a.relay.close()
 		}
+	}
+	return err
+}
+
+// clear ends the processes and removes the folder. It may be called while the
+// demo goes on, and more than once.
+func (s *stage) clear() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	for _, p := range s.running {
+		p.cmd.Process.Kill() // an error says that it has ended already
+	}
+	for _, p := range s.running {
+		<-p.done
 	}
 	return os.RemoveAll(s.dir)
 }
@@ -157,9 +183,15 @@ func (s *stage) start(ctx context.Context, a *actor, out io.Writer, command ...s
 	cmd.Dir, cmd.Stdout, cmd.Stderr = a.dir, out, log
 	cmd.SysProcAttr = ownGroup()
 	a.listen.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return errInterrupted
+	}
 	if err := a.run(cmd); err != nil {
 		return fmt.Errorf("starting %s: %w", a.name(), err)
 	}
+	s.running = append(s.running, a.process)
 	return nil
 }
 
@@ -174,7 +206,7 @@ func (a *actor) run(cmd *exec.Cmd) error {
 	}
 	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
 	a.process = p
-	go func() { // ends with the process, which kill ends and waits for
+	go func() { // ends with the process, which clear ends and waits for
 		p.err = cmd.Wait()
 		close(p.done)
 	}()

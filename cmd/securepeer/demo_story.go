@@ -81,7 +81,7 @@ func (a *app) story(ctx context.Context, opt demoOptions) (err error) {
 		return err
 	}
 	roster.Interval = opt.interval
-	if s.stage, err = newStage(roster, newPorts(), &tap{needle: []byte(s.canary)}); err != nil {
+	if s.stage, err = newStage(&a.interrupts, roster, newPorts(), &tap{needle: []byte(s.canary)}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stage.close()) }()

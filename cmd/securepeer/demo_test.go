@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"securepeer/crypto"
 	"securepeer/keys"
@@ -382,7 +383,7 @@ func TestInterruptedDemoStartsNoPeer(t *testing.T) {
 	}
 	roster.Space, roster.Observers, roster.Route = wire.Space8, 2, keys.Walk
 	r := &classicRing{interval: roster.Interval}
-	if r.stage, err = newStage(roster, testPorts, nil); err != nil {
+	if r.stage, err = newStage(new(interrupts), roster, testPorts, nil); err != nil {
 		t.Fatal(err)
 	}
 	defer r.stage.close()
@@ -417,6 +418,33 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 	r.Close()
 	if err := cmd.Wait(); err == nil {
 		t.Error("nobody read it to the end, and the exit code is 0")
+	}
+}
+
+// TestDemoInterruptedBehindAReaderThatStalls: the first signal ends it, its
+// peers and its folder.
+func TestDemoInterruptedBehindAReaderThatStalls(t *testing.T) {
+	for signal, args := range map[syscall.Signal][]string{syscall.SIGINT: nil, syscall.SIGTERM: {"--classic"}, syscall.SIGHUP: {"--keep"}} {
+		t.Run(fmt.Sprintf("%v %s", signal, args), func(t *testing.T) {
+			t.Parallel()
+			cmd := demo(t, append(args, "--interval", "400ms")...)
+			cmd.Stdout = stuffed(t)
+			p := begin(t, cmd)
+			temp := strings.TrimPrefix(cmd.Env[len(cmd.Env)-1], "TMPDIR=")
+			eventually(t, "peers", func(context.Context) bool {
+				return len(args) == 0 || len(processes(t, temp)) >= 7 || args[0] == "--keep"
+			})
+			awaitsWaiting(t, p.Cmd)
+			p.Process.Signal(signal)
+			select {
+			case <-p.ended:
+			case <-time.After(outWithin):
+				t.Fatal("it still runs")
+			}
+			if got := p.ProcessState.ExitCode(); got != 128+int(signal) {
+				t.Errorf("ended with %v, want exit code %d", p.ProcessState, 128+int(signal))
+			}
+		})
 	}
 }
 

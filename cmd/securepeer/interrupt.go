@@ -21,6 +21,10 @@ const endWait = time.Second
 // be what it waits for.
 const lastWords = 200 * time.Millisecond
 
+// removeWait is how long the program then stays for what it must not leave
+// behind: milliseconds, but for a disk that does not answer.
+const removeWait = 5 * time.Second
+
 // interrupted is the cause of a context that a signal ended.
 type interrupted syscall.Signal
 
@@ -70,7 +74,7 @@ func (i *interrupts) leaves(make func() (remove func(), err error)) (forget func
 }
 
 // hold keeps a first signal from ending the program at all costs until
-// release: a peer that says goodbye, a demo that cleans up.
+// release: a peer that says goodbye, a demo that cleans up. It waits for no reader.
 func (i *interrupts) hold() (release func()) {
 	i.held.Add(1)
 	return func() { i.held.Add(-1) }
@@ -78,13 +82,20 @@ func (i *interrupts) hold() (release func()) {
 
 // die ends the program at once, but for what it must not leave behind.
 func (c *console) die(cause interrupted) {
-	said := make(chan struct{})
+	removed, said := make(chan struct{}), make(chan struct{})
 	go func() { // ends with the program
-		defer close(said)
 		c.interrupts.mu.Lock() // for good
 		for l := range c.interrupts.leftovers {
 			l.remove()
 		}
+		close(removed)
+	}()
+	select {
+	case <-removed:
+	case <-time.After(removeWait):
+	}
+	go func() { // likewise
+		defer close(said)
 		if c.terminal {
 			io.WriteString(c.err, "\r\x1b[K") // what progress has drawn
 		}
