@@ -156,3 +156,26 @@ func TestRemovedMemberThatRunsIsNamed(t *testing.T) {
 		}
 	})
 }
+
+// TestOffersOfNothingFillNoLog: a member that offers thousands of versions which
+// it does not give causes few lines.
+func TestOffersOfNothingFillNoLog(t *testing.T) {
+	inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+		s := b.speaker(1)
+		b.hung(1, func(c *crypto.Conn) {
+			requests(c, func(wire.Message) bool { return writeMessage(c, wire.Fail{Code: wire.CodeNotFound}) == nil })
+		})
+		c := s.dial(crypto.Ring)
+		before := len(b.logged.lines("level="))
+		for i := range 2000 {
+			writeMessage(c, wire.Offer{Req: uint32(i + 1), Source: 1, Manifest: fileOf(b, 1, fmt.Sprint("f", i), []byte("abc"))})
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		lines := b.logged.lines("level=")[before:]
+		if len(lines) > 20 {
+			b.t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+		}
+		c.Close()
+	})
+}

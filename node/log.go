@@ -10,7 +10,8 @@ const logQueue = 256
 
 // queued is a slog.Handler that never waits: neither the loop nor a link may
 // stand still because a terminal is stopped or a log's disk is slow. What an
-// operator should know, warnings and errors, it lets pass at a pace of its own.
+// operator should know, warnings and errors, and what is said of a member, it lets
+// pass at a pace of its own.
 type queued struct {
 	next  slog.Handler
 	lines chan logLine // logQueue places
@@ -33,8 +34,8 @@ func (q queued) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (q queued) Handle(_ context.Context, r slog.Record) error {
 	r = r.Clone()
-	if r.Level >= slog.LevelWarn {
-		held, ok := q.pace.take(keyOf(r), r.Time)
+	if k := keyOf(r); r.Level >= slog.LevelWarn || k.peer != "" {
+		held, ok := q.pace.take(k, r.Time)
 		if !ok {
 			return nil
 		}
