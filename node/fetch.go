@@ -35,6 +35,8 @@ const (
 	maxRacePause = time.Minute
 	// askTime is how long it may take to find other holders.
 	askTime = 5 * time.Second
+	// sayEach is how often the ring is told that a pull goes on.
+	sayEach = 5 * time.Second
 	// silentTime is how long the other one may take for its first byte.
 	silentTime = 5 * time.Second
 )
@@ -63,6 +65,9 @@ type fetch struct {
 	lead     *stream        // nil: none is left
 	rival    *stream        // races it; nil: none does
 	came     atomic.Int64   // bytes of all streams
+	goesOn   func()         // or nil; called each sayEach in which some come
+	said     time.Duration  // when it was, by the clock
+	saidOf   int64          // and how many had come
 	clock    time.Duration  // how long streams were waited for in all
 	raceAt   time.Duration  // by that clock: not before
 	pause    time.Duration  // after the next race in vain
@@ -157,6 +162,10 @@ func (f *fetch) passes(waited time.Duration) {
 				s.asked += waited
 			}
 		}
+	}
+	if came := f.came.Load(); f.goesOn != nil && f.clock-f.said >= sayEach && came > f.saidOf {
+		f.said, f.saidOf = f.clock, came
+		f.goesOn()
 	}
 }
 
@@ -447,6 +456,9 @@ func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 	}
 	sink := &storeSink{disk: n.disk}
 	f := n.newFetch(a.Manifest, sources, sink)
+	f.goesOn = func() {
+		n.post(happened{event: ring.Pulling{Version: ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}}})
+	}
 	f.begun = func(wire.ID) { // not before: who offers what nobody has must not have everybody asked
 		f.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, a.Manifest.Name, v.Sum) }
 	}

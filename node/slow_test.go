@@ -274,6 +274,32 @@ func TestClaimOfOneMemberDelaysNoGet(t *testing.T) {
 	}
 }
 
+// TestStandInOverASlowLineIsWaitedFor: a target ends in the middle of a put over
+// slow lines, and who stands in for it takes 30 s and more for the bytes.
+func TestStandInOverASlowLineIsWaitedFor(t *testing.T) {
+	inBubble(t, 4, 4, "copies=3", func(b *bubble) {
+		t := b.t
+		const rate = 64 << 10
+		for i := range b.nodes {
+			b.net.shape(b.addr(i), rate, lineDelay)
+		}
+		where, err := b.nodes[0].Lookup(t.Context(), "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		away := 1
+		if !slices.Contains(where.Holders[:3], "n1") {
+			away = 2
+		}
+		name := fmt.Sprint("n", away)
+		time.AfterFunc(20*time.Second, func() { b.nodes[away].Close() })
+		r := put(t, b.nodes[0], "f", bytesOf(1, 40*rate))
+		if len(r.Copies) != 3 || slices.Contains(r.Copies, name) {
+			t.Errorf("copies on %q, missing on %q", r.Copies, r.Missing)
+		}
+	})
+}
+
 // lateSyncFS is a disk that takes its time for each sync of a file.
 type lateSyncFS struct{ store.FS }
 

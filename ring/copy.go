@@ -18,9 +18,10 @@ const (
 	// scanLimit is how many versions a Scan brings.
 	scanLimit = 64
 
-	// offerWait is how long an offer may go without an answer: a peer that
-	// never gives one must not keep the others from being settled. A pull that
-	// takes longer goes on, and the next pass finds what it brought.
+	// offerWait is how long an offer may go without an answer, or the word that
+	// its bytes are on their way: a peer that never gives one must not keep the
+	// others from being settled. That word counts for the grace, at most. A pull
+	// that takes longer goes on, and the next pass finds what it brought.
 	offerWait = Time(20 * time.Second)
 
 	// farPass is how many intervals after a change of members that are far away
@@ -244,10 +245,11 @@ func (c *copier) step(now Time, v *view, l *links, o *outbox) {
 		c.pass = &pass{stamps: c.is, epoch: c.epoch, more: true}
 		c.advance(now, v, o)
 	}
-	if p := c.pass; p != nil && len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
-		silent := p.offers[0].peer
-		c.rest(now, silent, v)
-		c.drop(now, v, o, func(f offered) bool { return f.peer == silent })
+	if p := c.pass; p != nil {
+		if at, silent := overdue(p.offers); now >= at {
+			c.rest(now, silent, v)
+			c.drop(now, v, o, func(f offered) bool { return f.peer == silent })
+		}
 	}
 	if p := c.pass; p != nil && now >= p.full() && c.others(p.offers[0].peer, v) {
 		slow := p.offers[0].peer
@@ -310,7 +312,7 @@ func (c *copier) give(now Time, x Version, v *view, o *outbox) {
 		case p.epoch != c.epoch && !slices.Contains(places(v, c.is, x.Key), i):
 			p.fail(id) // whose place it was to take has come back
 		default:
-			f := offered{peer: id, req: o.number(), version: x, at: now}
+			f := offered{peer: id, req: o.number(), version: x, made: now, at: now}
 			p.offers = append(p.offers, f)
 			o.do(SendOffer{To: id, Req: f.req, Version: x})
 		}
@@ -348,6 +350,12 @@ func (c *copier) stored(now Time, x Version) {
 
 // confirmed takes the answer to an offer.
 func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o *outbox) {
+	if m.Code == wire.CodeMore {
+		if c.pass != nil {
+			prolong(now, c.pass.offers, from, m.Req, Time(c.doubts.grace))
+		}
+		return
+	}
 	if m.Code == wire.CodeOK {
 		c.progress = now
 	}
@@ -395,7 +403,7 @@ func (p *pass) full() Time {
 	if len(p.offers) < window {
 		return never
 	}
-	return p.offers[0].at + slowTaker
+	return p.offers[0].made + slowTaker
 }
 
 // fail notes that id did not get all: nothing more is offered to it in this
@@ -592,8 +600,9 @@ func (c *copier) next(v *view) Time {
 	if c.flood != 0 && c.pass == nil {
 		t = min(t, c.flood)
 	}
-	if c.pass != nil && len(c.pass.offers) > 0 {
-		t = min(t, c.pass.offers[0].at+offerWait)
+	if c.pass != nil {
+		at, _ := overdue(c.pass.offers)
+		t = min(t, at)
 	}
 	return t
 }

@@ -145,6 +145,12 @@ type PutStored struct {
 	Code    wire.Code
 }
 
+// Pulling: bytes of a [Pull] have come since it began, or since this was last
+// said, each few seconds. Who offered the version goes on waiting for it.
+type Pulling struct {
+	Version Version
+}
+
 // Pulled: how a [Pull] ended; CodeOK: on disk, verified, synced. New says that
 // it was not there before.
 type Pulled struct {
@@ -218,6 +224,7 @@ func (Get) event()           {}
 func (Forget) event()        {}
 func (Cancel) event()        {}
 func (PutStored) event()     {}
+func (Pulling) event()       {}
 func (Pulled) event()        {}
 func (OfferFailed) event()   {}
 func (Scanned) event()       {}

@@ -122,6 +122,9 @@ func (g *chaos) event() Event {
 	case 14:
 		return PutStored{Serve: 1, From: g.id(), Name: g.name(), Version: version, Holders: five[:g.IntN(6)]}
 	case 15:
+		if g.IntN(4) == 0 {
+			return Pulling{Version: version}
+		}
 		return Pulled{Version: version, Code: wire.Code(g.IntN(12)), New: version.Sum[0]%2 == 0}
 	case 16:
 		return Scanned{Scan: uint64(g.IntN(40)), Versions: []Version{version}, More: g.IntN(2) == 0}

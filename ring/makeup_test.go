@@ -60,7 +60,7 @@ func TestMakingUpHasAnEnd(t *testing.T) {
 		to, offers := sends[wire.Offer](s.out.acts)
 		for i, id := range to {
 			tried = append(tried, id)
-			p.confirmed(id, wire.Confirmed{Req: offers[i].Req, Code: wire.CodeFull})
+			p.confirmed(0, id, wire.Confirmed{Req: offers[i].Req, Code: wire.CodeFull})
 		}
 	}
 	once := slices.Clone(tried)
@@ -102,12 +102,12 @@ func TestPutEndsByItsOwn(t *testing.T) {
 	if n := len(p.offers); n != 2 {
 		t.Fatalf("%d offers, want to 16 and 17", n)
 	}
-	p.confirmed(p.offers[0].peer, wire.Confirmed{Req: p.offers[0].req})
+	p.confirmed(0, p.offers[0].peer, wire.Confirmed{Req: p.offers[0].req})
 	acts := len(s.out.acts)
 	if p.step(2, s); len(s.out.acts) != acts || len(p.offers) != 1 {
 		t.Errorf("with one offer open: %v", s.out.acts[acts:])
 	}
-	p.confirmed(p.offers[0].peer, wire.Confirmed{Req: p.offers[0].req})
+	p.confirmed(0, p.offers[0].peer, wire.Confirmed{Req: p.offers[0].req})
 	p.step(3, s)
 	if r := first[Done](t, s.out.acts).Result; r.Outcome != Succeeded || len(r.Copies) != 3 {
 		t.Errorf("%+v", r)

@@ -247,12 +247,12 @@ func TestWhatAPutCounts(t *testing.T) {
 		t.Errorf("both of two: %+v", r)
 	}
 	p = put{offers: []offered{{peer: 12, req: 1}, {peer: 13, req: 2}}}
-	p.confirmed(12, wire.Confirmed{Req: 2})
-	p.confirmed(14, wire.Confirmed{Req: 1})
+	p.confirmed(0, 12, wire.Confirmed{Req: 2})
+	p.confirmed(0, 14, wire.Confirmed{Req: 1})
 	if p.lost(15); len(p.offers) != 2 || len(p.ok) != 0 || len(p.cannot) != 0 {
 		t.Errorf("answers to others' offers count: %+v", p)
 	}
-	p.confirmed(12, wire.Confirmed{Req: 1})
+	p.confirmed(0, 12, wire.Confirmed{Req: 1})
 	if p.lost(13); len(p.offers) != 0 || !slices.Equal(p.ok, []wire.ID{12}) || !slices.Equal(p.cannot, []wire.ID{13}) {
 		t.Errorf("answers do not count: %+v", p)
 	}

@@ -37,6 +37,66 @@ func TestOfferOfAPutThatIsNotAnswered(t *testing.T) {
 	t.Error("waits for ever")
 }
 
+// TestOfferWhoseBytesComeIsWaitedFor: an offer of a put for some times as long as
+// its upload took, one of a pass for the grace; who says for longer that bytes
+// come is waited for no more.
+func TestOfferWhoseBytesComeIsWaitedFor(t *testing.T) {
+	p, s := sealedPut(10, []wire.ID{15}, nil, nil)
+	p.manifest.Size, p.uploading = 1<<20, true
+	now := Time(100 * time.Second) // that took the upload
+	p.step(now, s)
+	n := len(p.offers)
+	if n == 0 || p.next() != now+offerWait {
+		t.Fatalf("%d offers, next at %v", n, p.next())
+	}
+	for made := now; len(p.offers) == n; now += Time(5 * time.Second) {
+		for _, f := range p.offers {
+			p.confirmed(now, f.peer, wire.Confirmed{Req: f.req, Code: wire.CodeMore})
+		}
+		p.step(now, s)
+		if most := made + slowTimes*Time(100*time.Second) + 2*offerWait; now > most {
+			t.Fatalf("still waited for after %v", time.Duration(now-made))
+		} else if least := made + slowTimes*Time(100*time.Second); len(p.offers) < n && now < least {
+			t.Errorf("given up after %v", time.Duration(now-made))
+		}
+	}
+	w := within(t, 20, 30)
+	by := w.offers(t)
+	grace := w.copies.doubts.grace
+	w.step(Received{30, wire.Confirmed{Req: by[30].Req}})
+	for made := w.now; w.copies.resting[20].times == 0; {
+		w.step(Received{20, wire.Confirmed{Req: by[20].Req, Code: wire.CodeMore}})
+		w.keepAlive(5*time.Second, 20, 30)
+		if d := time.Duration(w.now - made); d > grace+2*time.Duration(offerWait) {
+			t.Fatalf("still waited for after %v, the grace is %v", d, grace)
+		} else if w.copies.resting[20].times > 0 && d < grace {
+			t.Errorf("given up after %v, the grace is %v", d, grace)
+		}
+	}
+}
+
+// TestPullSaysThatItsBytesCome: to those who wait for it, and to those who wait
+// behind it; to nobody else.
+func TestPullSaysThatItsBytesCome(t *testing.T) {
+	w := within(t, 20, 30)
+	version := func(i uint64) wire.Manifest {
+		return wire.Manifest{Name: "0015", Version: i, Writer: 20, Size: 9}
+	}
+	for i := range uint32(MaxPulls/share + 1) {
+		w.step(Received{20, wire.Offer{Req: i, Source: 20, Manifest: version(uint64(i) + 1)}})
+	}
+	w.step(Received{30, wire.Offer{Req: 7, Source: 30, Manifest: version(1)}})
+	w.step(Received{30, wire.Offer{Req: 8, Source: 30, Manifest: version(9)}})
+	to, said := sends[wire.Confirmed](w.step(Pulling{Version: Version{15, version(1).Sum()}}))
+	want := []wire.Confirmed{{Req: 0, Code: wire.CodeMore}, {Req: 7, Code: wire.CodeMore}, {Req: MaxPulls / share, Code: wire.CodeMore}}
+	if !slices.Equal(said, want) || !slices.Equal(to, []wire.ID{20, 30, 20}) {
+		t.Errorf("%v are told %v, want %v", to, said, want)
+	}
+	if _, said := sends[wire.Confirmed](w.step(Pulling{})); len(said) > 0 {
+		t.Errorf("of what is not pulled: %v", said)
+	}
+}
+
 // TestOffersOfAPassDoNotOutliveTheirLink: who lost its link did not get all;
 // the others are told that they did without waiting for it.
 func TestOffersOfAPassDoNotOutliveTheirLink(t *testing.T) {

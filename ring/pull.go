@@ -176,6 +176,26 @@ func (p *pulls) pulled(now Time, e Pulled, o *outbox) (by wire.ID, ok bool) {
 	return x.by, true
 }
 
+// goesOn says of a pull that its bytes come to those who wait for it, and to
+// those whose offers wait behind it.
+func (p *pulls) goesOn(x Version, o *outbox) {
+	i := slices.IndexFunc(p.under, func(u pull) bool { return u.sum == x.Sum })
+	if i < 0 {
+		return
+	}
+	say := func(u pull) {
+		for _, f := range u.waiters {
+			o.send(f.peer, wire.Confirmed{Req: f.req, Code: wire.CodeMore})
+		}
+	}
+	say(p.under[i])
+	for _, u := range p.queue {
+		if u.by == p.under[i].by {
+			say(u)
+		}
+	}
+}
+
 // forget answers a member that the roster has taken out no more.
 func (p *pulls) forget(id wire.ID) {
 	delete(p.vain, id)

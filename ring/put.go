@@ -2,6 +2,7 @@ package ring
 
 import (
 	"slices"
+	"time"
 
 	"securepeer/wire"
 )
@@ -23,6 +24,8 @@ type put struct {
 	blind    []wire.ID // who may have a version that nobody could ask for
 
 	uploading bool
+	placed    Time      // when the upload began
+	took      Time      // until its last end; 0: it goes on
 	waiting   []wire.ID // uploads that have not ended
 	sealed    bool
 	manifest  wire.Manifest
@@ -34,6 +37,13 @@ type put struct {
 	full      []wire.ID // those of them that said so
 }
 
+// slowTimes is how many times as long as the upload a peer may take that makes up
+// for another, and leastRate the bytes a second that are the least anybody has.
+const (
+	slowTimes = 4
+	leastRate = 1 << 10
+)
+
 // putWindow is how many of maxOffers are of puts and removes.
 const putWindow = maxOffers / 4
 
@@ -41,8 +51,31 @@ const putWindow = maxOffers / 4
 type offered struct {
 	peer    wire.ID
 	req     uint32
-	at      Time    // when it was made
+	made    Time
+	at      Time    // when it was made, or its bytes were last on their way
 	version Version // for the copier
+}
+
+// prolong notes that the bytes of an offered version are on their way, which
+// counts until most after the offer was made: a liar may say so for ever.
+func prolong(now Time, offers []offered, peer wire.ID, req uint32, most Time) {
+	for i := range offers {
+		if f := &offers[i]; f.peer == peer && f.req == req && now < f.made+most {
+			f.at = now
+		}
+	}
+}
+
+// overdue is when the first of offers has gone for offerWait without a word, and
+// whose that is.
+func overdue(offers []offered) (at Time, peer wire.ID) {
+	at = never
+	for _, f := range offers {
+		if f.at+offerWait < at {
+			at, peer = f.at+offerWait, f.peer
+		}
+	}
+	return at, peer
 }
 
 func (p *put) begin(now Time, s scene) {
@@ -83,8 +116,8 @@ func (p *put) led(now Time, _ wire.ID, _ Outcome, s scene) {
 
 // step goes on when the answers, or the ends of uploads and offers, allow it.
 func (p *put) step(now Time, s scene) {
-	if len(p.offers) > 0 && now >= p.offers[0].at+offerWait {
-		p.lost(p.offers[0].peer)
+	if at, peer := overdue(p.offers); now >= at {
+		p.lost(peer)
 	}
 	switch {
 	case p.over:
@@ -138,7 +171,7 @@ func (p *put) place(now Time, s scene) {
 		if mine != nil && mine.Version+1 != p.numbered.next(p.number(newest, s.view.self)) {
 			mine = nil // not the newest of the name: the same bytes are a new version
 		}
-		p.uploading, p.waiting = true, to
+		p.uploading, p.waiting, p.placed = true, to, now
 		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: p.claim(newest, s.view.self, s), Prior: mine})
 	}
 }
@@ -263,7 +296,11 @@ func (p *put) refused(peer wire.ID, code wire.Code) {
 }
 
 // confirmed takes the answer to an offer, if it is one of this put.
-func (p *put) confirmed(from wire.ID, c wire.Confirmed) {
+func (p *put) confirmed(now Time, from wire.ID, c wire.Confirmed) {
+	if c.Code == wire.CodeMore {
+		prolong(now, p.offers, from, c.Req, p.patience())
+		return
+	}
 	i := slices.IndexFunc(p.offers, func(f offered) bool { return f.req == c.Req && f.peer == from })
 	if i < 0 {
 		return
@@ -274,6 +311,25 @@ func (p *put) confirmed(from wire.ID, c wire.Confirmed) {
 		p.refused(from, c.Code)
 	case !slices.Contains(p.ok, from):
 		p.ok = append(p.ok, from)
+	}
+}
+
+// patience is how long whoever makes up for another may take: some times as long
+// as the upload has, and no longer than the least rate allows for.
+func (p *put) patience() Time {
+	size := min(p.manifest.Size, wire.MaxSize)
+	return min(slowTimes*p.took, Time(size/leastRate)*Time(time.Second)) + offerWait
+}
+
+// goesOn notes that bytes come of a version that this peer itself pulls.
+func (p *put) goesOn(now Time, x Version, v *view) {
+	if !p.sealed || p.manifest.Sum() != x.Sum {
+		return
+	}
+	for _, f := range p.offers {
+		if f.peer == v.self {
+			prolong(now, p.offers, v.self, f.req, p.patience())
+		}
 	}
 }
 
@@ -292,6 +348,9 @@ func (p *put) lost(peer wire.ID) {
 // of it. The bytes are never asked of the user twice.
 func (p *put) complete(now Time, s scene) {
 	v := s.view
+	if p.uploading && p.took == 0 {
+		p.took = max(now-p.placed, 1)
+	}
 	sources := slices.Concat(p.ok, p.kept)
 	want := v.targets(p.key, p.cannot...)
 	take := want
@@ -364,7 +423,7 @@ func (p *put) offer(now Time, id wire.ID, sources []wire.ID, s scene) {
 	if len(sources) > 0 {
 		m.Source = sources[0]
 	}
-	p.offers = append(p.offers, offered{peer: id, req: m.Req, at: now})
+	p.offers = append(p.offers, offered{peer: id, req: m.Req, made: now, at: now})
 	if id == s.view.self {
 		s.out.do(Pull{From: m.Source, Manifest: m.Manifest})
 		return
@@ -380,7 +439,7 @@ func (p *put) pulled(e Pulled, v *view) bool {
 	}
 	for _, f := range p.offers {
 		if f.peer == v.self {
-			p.confirmed(v.self, wire.Confirmed{Req: f.req, Code: e.Code})
+			p.confirmed(0, v.self, wire.Confirmed{Req: f.req, Code: e.Code})
 			return e.Code == wire.CodeOK
 		}
 	}
@@ -394,7 +453,8 @@ func (p *put) next() Time {
 	case p.asked && !p.uploading && !p.sealed:
 		return min(p.look.began+lookWait, p.look.enough())
 	case len(p.offers) > 0:
-		return p.offers[0].at + offerWait
+		at, _ := overdue(p.offers)
+		return at
 	}
 	return never
 }

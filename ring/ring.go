@@ -151,6 +151,9 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 		r.leave(now, e.Op)
 	case PutStored:
 		r.putStored(now, e)
+	case Pulling:
+		r.copies.pulls.goesOn(e.Version, &r.out)
+		r.ops.puts(now, r.scene(), func(p *put) { p.goesOn(now, e.Version, r.view) })
 	case Pulled:
 		r.copies.pulled(now, e, r.view, &r.out)
 		r.ops.puts(now, r.scene(), func(p *put) {
@@ -266,7 +269,7 @@ func (r *Ring) received(now Time, e Received) {
 		r.copies.pulls.offered(now, e.From, m, r.view, &r.out)
 	case wire.Confirmed:
 		r.copies.confirmed(now, e.From, m, r.view, &r.out)
-		r.ops.puts(now, r.scene(), func(p *put) { p.confirmed(e.From, m) })
+		r.ops.puts(now, r.scene(), func(p *put) { p.confirmed(now, e.From, m) })
 	case wire.Settled:
 		if !r.copies.accord.take(e.From, m, r.own.spoken) {
 			r.links.refuse(e.From)

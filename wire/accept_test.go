@@ -28,7 +28,7 @@ var rules = map[string]string{
 	"21": "4 name",
 	"22": "4 0-1 0-1 16*manifest",
 	"23": "4 2 manifest",
-	"24": "4 0-0 0-0 | 4 refusal",
+	"24": "4 0-0 0-1 | 4 refusal",
 	"25": "8 8",
 	"26": "4 begin begin",
 	"27": "4 0-1 48*manifest",

@@ -54,7 +54,7 @@ type Code uint16
 // The codes.
 const (
 	CodeOK        Code = iota
-	CodeMore           // the segment arrived, go on
+	CodeMore           // the segment arrived, go on; of an offer: bytes of it have come
 	CodeNotOwner       // not a holder of this key in my view; my rows come with it
 	CodeNotInRing      // the receiver is starting, stopping or has left
 	CodeBehind         // the receiver may not say no yet

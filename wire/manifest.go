@@ -163,7 +163,8 @@ type Offer struct {
 }
 
 // Confirmed answers an Offer: with CodeOK the version is on the receiver's
-// disk, verified and synced. Never CodeMore.
+// disk, verified and synced; with CodeMore its bytes are on their way, and
+// another Confirmed comes.
 //
 //	req 4 | code 2
 type Confirmed struct {
@@ -239,11 +240,7 @@ func (m Confirmed) Append(b []byte) []byte {
 }
 
 func (d *decoder) confirmed() Confirmed {
-	m := Confirmed{d.u32(), d.code(CodeOK)}
-	if m.Code == CodeMore {
-		d.refuse(errors.New("code is CodeMore"))
-	}
-	return m
+	return Confirmed{d.u32(), d.code(CodeOK)}
 }
 
 // Type is TypeSettled.

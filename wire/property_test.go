@@ -253,7 +253,7 @@ func (g generator) message(typ Type) Message {
 	case TypeOffer:
 		return Offer{g.Uint32(), g.id(), g.manifest()}
 	case TypeConfirmed:
-		return Confirmed{g.Uint32(), []Code{CodeOK, g.refusal()}[g.IntN(2)]}
+		return Confirmed{g.Uint32(), []Code{CodeOK, CodeMore, g.refusal()}[g.IntN(3)]}
 	case TypeSettled:
 		return Settled{Incarnation(g.Uint64()), Pos(g.Uint64())}
 	case TypeList:

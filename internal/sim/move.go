@@ -269,7 +269,17 @@ func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got
 			f.blocks = wire.Sum{1}
 		}
 		q.step(ring.Moving{Peer: p.id, Name: m.Name, Phase: ring.Sending}, nil)
+		streams := true
+		var say func()
+		say = func() {
+			if streams {
+				p.step(ring.Pulling{Version: v}, nil)
+				w.at(w.now+ring.Time(5*time.Second), p, say)
+			}
+		}
+		w.at(w.now+ring.Time(5*time.Second), p, say)
 		w.stream(q, p, int64(m.Size), func(ok bool) {
+			streams = false
 			if !ok {
 				w.at(w.now, p, func() { done(q, wire.Sum{}, wire.CodeBusy) })
 				return
