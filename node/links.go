@@ -90,6 +90,7 @@ type pair struct {
 	problem error       // why the last dial failed; nil: it did not
 	unsent  error       // why a ping to it has not left this machine; nil: it was acked since
 	failed  time.Time   // when that was
+	at      netip.Addr  // where the last link that carried what is sent went
 	digest  wire.Digest // of the roster that the member works by
 	heard   bool        // digest is known
 }
@@ -203,6 +204,7 @@ func (l *links) up(k *link) []ring.Event {
 	up := ring.LinkUp{Peer: k.peer.ID, Incarnation: wire.Incarnation(theirs.Incarnation)}
 	if p.carry == nil {
 		p.carry = k
+		l.stands(p)
 		l.flush(p)
 		return []ring.Event{up}
 	}
@@ -217,12 +219,25 @@ func (l *links) up(k *link) []ring.Event {
 	if p.carry == old {
 		return nil
 	}
+	l.stands(p)
 	events := []ring.Event{up}
 	if old.conn.Session().Theirs.Incarnation != theirs.Incarnation {
 		// What was sent to the peer that was before may be lost.
 		events = []ring.Event{ring.LinkDown{Peer: k.peer.ID}, up}
 	}
 	return events
+}
+
+// stands notes where the link that carries goes now. If the member was elsewhere
+// before, nothing new is sent there, and what is under way has to show that it
+// arrives.
+func (l *links) stands(p *pair) {
+	was := p.at
+	p.at = addrOf(p.carry.conn.RemoteAddr())
+	if was.IsValid() && was != p.at {
+		l.node.pool.left(p.carry.peer.ID)
+		l.node.targets.moved(p.carry.peer.ID)
+	}
 }
 
 // before reports whether link a counts as confirmed before link b, of the same

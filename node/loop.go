@@ -221,6 +221,7 @@ func (l *loop) step(ev ring.Event, source path) {
 	if down, ok := ev.(ring.LinkDown); ok {
 		l.node.lists.lost(down.Peer)
 		l.node.jobs.lost(down.Peer)
+		l.node.pool.left(down.Peer)
 	}
 	l.actions = l.ring.Step(l.now(), ev, l.actions[:0])
 	for _, a := range l.actions {

@@ -129,6 +129,10 @@ func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (ne
 	return func(ctx context.Context, _, to string) (net.Conn, error) {
 		m.mu.Lock()
 		l := m.listeners[to]
+		var there netip.AddrPort
+		if l != nil {
+			there = l.addr
+		}
 		m.mu.Unlock()
 		if l == nil {
 			if at, err := netip.ParseAddrPort(to); err == nil && m.swallowed(from, at) {
@@ -137,11 +141,11 @@ func (m *memnet) dialFrom(addr string) func(context.Context, string, string) (ne
 			}
 			return nil, errors.New("connection refused")
 		}
-		if m.swallowed(from, l.addr) || m.swallowed(l.addr, from) {
+		if m.swallowed(from, there) || m.swallowed(there, from) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		a, b := m.newConns(from, l.addr)
+		a, b := m.newConns(from, there)
 		select {
 		case l.conns <- b:
 			m.mu.Lock()
@@ -172,6 +176,27 @@ func (l *memListener) Close() error {
 
 func (l *memListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
 
+// move gives a host another address, in place of the one that it has; that one
+// swallows what is sent there, also over connections that are open.
+func (m *memnet) move(from, to string) {
+	was, at := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	m.mu.Lock()
+	l, p := m.listeners[from], m.packets[from]
+	delete(m.listeners, from)
+	delete(m.packets, from)
+	l.addr, p.addr = at, at
+	m.listeners[to], m.packets[to] = l, p
+	m.mu.Unlock()
+	m.cut(func(from, to netip.AddrPort) bool { return from == was || to == was })
+}
+
+// at is the address of packets, which may move.
+func (p *memPackets) at() netip.AddrPort {
+	p.net.mu.Lock()
+	defer p.net.mu.Unlock()
+	return p.addr
+}
+
 type datagram struct {
 	b    []byte
 	from net.Addr
@@ -198,9 +223,10 @@ func (p *memPackets) WriteTo(b []byte, to net.Addr) (int, error) {
 	p.net.mu.Lock()
 	other := p.net.packets[to.String()]
 	p.net.mu.Unlock()
-	if other != nil && !p.net.swallowed(p.addr, other.addr) {
+	from := p.at()
+	if other != nil && !p.net.swallowed(from, other.at()) {
 		select {
-		case other.queue <- datagram{bytes.Clone(b), net.UDPAddrFromAddrPort(p.addr)}:
+		case other.queue <- datagram{bytes.Clone(b), net.UDPAddrFromAddrPort(from)}:
 		default: // lost, as a datagram may be
 		}
 	}
@@ -212,7 +238,7 @@ func (p *memPackets) Close() error {
 	return nil
 }
 
-func (p *memPackets) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(p.addr) }
+func (p *memPackets) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(p.at()) }
 func (p *memPackets) SetDeadline(time.Time) error      { return nil }
 func (p *memPackets) SetReadDeadline(time.Time) error  { return nil }
 func (p *memPackets) SetWriteDeadline(time.Time) error { return nil }

@@ -147,6 +147,21 @@ func (p *pool) watch(l *lane, t *transfer) {
 	}
 }
 
+// left ends the idle links with a member that may not be where they go any
+// more: an answer to what is sent over one of them would be waited for in vain.
+func (p *pool) left(id wire.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lanes[id]
+	if l == nil {
+		return
+	}
+	for _, t := range l.idle {
+		p.close(t)
+	}
+	l.idle = nil
+}
+
 // drop ends a link whose request was not answered to the end.
 func (p *pool) drop(t *transfer) {
 	l := p.lane(t.peer)

@@ -31,6 +31,10 @@ const (
 	// target that has left the ring may take no byte and answer nothing.
 	awayTime  = 2
 	awayLeast = 500 * time.Millisecond
+	// movedTime is how long a target may answer nothing that is at another
+	// address now than before: ten times as long as it takes to say how much
+	// has come.
+	movedTime = 10 * progressEach
 	// pauseTime is how long a link waits for bytes of the user before its
 	// segment ends: nobody at the other side waits for a slow keyboard.
 	pauseTime = 10 * time.Second
@@ -122,6 +126,25 @@ func (s *targets) left(peer wire.ID, patience time.Duration) {
 			time.AfterFunc(patience, func() { // of a target that has ended nothing is left to cancel
 				if t.taken.Load() == taken {
 					t.cancel(errAway)
+				}
+			})
+		}
+	}
+}
+
+// errMoved says that a target was given up whose bytes went where it was before.
+var errMoved = errors.New("has moved to another address, and takes nothing at the one before")
+
+// moved gives the targets up that are this peer, which is at another address now,
+// unless they answer what they were sent.
+func (s *targets) moved(peer wire.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.open {
+		if taken, heard := t.taken.Load(), t.heard.Load(); t.peer == peer && t.begun.Load() && t.sent.Load() > taken {
+			time.AfterFunc(movedTime, func() { // of a target that has ended nothing is left to cancel
+				if t.taken.Load() == taken && t.heard.Load() == heard {
+					t.cancel(errMoved)
 				}
 			})
 		}

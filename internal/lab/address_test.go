@@ -265,9 +265,9 @@ func startBeforeNames(w *world) {
 // has another one, is in use.
 const nameAgain = 5 * time.Second
 
-// leftConn is how long a put may wait for a connection that was open to an
-// address that is nobody's any more.
-const leftConn = 10 * time.Second
+// leftConn is how much longer a put may take that began over a connection that
+// was open to an address that is nobody's any more.
+const leftConn = 3 * time.Second
 
 // addressChanges: while a machine's peer runs, it gets another address in place
 // of its own, and the name server says so. The others find it there; then it
