@@ -14,8 +14,8 @@ const (
 )
 
 // ParseDuration reads what [time.ParseDuration] reads, and days in front of
-// it, as in 7d or 3d12h. A day is 24 hours. What does not fit a
-// [time.Duration] is refused.
+// it, as in 7d or 3d12h. A day is 24 hours. A duration that does not
+// fit a [time.Duration] is refused.
 func ParseDuration(text string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(text, "d")
 	if !ok {

@@ -39,8 +39,8 @@ func CheckFolder(path string) error {
 // refuses what sshd's StrictModes refuses: a folder that belongs to somebody
 // else than user and root, or in which others can put another file in the
 // place of what path leads to. The first that is refused is told, with the
-// command that mends it; nobody else can change what it passed before. What is
-// at the end of the path, if it is no folder, is for who opens it to check.
+// command that mends it; nobody else can change what it passed before. The end
+// of the path, if it is no folder, is for its opener to check.
 func checkTrail(path string, user int) error {
 	if !filepath.IsAbs(path) {
 		here, err := os.Getwd()

@@ -454,7 +454,8 @@ func (a *addresses) save() (text []byte, news bool) {
 }
 
 // load takes what an earlier run has saved, of the names of this roster: it
-// stands until the name server answers. What does not parse is ignored.
+// stands until the name server answers. A line that does not parse is
+// ignored.
 func (a *addresses) load(text []byte, b *book) {
 	listed := make(map[string]bool, len(b.Members))
 	for _, m := range b.Members {

@@ -112,8 +112,8 @@ func (t *trial) run(ctx context.Context) bool {
 }
 
 // awaited reports whether a trial is worth the wait of one that has an older
-// version: for a moment, and while its bytes are on their way. Who is known for
-// mere claims has the moment alone.
+// version: for a moment, and while its bytes are on their way. A member
+// known for mere claims has the moment alone.
 func (t *trial) awaited() bool {
 	m, age, came := t.choice.Manifest, time.Since(t.began), t.fetch.came.Load()
 	switch {
@@ -133,8 +133,8 @@ func (t *trial) awaited() bool {
 // first returns the first of choices, which are the newest first, whose first
 // block comes. The next one is asked as well when those before have failed or
 // sent nothing for a while, which is short for what one member alone claims to
-// have; it is taken when they are awaited no more. What lost is remembered if it
-// was such a claim. With none it is the last.
+// have; it is taken when they are awaited no more. One that lost is remembered if
+// it was such a claim. With none it is the last.
 func (n *Node) first(ctx context.Context, choices []ring.Choice) int {
 	if len(choices) == 1 {
 		return 0

@@ -46,7 +46,7 @@ type incoming struct {
 	moved  time.Time    // when the last ones came
 }
 
-// uploads are those that are under way. What they hold of the disk is nobody's
+// uploads are those that are under way. Their part of the disk is nobody's
 // file yet: when it is needed, or a place is, the oldest that waits goes, of the
 // member that holds the most.
 type uploads struct {

@@ -17,7 +17,7 @@ const (
 	// alone, and no other member has more than one.
 	jobWorkers = 4
 	// maxAsked bounds the questions of each other member that wait: what its
-	// users may ask at once. What the ring itself asks for is bounded by the ring.
+	// users may ask at once. The ring bounds its own questions.
 	maxAsked = 1024
 	// askedFor is how long who asks waits for an answer, at the most: a later
 	// one is nobody's.

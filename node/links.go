@@ -112,8 +112,8 @@ func (l *links) pair(id wire.ID) *pair {
 
 // send gives msg to the link with id, or keeps it for the one it dials. It
 // never waits, and a queue that is full says nothing of the other side: this
-// peer may have had too much to say. What has no place is lost as with a link that
-// falls: a question is asked again or ends, an offer comes again, and news is
+// peer may have had too much to say. A message without a place is lost as with a
+// link that falls: a question is asked again or ends, an offer comes again, and news is
 // found by comparing views.
 func (l *links) send(id wire.ID, msg wire.Message) {
 	p := l.pair(id)

@@ -9,8 +9,8 @@ import (
 const logQueue = 256
 
 // queued is a slog.Handler that never waits: neither the loop nor a link may
-// stand still because a terminal is stopped or a log's disk is slow. What an
-// operator should know, warnings and errors, and what is said of a member, it lets
+// stand still because a terminal is stopped or a log's disk is slow. It lets
+// warnings and errors, which an operator should know, and lines about a member
 // pass at a pace of its own.
 type queued struct {
 	next  slog.Handler

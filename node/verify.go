@@ -256,9 +256,10 @@ func (c *checking) manifest(m wire.Manifest) error {
 	return nil
 }
 
-// signer returns the key of who signs a manifest, if it may: the writer, or, if
-// it is a tombstone, a steward of now. What a member wrote before its key was
-// revoked stays valid; what it removed for others as a steward does not.
+// signer returns the key of the signer of a manifest, if it may sign it: the
+// writer, or, if it is a tombstone, a steward of now. A member's own manifest
+// stays valid when its key is revoked; its removal for others as a steward does
+// not.
 func (b *book) signer(m wire.Manifest) (keys.Public, error) {
 	signer, known := b.ByID(m.Signer)
 	gone, revoked := b.revoked[m.Signer]

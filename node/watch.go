@@ -96,7 +96,8 @@ type notices struct {
 }
 
 // tell hands a notice to whoever watches, unless the member that it is about
-// causes too many. What this peer's user has asked for is told in any case.
+// causes too many. A thing that this peer's user has asked for is told in
+// any case.
 func (l *loop) tell(a ring.Notice) {
 	n, now := l.node, time.Now()
 	b := n.members.book()

@@ -7,7 +7,7 @@ import (
 )
 
 // digests is what peers compare of their views: equal digests are of equal
-// rows and votes. What only this peer believes is in none.
+// rows and votes. A belief of this peer alone is in none.
 type digests struct {
 	whole wire.Digest                  // of the parts'
 	parts [wire.NumBuckets]wire.Digest // each of its rows and votes

@@ -107,8 +107,8 @@ func (d *detector) helpWith(now Time, from wire.ID, m wire.PingReq, v *view, l *
 
 // askFor pings a member for another, unless a ping to it is just under way,
 // for whatever reason: so much a member is pinged for others, and no more, whoever
-// asks and how often. What it takes of this peer is for this peer's own pings.
-// It returns when the newest ping was sent.
+// asks and how often. The rest that it takes of this peer is for this peer's own
+// pings. It returns when the newest ping was sent.
 func (d *detector) askFor(now Time, id wire.ID, v *view, o *outbox) Time {
 	last := never
 	if w := d.find(id); w != nil && w.last != 0 {

@@ -59,7 +59,7 @@ const (
 // Carrier is the kind of link that a message belongs on.
 type Carrier uint8
 
-// The carriers. What has none belongs nowhere.
+// The carriers. A type with none belongs nowhere.
 const (
 	OnRing     Carrier = 1 + iota // between the rings of two peers, any time
 	OnTransfer                    // one request at a time, with its answer and bytes of files

@@ -64,7 +64,7 @@ func (a *app) completeFiles(cmd *cobra.Command, _ []string, prefix string) ([]st
 const helpMarker = "_activeHelp_"
 
 // plainWord is what no shell reads as more than one word, or as something else
-// than it says. What a completion script inserts is read again by the shell,
+// than it says. A word that a completion script inserts is read again by the shell,
 // at the next Tab already: bash, zsh and PowerShell evaluate the line. So not
 //
 //   - what quotes, expands, substitutes, redirects or separates in any of them,

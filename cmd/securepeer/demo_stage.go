@@ -167,8 +167,8 @@ func (s *stage) publish() error {
 }
 
 // start runs a member's peer with a command of this program and its
-// arguments. What it says of the ring goes to out, the rest to its log. Once ctx
-// has ended no peer is started: each takes a while.
+// arguments. Its words on the ring go to out, the rest to its log. Once ctx has
+// ended no peer is started: each takes a while.
 func (s *stage) start(ctx context.Context, a *actor, out io.Writer, command ...string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -22,8 +22,8 @@ const (
 
 // outlet is a writer that never waits and never fails, for a process that is
 // there for others than those who read its words: a pipe whose reader has gone
-// or stalls, a terminal that is stopped, a full disk under a log. What can't
-// be written is lost, and where it is missing a line says so.
+// or stalls, a terminal that is stopped, a full disk under a log. A chunk
+// that can't be written is lost, and a line in its place says so.
 type outlet struct {
 	chunks chan []byte // outletQueue places
 	lost   atomic.Int64

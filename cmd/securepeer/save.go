@@ -21,7 +21,7 @@ type overwrite bool
 // ring still has the file. A stream that the shell has opened, as /dev/stdout,
 // a terminal and /dev/null just get the bytes, other devices and pipes with
 // leave; with leave a symbolic link stays one, and the file it points to is
-// replaced. What another user may have planted is not written to.
+// replaced. Nothing that another user may have planted is written to.
 func (c *console) save(path string, info node.FileInfo, over overwrite, fill func(io.Writer) error) error {
 	if f, err := stream(path); err != nil {
 		return err

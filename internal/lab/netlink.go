@@ -159,8 +159,8 @@ func (l *Lab) AddAddr(id int, addr netip.Addr) error {
 	})
 }
 
-// DropAddr takes an address of a namespace away. What it sent from there gets
-// no answer any more.
+// DropAddr takes an address of a namespace away. Packets that it sent
+// from there get no answer any more.
 func (l *Lab) DropAddr(id int, addr netip.Addr) error {
 	return l.Do(id, func() error { return setAddr(unix.RTM_DELADDR, device, addr) })
 }
