@@ -11,7 +11,8 @@ import (
 const maxUnsure = 4096
 
 // numbers are the version numbers that this run has given to this peer's own
-// puts and removes: none is given twice, whatever became of the first. A number
+// puts and removes: none is given twice, whatever became of the first, but for
+// MaxVersion, behind which there is none. A number
 // is reserved from when it is given out; what the disks show of it comes later,
 // or never, if the put fails or is interrupted in between.
 //
@@ -67,7 +68,8 @@ func (n *numbers) end(g *numbered) {
 	}
 }
 
-// next returns the lowest number from least on that was not given out.
+// next returns the lowest number from least on that was not given out, or
+// MaxVersion if there is none.
 func (g *numbered) next(least uint64) uint64 { return min(max(least, g.last+1), wire.MaxVersion) }
 
 // confirmed notes that a version is on disks, on that of a home holder if so, and

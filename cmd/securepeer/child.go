@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"sync"
@@ -14,7 +15,8 @@ import (
 )
 
 // child is a command whose output is put. It begins to run with the first
-// Read, which gives io.EOF only if it has ended with 0. Standard input and
+// Read, which gives io.EOF only if it has ended with 0 and all that it has
+// started has closed its output; if it fails, that is not waited for. Standard input and
 // standard error are this program's.
 type child struct {
 	cmd   *exec.Cmd
@@ -64,7 +66,7 @@ func (c *child) Read(p []byte) (int, error) {
 		return 0, c.failed(err)
 	}
 	n, err := out.Read(p)
-	if err != io.EOF {
+	if err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
 	<-c.ended // whoever closes its output may still fail
@@ -102,7 +104,9 @@ func (c *child) running() (*os.File, error) {
 	}
 	c.out = out
 	go func() { // ends with the command, for which Close waits
-		c.err = c.cmd.Wait()
+		if c.err = c.cmd.Wait(); c.err != nil {
+			out.SetReadDeadline(time.Unix(1, 0)) // what it has started may hold its output for ever
+		}
 		close(c.ended)
 	}()
 	return out, nil
@@ -111,11 +115,15 @@ func (c *child) running() (*os.File, error) {
 func (c *child) failed(err error) error {
 	var exit *exec.ExitError
 	var start *exec.Error
+	var file *fs.PathError
 	switch {
 	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGINT:
 		return errInterrupted // the terminal's Ctrl-C reached it first
 	case errors.As(err, &start):
 		err = start.Err
+	}
+	if errors.As(err, &file) { // that the kernel calls it fork/exec says nothing to a user
+		err = file.Err
 	}
 	return &fault{code: exitCommand, err: fmt.Errorf("%s: %w: nothing is stored", name(c.cmd.Args[0]), err)}
 }

@@ -44,7 +44,7 @@ is replaced; a pipe gets the bytes. /dev/stdout and /dev/null need no --force.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.json && opt.out == "-" {
+			if a.json && (opt.out == "-" || a.isStdout(opt.out)) {
 				return usagef("standard output is either the file or JSON")
 			}
 			return a.get(cmd.Context(), args[0], opt)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -77,6 +78,8 @@ func TestInterruptedWhileItWaits(t *testing.T) {
 					defer out.Close()
 					cmd.Stdout = out
 				}
+				var errs bytes.Buffer
+				cmd.Stderr = &errs
 				p := begin(t, cmd)
 				awaitsWaiting(t, p.Cmd)
 				p.Process.Signal(signal)
@@ -87,6 +90,9 @@ func TestInterruptedWhileItWaits(t *testing.T) {
 				}
 				if got := p.ProcessState.ExitCode(); got != int(code) {
 					t.Errorf("ended with %v, want exit code %d", p.ProcessState, code)
+				}
+				if c.args[0] == "leave" && !strings.Contains(errs.String(), "the peer goes on with it") {
+					t.Errorf("said %q", &errs)
 				}
 				if left := entries(t, work); len(left) != 1 {
 					t.Errorf("%q are left", left)

@@ -17,8 +17,8 @@ func leaveCommand(a *app) *cobra.Command {
 		Short:   "Give this peer's files to the others and leave the ring",
 		Long: `Leave gives every file that this peer holds to the peers that are to hold it
 from now, and ends the peer when they have confirmed. Local files are not
-deleted. If it takes longer than --timeout the command ends, and the peer goes
-on with it.`,
+deleted. If it takes longer than --timeout, or is interrupted, the command ends,
+and the peer goes on with it; securepeer stop ends the peer without that.`,
 		GroupID: groupPeer,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,6 +32,9 @@ on with it.`,
 			switch {
 			case errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil:
 				return a.stillLeaving(cmd.Context(), timeout)
+			case err != nil && cmd.Context().Err() != nil:
+				a.notef("the peer goes on with it; securepeer stop ends it")
+				return err
 			case err != nil || !a.json:
 				return err
 			}

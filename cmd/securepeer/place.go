@@ -270,15 +270,58 @@ func (p *spot) publish(temp *os.File, over overwrite) error {
 	return unix.Renameat(p.dir, from, p.dir, p.name)
 }
 
+// opened returns the number of what the shell has opened for the program, if
+// path names that, itself or by links of this user and root.
+func opened(path string) (number string, ok bool) {
+	for range maxLinks {
+		if !strings.Contains(path, "..") { // behind a link it is not what it looks like
+			path = filepath.Clean(path)
+		}
+		switch path {
+		case "/dev/stdout":
+			return "1", true
+		case "/dev/stderr":
+			return "2", true
+		}
+		for _, folder := range []string{"/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"} {
+			if rest, found := strings.CutPrefix(path, folder); found && !strings.Contains(rest, "/") {
+				return rest, true
+			}
+		}
+		var stat unix.Stat_t
+		target, err := os.Readlink(path)
+		if err != nil || unix.Lstat(path, &stat) != nil || stat.Uid != 0 && stat.Uid != uint32(os.Geteuid()) {
+			return "", false
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Dir(path) + "/" + target
+		}
+		path = target
+	}
+	return "", false
+}
+
+// isStdout reports whether what is written to path ends up among the results.
+func (c *console) isStdout(path string) bool {
+	f, err := stream(path)
+	if f == nil {
+		return false // an error comes again
+	}
+	defer f.Close() // nothing was written
+	number, _ := opened(path)
+	out, ok := c.stdout.(*os.File)
+	if !ok {
+		return number == "1"
+	}
+	here, err := f.Stat()
+	there, thereErr := out.Stat()
+	return number == "1" || err == nil && thereErr == nil && os.SameFile(here, there)
+}
+
 // stream opens what the shell has opened for the program, if path names that:
 // writing goes on where it is. nil: it names something else.
 func stream(path string) (*os.File, error) {
-	number, ok := map[string]string{"/dev/stdout": "1", "/dev/stderr": "2"}[path]
-	for _, folder := range []string{"/dev/fd/", "/proc/self/fd/"} {
-		if rest, found := strings.CutPrefix(path, folder); found && !strings.Contains(rest, "/") {
-			number, ok = rest, true
-		}
-	}
+	number, ok := opened(path)
 	if !ok {
 		return nil, nil
 	}

@@ -180,6 +180,26 @@ func TestGetWritesIntoAPipeOnlyWithLeave(t *testing.T) {
 	}
 }
 
+// TestGetOfJSONKeepsItFromTheBytes: whatever standard output is called.
+func TestGetOfJSONKeepsItFromTheBytes(t *testing.T) {
+	link, twice := filepath.Join(t.TempDir(), "l"), filepath.Join(t.TempDir(), "l")
+	if err := errors.Join(os.Symlink("/dev/stdout", link), os.Symlink(link, twice)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"-", "/dev/stdout", "//dev//stdout", "/dev/./stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/fd/3", link, twice} {
+		var out, told bytes.Buffer
+		cmd := program("get", "f", "--json", "--dir", t.TempDir(), "-o", path)
+		cmd.Stderr = &told
+		r, w := pipe(t)
+		cmd.Stdout, cmd.ExtraFiles = w, []*os.File{w}
+		cmd.Run() // the exit code is looked at
+		w.Close()
+		if _, err := out.ReadFrom(r); err != nil || out.Len() > 0 || cmd.ProcessState.ExitCode() != int(exitUsage) {
+			t.Errorf("-o %s ended with %v, %v, and wrote %q: %s", path, cmd.ProcessState, err, &out, &told)
+		}
+	}
+}
+
 // TestLinkToNowhereNamesIt: the folder that is missing, which the user's path
 // does not show.
 func TestLinkToNowhereNamesIt(t *testing.T) {
@@ -250,7 +270,12 @@ func TestGetIntoWhatTheShellOpened(t *testing.T) {
 		io.WriteString(w, "hello")
 		w.Header().Set("Securepeer-Result", `{"schema":"securepeer/get/1"}`)
 	})
+	link := filepath.Join(t.TempDir(), "l")
+	if err := os.Symlink("/dev/stdout", link); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
+		link: "before hello", "//dev//stdout": "before hello",
 		"/dev/stdout": "before hello", "/dev/stderr": "before hello", "/dev/fd/3": "before hello", "/proc/self/fd/3": "before hello",
 		"/dev/null": "before ", "/dev/fd/4": "", "/dev/fd/5": "", "/dev/fd/x": "", "/dev/fd/-1": "", "/dev/fd/77": "",
 	} {

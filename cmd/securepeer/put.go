@@ -40,7 +40,9 @@ put stores what it was at the beginning.
 
 A pipe does not say whether the program before it has failed. With
 --from-command put runs the program behind -- itself, and stores its output only
-if it ends with 0. Standard input, a pipe or a command that gives no byte at all
+if it ends with 0: all of it, also what programs write that it has left behind,
+until they close it. A file that has no name, as /dev/stdin or <(COMMAND), needs
+--name. Standard input, a pipe or a command that gives no byte at all
 is refused unless --allow-empty.`,
 		Example: `  securepeer put thesis.tar
   securepeer put --name backup/db.sql --from-command -- pg_dump db
@@ -85,6 +87,9 @@ func (o *putOptions) check(cmd *cobra.Command, args []string) error {
 	case o.named:
 		return nil
 	}
+	if i := slices.IndexFunc(args, nameless); i >= 0 {
+		return fmt.Errorf("%s says nothing of what is in it, and needs a name: --name NAME", name(args[i]))
+	}
 	files := make(map[string]string) // by the name in the ring
 	for _, file := range args {
 		stored := filepath.Base(file)
@@ -94,6 +99,18 @@ func (o *putOptions) check(cmd *cobra.Command, args []string) error {
 		files[stored] = file
 	}
 	return nil
+}
+
+// nameless reports whether path is a number that a shell has given to an open
+// file, or a word for one, as of <(COMMAND).
+func nameless(path string) bool {
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	return slices.ContainsFunc([]string{"/dev/std*", "/dev/fd/*", "/proc/*/fd/*", "/proc/*/task/*/fd/*"}, func(pattern string) bool {
+		ok, _ := filepath.Match(pattern, path)
+		return ok
+	})
 }
 
 // each does the same with several things: one that fails does not keep the

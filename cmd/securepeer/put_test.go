@@ -3,12 +3,59 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"securepeer/internal/control"
 	"securepeer/node"
 )
+
+// TestPutOfWhatHasNoName: a number that the shell chose is no name for a file.
+func TestPutOfWhatHasNoName(t *testing.T) {
+	for _, path := range []string{"/dev/fd/63", "//dev/./fd/63", "/dev/stdin", "/proc/self/fd/3", "/proc/17/fd/3", "/proc/self/task/4/fd/3"} {
+		out, err := program("put", path, "--dir", t.TempDir()).CombinedOutput()
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != int(exitUsage) || !bytes.Contains(out, []byte("--name NAME")) {
+			t.Errorf("%s: %v: %s", path, err, out)
+		}
+	}
+	for _, path := range []string{"63", "dev/fd/63", "/proc/cpuinfo", "/tmp/fd/3"} {
+		if nameless(path) {
+			t.Errorf("%s has no name", path)
+		}
+	}
+}
+
+// TestFailedCommandIsNotWaitedForLonger: what it has left behind may hold its
+// output for ever.
+func TestFailedCommandIsNotWaitedForLonger(t *testing.T) {
+	a := &app{console: new(console)}
+	c := a.newChild([]string{"sh", "-c", "echo hi; sleep 1000 & exit 1"})
+	c.group = true // it is ended as a whole
+	c.cmd.SysProcAttr = ownGroup()
+	b, err := io.ReadAll(c)
+	if code := exitOf(err); code != exitCommand {
+		t.Errorf("read %q, %v", b, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCommandThatIsNotThere is told in words of ours.
+func TestCommandThatIsNotThere(t *testing.T) {
+	a := &app{console: new(console)}
+	for _, command := range []string{"./nosuchprog", "/nosuch/prog", "nosuchprog", t.TempDir()} {
+		c := a.newChild([]string{command})
+		_, err := io.ReadAll(c)
+		if exitOf(err) != exitCommand || strings.Contains(err.Error(), "exec ") || strings.Count(err.Error(), command) != 1 {
+			t.Errorf("%s: %v", command, err)
+		}
+		c.Close() // it does not run
+	}
+}
 
 // TestRemarks: what is said of a version that others do not get, and of a number
 // that nobody expects; of others nothing.

@@ -17,9 +17,10 @@ import (
 // another one takes the place of is stored as it was opened.
 //
 // A file that is longer at the end counts as whole if its beginning, read once
-// more, is what was given: that is a log. No reader
-// can see a writer that sets back the times, or leaves the file in the middle of
-// a change that takes longer than its reading.
+// more, is what was given: that is a log. No reader can see a writer that sets
+// back the times, or one through a shared memory map, which sets them later, or
+// one that leaves the file in the middle of a change that takes longer than its
+// reading.
 type wholeFile struct {
 	f      *os.File
 	start  int64  // where reading began: standard input may be past its beginning
