@@ -352,7 +352,7 @@ func LoadRoster(path string) (*Roster, error) {
 			if err := checkOwner(path, info, os.Geteuid()); err != nil {
 				return err
 			}
-			return checkRosterMode(path, info.Mode().Perm())
+			return checkRosterMode(path, info, primaryGroup)
 		})
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -364,16 +364,14 @@ func LoadRoster(path string) (*Roster, error) {
 	return parseRoster(b, path)
 }
 
-// checkRosterMode refuses a roster to which others can add themselves.
-func checkRosterMode(path string, mode fs.FileMode) error {
-	who := "its group"
-	switch {
-	case mode&0o022 == 0:
+// checkRosterMode refuses a roster to which others can add themselves: not one
+// that its owner's own group can write to.
+func checkRosterMode(path string, info fs.FileInfo, primary func(uid uint32) (gid uint32, ok bool)) error {
+	who := writers(info, primary)
+	if who == "" {
 		return nil
-	case mode&0o002 != 0:
-		who = "everybody"
 	}
-	return fmt.Errorf("%s can write to it (mode %04o), and so let themselves in: run chmod go-w %s", who, mode, path)
+	return fmt.Errorf("%s can write to it (mode %04o), and so let themselves in: run chmod go-w %s", who, info.Mode().Perm(), path)
 }
 
 // WriteRoster puts the text of r under path as [WriteFileAtomic] does, and

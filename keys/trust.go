@@ -100,18 +100,27 @@ func checkOwner(path string, info fs.FileInfo, user int) error {
 // it, and not one that its owner's own group can write to.
 func checkFolderMode(path string, info fs.FileInfo, primary func(uid uint32) (gid uint32, ok bool)) error {
 	mode := info.Mode()
-	if mode&fs.ModeSticky != 0 || mode.Perm()&0o022 == 0 {
+	who := writers(info, primary)
+	if mode&fs.ModeSticky != 0 || who == "" {
 		return nil
-	}
-	stat := info.Sys().(*syscall.Stat_t)
-	if gid, ok := primary(stat.Uid); mode.Perm()&0o002 == 0 && ok && gid == stat.Gid {
-		return nil
-	}
-	who := "its group"
-	if mode.Perm()&0o002 != 0 {
-		who = "everybody"
 	}
 	return fmt.Errorf("%s can write to the folder %s (mode %04o), and so put another file into it: run chmod go-w %s", who, path, mode.Perm(), path)
+}
+
+// writers names those that can write to a file or folder beside its owner; ""
+// if it is nobody, or the owner's own group.
+func writers(info fs.FileInfo, primary func(uid uint32) (gid uint32, ok bool)) string {
+	stat := info.Sys().(*syscall.Stat_t)
+	switch perm := info.Mode().Perm(); {
+	case perm&0o002 != 0:
+		return "everybody"
+	case perm&0o020 == 0:
+		return ""
+	}
+	if gid, ok := primary(stat.Uid); ok && gid == stat.Gid {
+		return ""
+	}
+	return "its group"
 }
 
 // primaryGroup is the group that a user has in the system's list. A user that

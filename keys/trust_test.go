@@ -57,6 +57,23 @@ func TestStrictModes(t *testing.T) {
 	}
 }
 
+// TestRosterAndItsFolderHaveOneRule for the group of their owner.
+func TestRosterAndItsFolderHaveOneRule(t *testing.T) {
+	primary := func(uid uint32) (uint32, bool) { return 100, uid == 1000 }
+	for _, uid := range []uint32{0, 1000} {
+		for _, gid := range []uint32{100, 200} {
+			for mode := range fs.FileMode(0o1000) {
+				file := checkRosterMode("r", entry{mode, uid, gid}, primary)
+				folder := checkFolderMode("d", entry{fs.ModeDir | mode, uid, gid}, primary)
+				want := mode&0o002 != 0 || mode&0o020 != 0 && (uid != 1000 || gid != 100)
+				if (file != nil) != want || (folder != nil) != want {
+					t.Errorf("mode %o of %d:%d: %v, %v", mode, uid, gid, file, folder)
+				}
+			}
+		}
+	}
+}
+
 // TestRosterWhoseWayIsOpen: whoever can change what a roster's path leads to
 // can let itself in, whatever the mode of the file; so with a key, and with
 // the folder of a peer. Each step of the way is opened in turn.
