@@ -68,7 +68,6 @@ func (p *pulls) offered(now Time, from wire.ID, m wire.Offer, v *view, o *outbox
 	}
 	p.queue = append(p.queue, x)
 	p.fetch(now, o)
-	return
 }
 
 // wait adds who wants to hear how a pull ended. Of each peer its last few
