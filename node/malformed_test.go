@@ -110,7 +110,7 @@ func (s *speaker) wrongs() []wrong {
 		record("another's manifest listed", wire.Listed{Req: 1, Manifests: []wire.Manifest{manifest}}),
 		record("a vote on oneself", wire.Rows{Votes: []wire.Vote{s.vote(wire.Vote{Observer: s.id, Member: s.id, Incarnation: 1, Verdict: wire.Reachable, Sequence: 1})}}),
 		record("a reply to no buckets", wire.Buckets{Reply: true}),
-		record("a request to ping who is nobody", wire.PingReq{Req: 1, Member: 999}),
+		record("a request to ping its own sender", wire.PingReq{Req: 1, Member: s.id}),
 		{"an unknown type of transfer", crypto.Transfer, 99, []byte{1}},
 		{"a put cut short", crypto.Transfer, byte(wire.TypePut), []byte{1}},
 		{"a ring message on a transfer link", crypto.Transfer, byte(wire.TypeRows), wire.Rows{}.Append(nil)},
