@@ -418,6 +418,8 @@ func (n *Node) ReloadFrom(read func() (*keys.Roster, error)) error {
 	case n.reloading <- struct{}{}:
 		defer func() { <-n.reloading }()
 	case <-n.ctx.Done():
+	}
+	if n.ctx.Err() != nil { // with both ready, select takes either
 		return ErrClosed
 	}
 	r, err := read()

@@ -61,13 +61,19 @@ func (o *outlet) pump(w io.Writer) {
 				case b := <-o.chunks:
 					w.Write(b)
 				default:
+					o.tellLost(w)
 					return
 				}
 			}
 		}
-		if n := o.lost.Swap(0); n > 0 {
-			fmt.Fprintf(w, "securepeer: %s could not be written here: nobody read them\n", count(int(n), "line"))
-		}
+		o.tellLost(w)
+	}
+}
+
+// tellLost says how many chunks were lost since it was called last.
+func (o *outlet) tellLost(w io.Writer) {
+	if n := o.lost.Swap(0); n > 0 {
+		fmt.Fprintf(w, "securepeer: %s could not be written here: nobody read them\n", count(int(n), "line"))
 	}
 }
 
