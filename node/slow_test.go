@@ -72,7 +72,7 @@ func TestSlowHolderIsReplaced(t *testing.T) {
 			if n == at {
 				continue
 			}
-			for _, rate := range eachRate(20 << 10, slowLine, 250 << 10, 1 << 20) {
+			for _, rate := range eachRate(20<<10, slowLine, 250<<10, 1<<20) {
 				b.net.shape(b.addr(i), rate, 0)
 				for _, most := range []time.Duration{2*quiet + 3*time.Second, quiet + time.Second} {
 					if d := timed(read); d > most {
@@ -172,7 +172,7 @@ func TestSlowSourceOfACopyIsReplaced(t *testing.T) {
 // copy; in a ring of three it is named, and gets its copy afterwards.
 func TestSlowTargetIsReplaced(t *testing.T) {
 	for _, members := range []int{3, 4} {
-		for _, rate := range eachRate(10 << 10, slowLine, 250 << 10, 1 << 20) {
+		for _, rate := range eachRate(10<<10, slowLine, 250<<10, 1<<20) {
 			inBubble(t, members, members, "copies=3", func(b *bubble) {
 				t := b.t
 				data := bytesOf(1, 16<<20)
@@ -210,7 +210,7 @@ func TestSlowTargetIsReplaced(t *testing.T) {
 // TestPutOverASlowLineIsWaitedFor: all targets share a line of 1 Mbit/s and
 // less, or have one each; each is as slow as the others, and none is given up.
 func TestPutOverASlowLineIsWaitedFor(t *testing.T) {
-	for _, rate := range eachRate(125 << 10, 64 << 10) {
+	for _, rate := range eachRate(125<<10, 64<<10) {
 		for _, shared := range []bool{true, false} {
 			inBubble(t, 4, 4, "copies=4", func(b *bubble) {
 				t := b.t
