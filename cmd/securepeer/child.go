@@ -69,7 +69,7 @@ func (c *child) Read(p []byte) (int, error) {
 	if err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
-	<-c.ended // whoever closes its output may still fail
+	<-c.ended // a command that has closed its output may still fail
 	if c.err != nil {
 		return n, c.failed(c.err)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // TestDemoTellsTheErrorOfAPeer: not the hint that stands behind it, which is
-// for who started that peer.
+// for the user that started that peer.
 func TestDemoTellsTheErrorOfAPeer(t *testing.T) {
 	for log, want := range map[string]string{
 		"securepeer: error: listening on 127.0.0.1:1: another program has that port\nsecurepeer: hint: --listen HOST:PORT\n": "listening on 127.0.0.1:1: another program has that port",

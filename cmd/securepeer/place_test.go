@@ -19,7 +19,7 @@ import (
 // other is a user that the tests are not.
 const other = 54321
 
-// TestWhatIsPlanted: who else could have put a link or a pipe there, by owner
+// TestWhatIsPlanted: others could have put a link or a pipe there, by owner
 // and by mode of its folder.
 func TestWhatIsPlanted(t *testing.T) {
 	const me = 1000
@@ -213,7 +213,7 @@ func TestLinkToNowhereNamesIt(t *testing.T) {
 	}
 }
 
-// TestGetKeepsItsFolder: whoever puts another folder in the place of the one
+// TestGetKeepsItsFolder: a user that puts another folder in the place of the one
 // that get began in gets no file there.
 func TestGetKeepsItsFolder(t *testing.T) {
 	top := t.TempDir()

@@ -237,7 +237,7 @@ func pings(t *testing.T, client *control.Client, n int) {
 	t.Error("the peer has ended")
 }
 
-// TestOutletSaysWhatItLost: who reads again finds the newest words, and how
+// TestOutletSaysWhatItLost: a reader that returns finds the newest words, and how
 // many are missing.
 func TestOutletSaysWhatItLost(t *testing.T) {
 	r, w := io.Pipe()

@@ -146,7 +146,7 @@ func (p *progress) draw() {
 // line is: thesis.tar  41%  1.2 GiB / 2.9 GiB  214.0 MiB/s  8s left
 //
 // While nothing moves, and when all has been sent, the time that is left is not
-// known: it says who is waited for, and how long nothing has moved.
+// known: it names the peers that it waits for, and how long nothing has moved.
 func (p *progress) line(now time.Time, room int) string {
 	percent, amount, speed, rest := "", size(p.bytes), "", ""
 	whole := p.total > 0 && p.bytes >= p.total

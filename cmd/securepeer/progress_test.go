@@ -76,7 +76,7 @@ func TestProgressShowsTheRateOfNow(t *testing.T) {
 	})
 }
 
-// TestProgressIsAliveWhileNothingMoves: it says whom it waits for, and since
+// TestProgressIsAliveWhileNothingMoves: it names the peers it waits for, and since
 // when, and not that 0 s are left.
 func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
 	drawn(t, 80, "thesis.tar", 4<<20, func(p *progress, to *shown) {
