@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"securepeer/node"
@@ -147,7 +148,7 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	// No Close for body: net/http may still be reading when it has its answer.
 	req.Body = io.NopCloser(source)
 	if info.Size <= 0 {
-		req.Body = abandonable(ctx, source)
+		req.Body = newAbandonable(ctx, source)
 	}
 	// The size goes in chunks, whose end is what commits the put: with a
 	// Content-Length the last byte would, before body has said io.EOF.
@@ -204,17 +205,30 @@ func (s *source) WriteTo(w io.Writer) (int64, error) {
 	return io.CopyBuffer(w, struct{ io.Reader }{s}, make([]byte, bufferSize))
 }
 
-// abandonable returns a body that ends with ctx even while r, a terminal or a
-// pipe, gives nothing: net/http waits for the end of a Read. What reads r then
-// ends with r's next bytes, or with the process.
-func abandonable(ctx context.Context, r io.Reader) io.ReadCloser {
+// abandonable is a body that ends with its context even while its reader, a
+// terminal or a pipe, gives nothing: net/http waits for the end of a Read. The
+// goroutine that reads begins with the first Read, since a put that is refused
+// takes nothing of standard input and runs no command; it ends with the
+// reader's next bytes, or with the process.
+type abandonable struct {
+	*io.PipeReader
+	begin func() // once
+}
+
+func newAbandonable(ctx context.Context, r io.Reader) *abandonable {
 	out, in := io.Pipe()
 	context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
-	go func() {
-		_, err := io.CopyBuffer(struct{ io.Writer }{in}, r, make([]byte, bufferSize))
-		in.CloseWithError(err) // nil: io.EOF
-	}()
-	return out
+	return &abandonable{out, sync.OnceFunc(func() {
+		go func() {
+			_, err := io.CopyBuffer(struct{ io.Writer }{in}, r, make([]byte, bufferSize))
+			in.CloseWithError(err) // nil: io.EOF
+		}()
+	})}
+}
+
+func (a *abandonable) Read(b []byte) (int, error) {
+	a.begin()
+	return a.PipeReader.Read(b)
 }
 
 // Download is a file on its way.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // TestPutIsCommittedByItsEnd: whoever reads a file knows only behind its last
@@ -34,5 +36,27 @@ func TestSizeThatIsNotKnown(t *testing.T) {
 		if r, err := s.Put(t.Context(), "f", PutInfo{}, strings.NewReader(body)); err != nil || r.Size != int64(len(body)) {
 			t.Errorf("put of %d bytes = %+v, %v", len(body), r, err)
 		}
+	}
+}
+
+// TestRefusedPutReadsNothing: a body began to be read when its put was sent,
+// not when the peer wanted it. A command ran whose output could not be stored,
+// and standard input lost what was in it.
+func TestRefusedPutReadsNothing(t *testing.T) {
+	var reads atomic.Int64
+	counted := iotest(func(b []byte) (int, error) { reads.Add(1); return copy(b, "x"), io.EOF })
+	s := serve(t)
+	for range 20 {
+		if _, err := s.Put(t.Context(), "../f", PutInfo{}, counted); codeOf(err) != CodeBadName {
+			t.Fatalf("put under a name that is none: %v", err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		body := newAbandonable(t.Context(), counted)
+		synctest.Wait()
+		body.Close()
+	})
+	if n := reads.Load(); n != 0 {
+		t.Errorf("read %d times, but nothing was to be stored", n)
 	}
 }
