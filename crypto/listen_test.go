@@ -460,8 +460,8 @@ func TestHalfOpenLimits(t *testing.T) {
 
 // TestIdleConnectionsKeepNoMemberOut: whatever stands silent at the door from a
 // member's own address, or from a stranger's that it shares, the member comes
-// in; and one whose frame came is not cut for those who only dial. (Row 25: 34
-// idle connections from its address kept a member out.)
+// in; and one whose frame came is not cut for those who only dial. Once 34 idle
+// connections from its address kept a member out.
 func TestIdleConnectionsKeepNoMemberOut(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		for _, idle := range []int{4, 34, 300} {

@@ -47,7 +47,7 @@ func (f *illFS) List(name string) ([]string, error) {
 // TestDiskThatFailsIsAStateWithAReason: whichever call meets it and whoever
 // makes it, an error of the disk that lasts has the peer stuck, with the error
 // in its status, until the disk works again; to have no descriptors left is none.
-// (Row 29: a disk that was remounted read-only showed as active.)
+// Once the peer of a disk that was remounted read-only showed as active.
 func TestDiskThatFailsIsAStateWithAReason(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EROFS, syscall.EIO, syscall.ENODEV, syscall.ESTALE, syscall.EACCES, syscall.EMFILE} {
 		for what, fails := range map[string]func(*illFS) *atomic.Pointer[error]{

@@ -53,8 +53,8 @@ func (f smallFS) Space() (free, total int64, err error) {
 
 // TestUnfinishedUploadsMakeRoom: what a member has sent and not ended is shown by
 // its name, and goes when another needs the room or this peer would be full: the
-// oldest first, of the member that holds most. (Row 26: it held a full disk for
-// ten minutes, and nothing showed whose it was.)
+// oldest first, of the member that holds most. Once it held a full disk for ten
+// minutes, and nothing showed whose it was.
 func TestUnfinishedUploadsMakeRoom(t *testing.T) {
 	inBubble(t, 3, 0, "copies=1", func(b *bubble) {
 		t := b.t

@@ -103,8 +103,8 @@ func TestEveryJobIsDone(t *testing.T) {
 }
 
 // TestCatchingUpIsNotSilence: a peer that is behind, or cannot read its own
-// disk, is not told as one that gives no answer. (Row 27: "no answer from n1",
-// said by n1 of itself.)
+// disk, is not told as one that gives no answer. Once n1 said "no answer from n1"
+// of itself.
 func TestCatchingUpIsNotSilence(t *testing.T) {
 	inBubble(t, 3, 1, "copies=1", func(b *bubble) {
 		n := b.nodes[0]

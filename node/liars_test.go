@@ -340,9 +340,9 @@ func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
 // TestCostlyQuestionsCostTheirAsker: one whose questions take seconds each has
 // one worker of four, others are answered at once, this peer's own even if all
 // other members ask so; and time had counts, not questions. What its asker no
-// longer waits for, or whose link fell, is not looked up. (Row 19: looks at a
-// name with 30,000 versions had all workers, and those of other names took
-// seconds or failed.)
+// longer waits for, or whose link fell, is not looked up. Once looks at a name
+// with 30,000 versions had all workers, and those of other names took seconds or
+// failed.
 func TestCostlyQuestionsCostTheirAsker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newJobs(0)

@@ -42,7 +42,7 @@ func (b *bubble) counted(n *Node) *atomic.Int64 {
 
 // TestOneMemberFillsNoLog: whatever a member sends, and however fast, another's
 // log and its console say little of it; status names that member and no other.
-// (Row 23: 473 ERROR lines and 10,500 of the console a second.)
+// Once it wrote 473 ERROR lines and 10,500 lines of the console a second.
 func TestOneMemberFillsNoLog(t *testing.T) {
 	for what, say := range map[string]func(s *speaker, ring *crypto.Conn, i int){
 		"uploads of more than announced": func(s *speaker, _ *crypto.Conn, i int) {
@@ -114,7 +114,7 @@ func TestOneMemberFillsNoLog(t *testing.T) {
 
 // TestRemovedMemberThatRunsIsNamed: a member that the roster has revoked and
 // that still runs is no stranger: log and status name it, and the log less and
-// less often. (Row 23: a warning a second everywhere, for ever, of strangers.)
+// less often. Once every peer warned of strangers each second, for ever.
 func TestRemovedMemberThatRunsIsNamed(t *testing.T) {
 	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
 		t, s := b.t, b.speaker(2)

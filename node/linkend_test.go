@@ -90,8 +90,8 @@ func TestMessageThatDoesNotLeaveEndsItsLink(t *testing.T) {
 
 // TestFullQueueIsNobodysFault: a link whose queue is full goes on, and what was
 // queued comes; one that reads nothing for writeTime is cut, and counted if its
-// member is there. (Row 22: honest peers that had much to say to each other cut
-// their links and blamed each other.)
+// member is there. Once honest peers that had much to say to each other cut
+// their links and blamed each other.
 func TestFullQueueIsNobodysFault(t *testing.T) {
 	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
 		n := b.nodes[0]
@@ -381,8 +381,8 @@ func TestRequestThatDoesNotLeave(t *testing.T) {
 
 // TestHalfOpenLinksKeepNoMemberOut: a member whose machine went down with all
 // the links that it may have, twice, so that nobody has ended them, is answered
-// at once when it is back. (Row 25: it was kept out until they ended, for a
-// minute or more.)
+// at once when it is back. Once it was kept out until they ended, for a minute
+// or more.
 func TestHalfOpenLinksKeepNoMemberOut(t *testing.T) {
 	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
 		s := b.speaker(1)

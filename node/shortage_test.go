@@ -17,7 +17,7 @@ import (
 )
 
 // TestEachReasonIsToldApart: no reason for which a member is missing is told as
-// another one's. (Row 27: what failed here was "no answer from" somebody.)
+// another one's. Once a failure of this peer was "no answer from" somebody.
 func TestEachReasonIsToldApart(t *testing.T) {
 	inBubble(t, 3, 1, "copies=1", func(b *bubble) {
 		n := b.nodes[0]

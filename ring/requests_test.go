@@ -26,8 +26,8 @@ func (w *town) flooded(say []func(n uint32) Received, ids ...wire.ID) map[wire.I
 // TestRequestsMakeNoFloodOfPings: whatever others ask this peer to find out
 // about a member, and however often, that member gets little more pings from
 // it than those of a round: else it would refuse them, and this peer's own with
-// them. A liar's requests are counted, an honest one's are answered. (Row 24: a
-// thousand pings a second, and live peers were called one-way.)
+// them. A liar's requests are counted, an honest one's are answered. Once they
+// made a thousand pings a second, and live peers were called one-way.
 func TestRequestsMakeNoFloodOfPings(t *testing.T) {
 	others := []wire.ID{20, 30, 40, 50, 60, 70}
 	request := func(from, about wire.ID) func(uint32) Received {

@@ -10,8 +10,8 @@ import (
 
 // TestOffersUnderWayAreBounded: of a thousand versions that come at once each home
 // holder is offered all, never more than its share at a time; one that answers
-// nothing holds up nobody else. (Row 22: all at once, which filled the links of
-// honest peers, and they cut them.)
+// nothing holds up nobody else. Once all were offered at once, which filled the
+// links of honest peers, and they cut them.
 func TestOffersUnderWayAreBounded(t *testing.T) {
 	const versions = 1000
 	for _, silent := range []bool{false, true} {

@@ -79,7 +79,8 @@ func TestRemarks(t *testing.T) {
 }
 
 // TestPartlyDoneIsDoneInPart: several things that all failed, each for another
-// reason, are not "partly done". (Row 33: exit codes.)
+// reason, are not "partly done". Once put exited 3 for two files of which neither
+// was stored.
 func TestPartlyDoneIsDoneInPart(t *testing.T) {
 	missing, wrong := told(exitNotFound), told(exitUsage)
 	for _, test := range []struct {

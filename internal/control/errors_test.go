@@ -57,7 +57,8 @@ func TestErrorCodes(t *testing.T) {
 }
 
 // TestHintIsForWhatFailed: to start a peer is advised only if one is silent, and
-// what this machine lacks comes first. (Row 27.)
+// what this machine lacks comes first. Once the hint to start a peer stood below
+// every failure, also of this peer itself.
 func TestHintIsForWhatFailed(t *testing.T) {
 	for _, test := range []struct {
 		err  node.UnavailableError

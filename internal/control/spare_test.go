@@ -25,8 +25,8 @@ func (l *full) Accept() (net.Conn, error) {
 }
 
 // TestPeerWithoutDescriptorsAnswers: its user is told what it lacks, and the next
-// one too. (Row 27: status said that the peer is stopped, or the machine
-// overloaded, and ls waited for ever.)
+// one too. Once status said that the peer is stopped, or the machine overloaded,
+// and ls waited for ever.
 func TestPeerWithoutDescriptorsAnswers(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
