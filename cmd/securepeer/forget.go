@@ -23,10 +23,12 @@ Exit code 0 says that the member is gone, 3 that another peer must say so, too.`
 		Args:              exactly(1),
 		ValidArgsFunction: a.completePeer,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.interrupts.stand("this peer may have said so: securepeer peers shows it; saying so again does no harm")
 			f, err := a.client().Forget(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
+			a.interrupts.stand("this peer has said so")
 			switch {
 			case a.json:
 				if err := a.object(f); err != nil {

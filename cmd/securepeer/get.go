@@ -73,6 +73,11 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 			return err
 		}
 	}
+	if opt.out == "-" || takesBytes(target) {
+		a.interrupts.stand("%s has not come whole", name(stored))
+	} else {
+		a.interrupts.stand("%s is as it was: nothing is written to it before all bytes have come", name(target))
+	}
 	bar := a.progress(stored, 0)
 	defer bar.done()
 	if opt.out != "-" || !a.screen { // there the line would stand among the bytes
@@ -102,6 +107,7 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 	if err != nil {
 		return err
 	}
+	a.interrupts.stand("all of %s has come", name(stored))
 	return a.got(download{result, d.File, target})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -44,8 +45,35 @@ type interrupts struct {
 	held    atomic.Int32 // what ends by itself, or cleans up, and must not be cut short
 	hangups atomic.Bool  // SIGHUP has another meaning
 
+	standing atomic.Pointer[string] // what stand noted; nil: nothing
+	rest     atomic.Int32           // how many more things the command was to do after this one
+
 	mu        sync.Mutex
 	leftovers map[*leftover]struct{}
+}
+
+// stand notes how things stand if a signal ends the command from now on: what
+// is done, what is not, and what to type. The error of its end says so; an
+// empty text, that there is nothing to say.
+func (i *interrupts) stand(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	i.standing.Store(&text)
+}
+
+// explain returns err, which says that the command was interrupted, with how
+// things stand as its hint.
+func (i *interrupts) explain(err error) error {
+	hint := ""
+	if text := i.standing.Load(); text != nil {
+		hint = *text
+	}
+	if n := i.rest.Load(); n > 0 && hint != "" {
+		hint += fmt.Sprintf("; not begun: %d more", n)
+	}
+	if hint == "" {
+		return err
+	}
+	return &fault{exitOf(err), hint, err}
 }
 
 // leftover is what must not stay behind.
@@ -99,7 +127,7 @@ func (c *console) die(cause interrupted) {
 		if c.terminal {
 			io.WriteString(c.err, "\r\x1b[K") // what progress has drawn
 		}
-		c.fail(cause)
+		c.fail(c.interrupts.explain(cause))
 	}()
 	select {
 	case <-said:

@@ -34,11 +34,13 @@ func (a *app) keygen() error {
 	if err != nil {
 		return err
 	}
+	a.interrupts.stand("%s may be there or not: securepeer pubkey prints its public half", a.keyPath())
 	if err := keys.WriteKeyFile(a.keyPath(), secret); errors.Is(err, fs.ErrExist) {
 		return &fault{exitExists, "securepeer pubkey prints its public half", err}
 	} else if err != nil {
 		return err
 	}
+	a.interrupts.stand("%s is there", a.keyPath())
 	a.notef("the secret key is in %s: keep it there, and a copy offline", a.keyPath())
 	return a.printPublic(secret.Public())
 }

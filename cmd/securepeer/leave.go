@@ -28,15 +28,17 @@ and the peer goes on with it; securepeer stop ends the peer without that.`,
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
+			a.interrupts.stand("the peer goes on with it; securepeer stop ends it")
 			ended, err := a.client().Leave(ctx)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil:
 				return a.stillLeaving(cmd.Context(), timeout)
-			case err != nil && cmd.Context().Err() != nil:
-				a.notef("the peer goes on with it; securepeer stop ends it")
+			case err != nil:
 				return err
-			case err != nil || !a.json:
-				return err
+			}
+			a.interrupts.stand("the peer has left")
+			if !a.json {
+				return nil
 			}
 			return a.object(ended)
 		},

@@ -19,10 +19,14 @@ func run(args []string, c *console) exitCode {
 	return conclude(interruption(ctx, execute(ctx, args, c)), c)
 }
 
-// conclude hands the results on, tells the error, and returns its exit code.
+// conclude hands the results on, tells the error, and how things stand if it is
+// an interruption, and returns its exit code.
 func conclude(err error, c *console) exitCode {
 	if flushErr := c.flush(); err == nil {
 		err = flushErr
+	}
+	if wasInterrupted(err) {
+		err = c.interrupts.explain(err)
 	}
 	if t := told(0); err != nil && !errors.As(err, &t) {
 		c.fail(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -121,7 +122,8 @@ func (a *app) each(args []string, do func(string) error) error {
 	}
 	var last error
 	same, failed, some := true, 0, false
-	for _, arg := range args {
+	for i, arg := range args {
+		a.interrupts.rest.Store(int32(len(args) - i - 1))
 		err := do(arg)
 		if wasInterrupted(err) {
 			return err
@@ -152,11 +154,13 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 	if opt.named {
 		stored = opt.as
 	}
+	a.interrupts.stand("%s is as it was: nothing of this put is stored", name(stored))
 	return a.read(file, opt, func(src *source) error {
 		bar := a.progress(stored, src.info.Size)
 		bar.last, src.info.Progress = "waiting for the copies", bar.at
 		bar.start()
-		result, err := client.Put(ctx, stored, src.info, src)
+		all := func() { a.interrupts.stand("%s", mayBe(stored, "stored")) }
+		result, err := client.Put(ctx, stored, src.info, &tillEnd{src, all})
 		bar.done()
 		if err != nil {
 			return err
@@ -169,8 +173,29 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 	})
 }
 
+// tillEnd calls end before it gives io.EOF: from there on a put is stored
+// whether its user waits for it or not.
+type tillEnd struct {
+	io.Reader
+	end func()
+}
+
+func (t *tillEnd) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	if err == io.EOF {
+		t.end()
+	}
+	return n, err
+}
+
+// mayBe says that only the ring knows whether a file was stored, or removed.
+func mayBe(file, done string) string {
+	return fmt.Sprintf("%s may be %s or not: securepeer stat %s shows it", name(file), done, name(file))
+}
+
 // stored tells where a file, or its removal, is; done is what was done.
 func (a *app) stored(r control.PutResult, done string) error {
+	a.interrupts.stand("%s is %s", name(r.Name), done)
 	if a.json {
 		if err := a.object(r); err != nil {
 			return err

@@ -29,7 +29,11 @@ role=steward, anybody's. The names may be used again.`,
 				}
 			}
 			return a.each(once, func(stored string) error {
+				a.interrupts.stand("%s", mayBe(stored, "removed"))
 				result, err := client.Remove(cmd.Context(), stored)
+				if err != nil && !wasInterrupted(err) {
+					a.interrupts.stand("%s is not removed", name(stored))
+				}
 				if err != nil {
 					return a.spelled(cmd.Context(), client, stored, err)
 				}

@@ -137,9 +137,11 @@ func (a *app) add(roster *keys.Roster, m keys.Member) error {
 // writeRoster writes the roster and prints the members that are new; as JSON,
 // all of it.
 func (a *app) writeRoster(roster *keys.Roster, added ...wire.ID) error {
+	a.interrupts.stand("%s is as it was, or as it should be: securepeer roster show", a.rosterPath())
 	if err := keys.WriteRoster(a.rosterPath(), roster); err != nil {
 		return err
 	}
+	a.interrupts.stand("%s is written", a.rosterPath())
 	a.notef("the roster is in %s: every machine needs the same one", a.rosterPath())
 	if a.json {
 		return a.object(newRosterJSON(roster))
@@ -169,6 +171,7 @@ a peer that runs takes it with: securepeer roster reload.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.interrupts.stand("%s is as it was", a.rosterPath())
 			roster, err := a.loadRoster()
 			if err != nil {
 				return err
@@ -236,6 +239,7 @@ it wrote stay valid: its key in the revoke line is for that.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeMember,
 		RunE: func(_ *cobra.Command, args []string) error {
+			a.interrupts.stand("%s is as it was", a.rosterPath())
 			roster, err := a.loadRoster()
 			if err != nil {
 				return err
@@ -385,10 +389,12 @@ func rosterReloadCommand(a *app) *cobra.Command {
 		Short: "Have the peer that runs here read its roster again",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.interrupts.stand("the peer may read it all the same: securepeer status shows the digest of the one that it works by")
 			status, err := a.client().Reload(cmd.Context())
 			if err != nil {
 				return err
 			}
+			a.interrupts.stand("the peer has read it")
 			if a.json {
 				return a.object(status)
 			}

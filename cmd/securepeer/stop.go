@@ -13,9 +13,14 @@ made elsewhere. Stop returns when the peer has ended.`,
 		GroupID: groupPeer,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.interrupts.stand("the peer may end all the same: securepeer status shows whether it runs")
 			ended, err := a.client().Stop(cmd.Context())
-			if err != nil || !a.json {
+			if err != nil {
 				return err
+			}
+			a.interrupts.stand("the peer has ended")
+			if !a.json {
+				return nil
 			}
 			return a.object(ended)
 		},
