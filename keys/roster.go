@@ -197,7 +197,7 @@ func (r *Roster) Add(m Member) error {
 	}
 	c.checkPlace(from, r.Space, &m)
 	if err := told.err(); err != nil {
-		return fmt.Errorf("adding %s: %w", from.what, err)
+		return fmt.Errorf("adding %w", err) // each fault says what it is of
 	}
 	i, _ := slices.BinarySearchFunc(r.Members, m.ID, memberToID)
 	r.Members = slices.Insert(r.Members, i, m)

@@ -447,8 +447,12 @@ func TestAddRefusesWhatTheLoaderRefuses(t *testing.T) {
 	} {
 		r, bad := mustParse(t, text), eve
 		change(&bad)
-		if err := r.Add(bad); err == nil || !strings.Contains(err.Error(), want) {
+		err := r.Add(bad)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Add(%+v) = %v, want %q", bad, err, want)
+		}
+		if what := bad.describe() + ": "; err != nil && (!strings.HasPrefix(err.Error(), "adding "+what) || strings.Contains(err.Error(), what+what)) {
+			t.Errorf("Add(%+v) = %v, want %q once", bad, err, what)
 		}
 		if got := string(r.Append(nil)); got != text {
 			t.Errorf("a refused Add changed the roster to\n%s", got)
