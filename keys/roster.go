@@ -160,12 +160,15 @@ func (r *Roster) find(is func(*Member) bool) (Member, bool) {
 	return Member{}, false
 }
 
-// NextID returns the lowest id that no line of the roster has; ids of revoked
-// members are not free. Not ok if there is none.
+// NextID returns the lowest id that no line of the roster has, and whose
+// position no member has by pos=; ids of revoked members are not free. Not ok if
+// there is none.
 func (r *Roster) NextID() (id wire.ID, ok bool) {
 	used := make(map[wire.ID]bool, len(r.Members)+len(r.Revoked))
+	places := make(map[wire.Pos]bool, len(r.Members))
 	for i := range r.Members {
 		used[r.Members[i].ID] = true
+		places[r.Members[i].Pos] = true
 	}
 	for i := range r.Revoked {
 		used[r.Revoked[i].ID] = true
@@ -175,7 +178,7 @@ func (r *Roster) NextID() (id wire.ID, ok bool) {
 		last = maxClassicID
 	}
 	for id := wire.ID(0); ; id++ {
-		if !used[id] {
+		if !used[id] && !places[wire.PosOf(r.Space, id)] {
 			return id, true
 		}
 		if id == last {

@@ -510,6 +510,18 @@ func TestNextIDIsTheLowestNeverUsed(t *testing.T) {
 	if id, ok := r.NextID(); !ok || id != 3 {
 		t.Errorf("NextID = %d, %v, want 3: 1 was used by a revoked member", id, ok)
 	}
+	r = mustParse(t, ringLine+peerLine(t, 9, "alice", fmt.Sprintf(" pos=%d", wire.PosOf(wire.Space64, 0)))+
+		peerLine(t, 8, "bob", fmt.Sprintf(" pos=%d", wire.PosOf(wire.Space64, 1)))+peerLine(t, 2, "carol", " pos=5"))
+	for _, want := range []wire.ID{3, 4} {
+		id, ok := r.NextID()
+		if !ok || id != want {
+			t.Errorf("NextID = %d, %v, want %d: the positions of 0 and 1 are those of others", id, ok, want)
+		}
+		name := fmt.Sprint("n", id)
+		if err := r.Add(Member{ID: id, Name: name, Key: testPublic(t, name), Addr: name + ":1"}); err != nil {
+			t.Error(err)
+		}
+	}
 	full := &Roster{Space: wire.Space8}
 	for id := range wire.ID(256) {
 		full.Members = append(full.Members, Member{ID: id})
