@@ -138,6 +138,9 @@ func (d *dialing) run(ctx context.Context) (*crypto.Conn, error) {
 				return conn, nil
 			}
 			d.node.addresses.missed(d.member.Addr, c.at.Addr())
+			if c.at.String() != d.member.Addr { // which failure tells
+				err = fmt.Errorf("%s: %w", c.at, err)
+			}
 			d.failures = append(d.failures, err)
 			next.Reset(0)
 		}
@@ -172,9 +175,6 @@ func (d *dialing) handshake(ctx context.Context, c connected) (*crypto.Conn, err
 		err = fmt.Errorf("%w: it does not list this key, or has another ring name, "+
 			"another key in its roster, or another version", err)
 	}
-	if err != nil && len(d.to) > 1 {
-		err = fmt.Errorf("%s: %w", c.at, err)
-	}
 	return conn, err
 }
 
@@ -208,6 +208,10 @@ func (n *Node) connect(ctx context.Context, addr string) (net.Conn, error) {
 		late := try.Err() != nil
 		cancel()
 		n.short.note(err)
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // without the address, which whoever dials tells
+		}
 		if err == nil || !late || ctx.Err() != nil {
 			return conn, n.distant(ctx, addr, err)
 		}
