@@ -156,7 +156,14 @@ func TestNamedTestsExist(t *testing.T) {
 			}
 		}
 	})
-	name := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`")
+	scripts, err := filepath.Glob(filepath.Join(root, "cmd/securepeer/testdata/script/*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range scripts {
+		there["TestScripts/"+strings.TrimSuffix(filepath.Base(path), ".txtar")] = true
+	}
+	name := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*|TestScripts/\\w+)`")
 	promises := name.FindAllStringSubmatch(page(t, "docs/threat-model.md"), -1)
 	if len(promises) < 30 {
 		t.Errorf("docs/threat-model.md names %d tests", len(promises))
@@ -167,6 +174,33 @@ func TestNamedTestsExist(t *testing.T) {
 				t.Errorf("%s names %s, which is not there", page, m[1])
 			}
 		}
+	}
+}
+
+// TestTablesAreWhole: each row of a table has as many cells as its head; one
+// that has fewer lacks what the reader looks for, or has it under another head.
+func TestTablesAreWhole(t *testing.T) {
+	cells := func(row string) int {
+		return strings.Count(strings.ReplaceAll(row, `\|`, ""), "|") - 1
+	}
+	rows := 0
+	for page, text := range pages(t) {
+		head := ""
+		for i, line := range strings.Split(text, "\n") {
+			switch {
+			case !strings.HasPrefix(line, "|"):
+				head = ""
+			case head == "":
+				head = line
+			case cells(line) != cells(head):
+				t.Errorf("%s:%d has %d cells, under %s", page, i+1, cells(line), head)
+			default:
+				rows++
+			}
+		}
+	}
+	if rows < 200 {
+		t.Errorf("found %d rows", rows)
 	}
 }
 
