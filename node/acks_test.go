@@ -109,7 +109,7 @@ func TestUploadIsWhatItsManifestSays(t *testing.T) {
 			if msg, err := readMessage(c); err != nil || msg.(wire.PutAck).Code != wire.CodeInvalid {
 				t.Errorf("%s: %+v, %v; want CodeInvalid", what, msg, err)
 			}
-			if ms, err := n.disk.look(b.roster.Space, m.Name); err != nil || len(ms) > 0 {
+			if ms, _, err := n.disk.look(b.roster.Space, m.Name); err != nil || len(ms) > 0 {
 				t.Errorf("%s: stored %+v, %v", what, ms, err)
 			}
 			c.Close()

@@ -339,14 +339,15 @@ func (d *disk) room(size int64) wire.Code {
 }
 
 // look returns the newest version of name by each writer, at most
-// wire.MaxManifests, the newest first. With an error it returns what it could
-// read, and what is missing means nothing.
-func (d *disk) look(space wire.Space, name string) ([]wire.Manifest, error) {
+// wire.MaxManifests, the newest first, and how many versions were read for it.
+// With an error it returns what it could read, and what is missing means nothing.
+func (d *disk) look(space wire.Space, name string) (ms []wire.Manifest, read int, err error) {
 	versions, err := d.Versions(uint64(wire.KeyOf(space, name)))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return d.newest(versions, name)
+	ms, err = d.newest(versions, name)
+	return ms, len(versions), err
 }
 
 // newest reads the manifests of versions and keeps the newest of each writer
@@ -389,25 +390,25 @@ func newestFirst(a, b wire.Manifest) int {
 }
 
 // listed answers a List: the newest manifest of each writer of each name, as
-// many whole names as fit.
-func (d *disk) listed(prefix, after string) (ms []wire.Manifest, more bool, err error) {
+// many whole names as fit, and how many versions were read for it.
+func (d *disk) listed(prefix, after string) (ms []wire.Manifest, more bool, read int, err error) {
 	if err := d.index.build(d.Store); err != nil {
-		return nil, false, err
+		return nil, false, 0, err
 	}
 	for {
 		names, rest := d.index.after(prefix, after, wire.MaxListed)
 		for _, n := range names {
 			found, err := d.newest(n.versions, n.name)
-			if err != nil {
-				return nil, false, err
+			if read += len(n.versions); err != nil {
+				return nil, false, read, err
 			}
 			if len(ms)+len(found) > wire.MaxListed {
-				return ms, true, nil
+				return ms, true, read, nil
 			}
 			ms, after = append(ms, found...), n.name
 		}
 		if !rest || len(ms) > 0 {
-			return ms, rest, nil
+			return ms, rest, read, nil
 		}
 		// All of this page were damaged: the next one, so that More never
 		// comes with nothing to go on from.

@@ -63,7 +63,7 @@ func TestLookTellsNamesOfOneKeyApart(t *testing.T) {
 		d.keep(t, m)
 	}
 	for asked, want := range map[string]string{name: "5 by 2, 3 by 1, ", other: "9 by 1, 9 by 3, ", "0527": ""} {
-		ms, err := d.look(wire.Space8, asked)
+		ms, _, err := d.look(wire.Space8, asked)
 		if err != nil {
 			t.Fatal(err)
 		}

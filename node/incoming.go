@@ -13,11 +13,11 @@ import (
 
 // Implementation constants.
 const (
-	// uploadIdle is how long an upload waits for its next segment, if nobody
-	// needs its place.
+	// uploadIdle is how long an upload waits for its next bytes, if nobody needs
+	// its place.
 	uploadIdle = 10 * time.Minute
-	// uploadStall is how long an upload may bring nothing until it counts among
-	// those that make room for others.
+	// uploadStall is how long an upload may bring nothing, or less than leastRate,
+	// until it counts among those that make room for others.
 	uploadStall = 10 * time.Second
 	// maxUploads is how many uploads of one member are under way at once, and
 	// maxAllUploads of all of them: each is an open file.
@@ -43,7 +43,9 @@ type incoming struct {
 	conn   *crypto.Conn // brings its segment; nil: it waits for the next one
 	expiry *time.Timer  // of one that waits
 	held   uint64       // bytes on the disk
-	moved  time.Time    // when the last ones came
+	last   time.Time    // when some last came
+	mark   uint64       // bytes on the disk when it last was no slower than leastRate
+	moved  time.Time    // and when that was
 }
 
 // uploads are those that are under way. Their part of the disk is nobody's
@@ -78,7 +80,8 @@ func (u *uploads) begin(k uploadKey, conn *crypto.Conn, put wire.Put) *incoming 
 	case len(u.open) >= maxAllUploads && !u.evictLocked(func(in *incoming) bool { return in.conn == nil }):
 		return nil
 	}
-	in := &incoming{key: k, put: put, conn: conn, moved: time.Now()}
+	now := time.Now()
+	in := &incoming{key: k, put: put, conn: conn, last: now, moved: now}
 	u.open[in] = struct{}{}
 	return in
 }
@@ -98,11 +101,19 @@ func (u *uploads) take(k uploadKey, conn *crypto.Conn) *incoming {
 	return nil
 }
 
-// wrote notes that bytes of in are on the disk.
+// wrote notes how many bytes of in are on the disk. A segment without any moves
+// nothing, and what comes slower than leastRate stands still.
 func (u *uploads) wrote(in *incoming, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	in.held, in.moved = in.offset, now
+	came := in.offset - in.mark
+	if in.offset > in.held {
+		in.last = now
+	}
+	if came > 0 && float64(came) >= leastRate*now.Sub(in.moved).Seconds() {
+		in.mark, in.moved = in.offset, now
+	}
+	in.held = in.offset
 }
 
 // whole notes that all bytes of in have come: it makes no room any more.
@@ -112,8 +123,8 @@ func (u *uploads) whole(in *incoming) {
 	in.held = 0
 }
 
-// wait keeps an upload for its next segment. One that waits under the same
-// number ends: its sender has begun again.
+// wait keeps an upload for its next segment, until uploadIdle after its last
+// byte. One that waits under the same number ends: its sender has begun again.
 func (u *uploads) wait(in *incoming) {
 	u.mu.Lock()
 	defer u.unlock()
@@ -127,7 +138,7 @@ func (u *uploads) wait(in *incoming) {
 		return
 	}
 	in.conn = nil
-	in.expiry = time.AfterFunc(uploadIdle, func() { u.expire(in) })
+	in.expiry = time.AfterFunc(uploadIdle-time.Since(in.last), func() { u.expire(in) })
 }
 
 // expire ends in if it still waits.

@@ -235,6 +235,60 @@ func TestStalledUploadMakesRoom(t *testing.T) {
 	})
 }
 
+// TestEmptySegmentsMoveNothing: an upload of which segments come without a byte
+// ends as one of which nothing comes. A pipe that gives a byte now and then is
+// waited for. (Each segment counted as movement, so that what a member held of a
+// disk stayed for ever.)
+func TestEmptySegmentsMoveNothing(t *testing.T) {
+	for what, size := range map[string]int{"empty": 0, "a byte": 1} {
+		inBubble(t, 2, 1, "copies=2", func(b *bubble) {
+			in, c := b.insider(1)
+			at, err := uint64(0), error(nil)
+			began, size := time.Now(), size
+			for first := 100; err == nil && time.Since(began) < 2*uploadIdle; first = size {
+				in.send(c, wire.Put{Upload: 7, Offset: at, Size: wire.SizeUnknown, Name: "f"})
+				if _, err := c.Write(make([]byte, first)); err != nil {
+					b.t.Fatal(err)
+				}
+				in.send(c, wire.PutMore{})
+				at += uint64(first)
+				msg, end := readMessage(c)
+				if ack, ok := msg.(wire.PutAck); end != nil || !ok || ack.Code != wire.CodeMore {
+					err = fmt.Errorf("%+v, %w", msg, end)
+				}
+				time.Sleep(20 * time.Second) // of the bubble
+			}
+			if d := time.Since(began); (err != nil) != (size == 0) || err != nil && d > uploadIdle+time.Minute {
+				b.t.Errorf("%s each 20 s: %v after %v", what, err, d)
+			}
+		})
+	}
+}
+
+// TestTricklingUploadMakesRoom: bytes that come slower than leastRate, in
+// segments as small as a member likes, hold no room that is needed; those of a slow
+// line do.
+func TestTricklingUploadMakesRoom(t *testing.T) {
+	for _, rate := range []uint64{1, leastRate / 2, leastRate, 2 * leastRate} {
+		inTable(t, func(t *testing.T, x *table) {
+			u, c := newUploads(), x.accept(crypto.Transfer)
+			in := u.begin(uploadKey{1, 7}, c, wire.Put{})
+			now, each := time.Now(), uploadStall-time.Second
+			in.offset = 1 << 30
+			u.wrote(in, now)
+			for range 4 {
+				now = now.Add(each)
+				in.offset += rate * uint64(each/time.Second)
+				u.wrote(in, now)
+			}
+			u.makeRoom(now)
+			if stands := rate < leastRate; closed(c) != stands {
+				t.Errorf("%d bytes a second: makes room %v, want %v", rate, closed(c), stands)
+			}
+		})
+	}
+}
+
 // TestPutWithAllFullSaysSo: whether the peers are known to be full before, or
 // say so in the middle.
 func TestPutWithAllFullSaysSo(t *testing.T) {

@@ -16,13 +16,24 @@ const (
 	// gets and pulls have goroutines of their own. One is for this peer's own
 	// alone, and no other member has more than one.
 	jobWorkers = 4
-	// maxAsked bounds the questions of each other member that wait: what its
-	// users may ask at once. The ring bounds its own questions.
-	maxAsked = 1024
+	// maxAsked bounds the questions of each other member that wait: twice what its
+	// ring asks at once for its users. The ring bounds its own questions.
+	maxAsked = 2048
 	// askedFor is how long who asks waits for an answer, at the most: a later
 	// one is nobody's.
 	askedFor = listTime
+	// A member asks too much if maxDropped of its questions in a dropWindow get no
+	// answer though, while they waited, this peer read fairRead versions a second
+	// for that member, a question counting as one. At that rate all that a member's
+	// ring asks at once is answered within askedFor, if names have 20 versions; a
+	// disk that is slow, or a peer that is busy for others, does not come up to it.
+	fairRead   = 4096
+	maxDropped = 128
+	dropWindow = time.Minute
 )
+
+// tooMuchAsked is the cause for which such a member is named.
+const tooMuchAsked = "more questions than are answered for one member"
 
 // job is one thing to do with the disk: an action of the ring, or a List of
 // another member.
@@ -31,13 +42,15 @@ type job struct {
 	list   *wire.List
 	from   wire.ID
 	at     time.Time // when it was asked for
+	read   uint64    // versions read for its asker until then
 }
 
 // jobs are the queues between the loop, which never waits, and the workers. Each
 // member has its own, and pays for what it asks with time: whoever has had the
 // least is next. So one that asks for much, or for what takes long, waits alone.
 type jobs struct {
-	self wire.ID
+	self  wire.ID
+	blame func(wire.ID) // is told each question too much of a member; never waits
 
 	mu     sync.Mutex
 	queues map[wire.ID]*asked // with jobs, or with more time had than the others
@@ -53,10 +66,13 @@ type asked struct {
 	running int
 	had     time.Duration // what its jobs took; that of the others when it came
 	last    uint64        // in what order it was last served
+	read    uint64        // versions read for its jobs, and a job counts as one
+	dropped int           // its questions that got no answer, since then, by no fault of this peer
+	since   time.Time
 }
 
-func newJobs(self wire.ID) *jobs {
-	return &jobs{self: self, queues: make(map[wire.ID]*asked), wake: make(chan struct{}, jobWorkers)}
+func newJobs(self wire.ID, blame func(wire.ID)) *jobs {
+	return &jobs{self: self, blame: blame, queues: make(map[wire.ID]*asked), wake: make(chan struct{}, jobWorkers)}
 }
 
 // asker is the member that caused the job: self if nobody else did.
@@ -81,9 +97,10 @@ func (q *jobs) add(j job) bool {
 		q.queues[asker] = a
 	}
 	if asker != q.self && len(a.jobs) >= maxAsked {
+		q.dropLocked(asker, a, a.jobs[0])
 		return false
 	}
-	j.at = time.Now()
+	j.at, j.read = time.Now(), a.read
 	a.jobs = append(a.jobs, j)
 	select {
 	case q.wake <- struct{}{}:
@@ -100,8 +117,10 @@ func (q *jobs) next() (job, bool) {
 	var first *asked
 	from := q.self
 	for id, a := range q.queues {
-		if id != q.self {
-			a.jobs = late(a.jobs)
+		for id != q.self && len(a.jobs) > 0 && time.Since(a.jobs[0].at) > askedFor {
+			q.dropLocked(id, a, a.jobs[0]) // nobody waits for it any more
+			a.jobs[0] = job{}
+			a.jobs = a.jobs[1:]
 		}
 		switch {
 		case len(a.jobs) == 0 || id != q.self && (a.running > 0 || q.others == jobWorkers-1):
@@ -124,23 +143,32 @@ func (q *jobs) next() (job, bool) {
 	return j, true
 }
 
-// late leaves out of list, the oldest first, what nobody waits for any more.
-func late(list []job) []job {
-	for len(list) > 0 && time.Since(list[0].at) > askedFor {
-		list[0] = job{}
-		list = list[1:]
+// dropLocked notes that a question of a member gets no answer because oldest, or
+// those before, are not done yet. That is its own doing if meanwhile enough was done
+// for it.
+func (q *jobs) dropLocked(id wire.ID, a *asked, oldest job) {
+	now := time.Now()
+	if float64(a.read-oldest.read) < fairRead*now.Sub(oldest.at).Seconds() {
+		return
 	}
-	return list
+	if now.Sub(a.since) > dropWindow {
+		a.dropped, a.since = 0, now
+	}
+	if a.dropped++; a.dropped > maxDropped {
+		q.blame(id)
+	}
 }
 
-// done notes that a job has ended, and how long it took.
-func (q *jobs) done(j job, took time.Duration) {
+// done notes that a job has ended, how long it took, and how many versions it has
+// read.
+func (q *jobs) done(j job, took time.Duration, read int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	asker := j.asker(q.self)
 	a := q.queues[asker]
 	a.running--
 	a.had += took
+	a.read += 1 + uint64(read)
 	if asker != q.self {
 		q.others--
 	}
@@ -171,20 +199,20 @@ func (n *Node) workJobs() {
 		}
 		for j, ok := n.jobs.next(); ok && n.ctx.Err() == nil; j, ok = n.jobs.next() {
 			began := time.Now()
-			n.do(j)
-			n.jobs.done(j, time.Since(began))
+			read := n.do(j)
+			n.jobs.done(j, time.Since(began), read)
 		}
 	}
 }
 
-func (n *Node) do(j job) {
+// do does one job, and says how many versions it has read for a question.
+func (n *Node) do(j job) (read int) {
 	if j.list != nil {
-		n.answerList(j.from, *j.list)
-		return
+		return n.answerList(j.from, *j.list)
 	}
 	switch a := j.action.(type) {
 	case ring.Answer:
-		n.answer(a)
+		return n.answer(a)
 	case ring.SendOffer:
 		n.sendOffer(a)
 	case ring.Scan:
@@ -196,12 +224,13 @@ func (n *Node) do(j job) {
 		}
 		n.post(happened{event: result})
 	}
+	return 0
 }
 
 // answer looks a name up. A disk that cannot be read never says no.
-func (n *Node) answer(a ring.Answer) {
+func (n *Node) answer(a ring.Answer) (read int) {
 	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
-	ms, err := n.disk.look(n.members.book().Space, a.Name)
+	ms, read, err := n.disk.look(n.members.book().Space, a.Name)
 	if err != nil {
 		n.disk.failed(err)
 		n.log.Error("looking a name up", "error", err)
@@ -211,9 +240,10 @@ func (n *Node) answer(a ring.Answer) {
 	if a.To == n.self {
 		n.unread.Store(&err)
 		n.post(happened{event: ring.Received{From: n.self, Msg: found}})
-		return
+	} else {
+		n.post(sending{a.To, found})
 	}
-	n.post(sending{a.To, found})
+	return read
 }
 
 func (n *Node) sendOffer(a ring.SendOffer) {
@@ -227,14 +257,15 @@ func (n *Node) sendOffer(a ring.SendOffer) {
 	n.post(sending{a.To, wire.Offer{Req: a.Req, Source: n.self, Manifest: m}})
 }
 
-func (n *Node) answerList(from wire.ID, m wire.List) {
-	ms, more, err := n.disk.listed(m.Prefix, m.After)
+func (n *Node) answerList(from wire.ID, m wire.List) (read int) {
+	ms, more, read, err := n.disk.listed(m.Prefix, m.After)
 	if err != nil {
 		n.disk.failed(err)
 		n.log.Error("listing names", "error", err)
-		return // silence: no answer is better than a wrong one
+		return read // silence: no answer is better than a wrong one
 	}
 	n.post(sending{from, wire.Listed{Req: m.Req, More: more, Manifests: ms}})
+	return read
 }
 
 // maxOffered bounds what offers remembers.

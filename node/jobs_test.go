@@ -255,7 +255,7 @@ func TestLookIsBounded(t *testing.T) {
 	for writer := range wire.ID(wire.MaxManifests + 3) {
 		d.keep(t, wire.Manifest{Name: "f", Version: uint64(writer) + 1, Writer: writer, Signer: writer, Flags: wire.Tombstone})
 	}
-	ms, err := d.look(wire.Space8, "f")
+	ms, _, err := d.look(wire.Space8, "f")
 	if err != nil || len(ms) != wire.MaxManifests || !slices.IsSortedFunc(ms, newestFirst) || ms[0].Version != wire.MaxManifests+3 {
 		t.Errorf("%d manifests, %v; want the newest %d", len(ms), err, wire.MaxManifests)
 	}
@@ -267,7 +267,7 @@ func TestLookIsBounded(t *testing.T) {
 func TestListedGivesWholeNames(t *testing.T) {
 	sim := simdisk.New(1)
 	d := diskOn(t, sim.Mount())
-	if ms, more, err := d.listed("", ""); len(ms) > 0 || more || err != nil { // builds the index
+	if ms, more, _, err := d.listed("", ""); len(ms) > 0 || more || err != nil { // builds the index
 		t.Fatal(ms, more, err)
 	}
 	const names, writers = 40, 5
@@ -281,7 +281,7 @@ func TestListedGivesWholeNames(t *testing.T) {
 	for more := true; more; pages++ {
 		var ms []wire.Manifest
 		var err error
-		if ms, more, err = d.listed("f", after); err != nil || len(ms) == 0 || len(ms) > wire.MaxListed {
+		if ms, more, _, err = d.listed("f", after); err != nil || len(ms) == 0 || len(ms) > wire.MaxListed {
 			t.Fatalf("a page of %d, more %v, %v", len(ms), more, err)
 		}
 		for _, m := range ms {

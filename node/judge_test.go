@@ -125,7 +125,7 @@ func TestForget(t *testing.T) {
 			for i := range files {
 				copies := 0
 				for _, n := range b.nodes[:3] {
-					ms, err := n.disk.look(b.roster.Space, fmt.Sprint(i))
+					ms, _, err := n.disk.look(b.roster.Space, fmt.Sprint(i))
 					if err != nil {
 						t.Fatal(err)
 					}

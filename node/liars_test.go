@@ -136,7 +136,7 @@ func TestTricklingHolderIsLeftForAnother(t *testing.T) {
 		data := bytesOf(1, wire.BlockSize)
 		b.trickler(2, data)
 		put(t, b.nodes[1], "f", data)
-		ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+		ms, _, err := b.nodes[1].disk.look(b.roster.Space, "f")
 		if err != nil || len(ms) != 1 {
 			t.Fatal(ms, err)
 		}
@@ -194,7 +194,7 @@ func TestVersionThatNobodyHasHidesNoOther(t *testing.T) {
 		})
 		data := bytesOf(1, wire.BlockSize+5)
 		put(t, b.nodes[1], "f", data)
-		ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+		ms, _, err := b.nodes[1].disk.look(b.roster.Space, "f")
 		if err != nil || len(ms) != 1 {
 			t.Fatal(ms, err)
 		}
@@ -308,7 +308,7 @@ func TestUploadsAreBoundedInAll(t *testing.T) {
 // TestQuestionsOfOneMemberDoNotCrowdOutOthers: one who asks without end is
 // refused, and others have their turn between.
 func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
-	q := newJobs(0)
+	q := newJobs(0, func(wire.ID) {})
 	ask := func(from wire.ID) bool { return q.add(job{action: ring.Answer{To: from}}) }
 	for i := range 2 * maxAsked {
 		if got, want := ask(1), i < maxAsked; got != want {
@@ -318,7 +318,7 @@ func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
 	if j, ok := q.next(); !ok || j.asker(0) != 1 {
 		t.Fatal("the first who asks is not the first who is answered")
 	} else {
-		q.done(j, 0)
+		q.done(j, 0, 1)
 	}
 	if !ask(2) || !ask(0) || !q.add(job{list: &wire.List{}, from: 3}) {
 		t.Error("others are refused")
@@ -326,7 +326,7 @@ func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
 	var order []wire.ID
 	for j, ok := q.next(); ok; j, ok = q.next() {
 		order = append(order, j.asker(0))
-		q.done(j, 0)
+		q.done(j, 0, 1)
 	}
 	first := slices.Sorted(slices.Values(order[:3]))
 	if len(order) != maxAsked+2 || !slices.Equal(first, []wire.ID{0, 2, 3}) {
@@ -345,7 +345,7 @@ func TestQuestionsOfOneMemberDoNotCrowdOutOthers(t *testing.T) {
 // failed.
 func TestCostlyQuestionsCostTheirAsker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newJobs(0)
+		q := newJobs(0, func(wire.ID) {})
 		ask := func(from wire.ID, n int) {
 			for range n {
 				q.add(job{action: ring.Answer{To: from}})
@@ -371,9 +371,9 @@ func TestCostlyQuestionsCostTheirAsker(t *testing.T) {
 		costly := next(1) // and no second worker
 		ask(2, 3)
 		for range 3 {
-			q.done(next(2)[0], time.Millisecond)
+			q.done(next(2)[0], time.Millisecond, 1)
 		}
-		q.done(costly[0], 2*time.Second)
+		q.done(costly[0], 2*time.Second, 30_000)
 		ask(2, 300)
 		ask(3, 300)
 		for range 500 { // what took 2 s comes after all that took little
@@ -381,16 +381,16 @@ func TestCostlyQuestionsCostTheirAsker(t *testing.T) {
 			if !ok || j.asker(0) == 1 {
 				t.Fatalf("%d is served, who has had 2 s", j.asker(0))
 			}
-			q.done(j, time.Millisecond)
+			q.done(j, time.Millisecond, 1)
 		}
 		next(1, 2, 3)
 		ask(4, 1)
 		next() // all that others may have are busy
 		ask(0, 1)
 		own := next(0)
-		q.done(own[0], time.Second)
+		q.done(own[0], time.Second, 1)
 		for _, id := range []wire.ID{1, 2, 3} {
-			q.done(job{action: ring.Answer{To: id}}, time.Millisecond)
+			q.done(job{action: ring.Answer{To: id}}, time.Millisecond, 1)
 		}
 		time.Sleep(askedFor + time.Second) // of the bubble
 		ask(5, 2)
@@ -450,7 +450,7 @@ func TestSlowTargetDoesNotSetTheSpeed(t *testing.T) {
 		if d := time.Since(began); d < lagTime || d > 2*lagTime+time.Second {
 			t.Errorf("the put took %v with a slow target, want about %v", d, lagTime)
 		}
-		if got, err := b.nodes[1].disk.look(b.roster.Space, "f"); err != nil || len(got) != 1 {
+		if got, _, err := b.nodes[1].disk.look(b.roster.Space, "f"); err != nil || len(got) != 1 {
 			t.Errorf("n1 has %v, %v; want the file", got, err)
 		}
 		time.Sleep(time.Minute) // the slow one finds its link closed

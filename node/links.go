@@ -497,9 +497,7 @@ func (n *Node) receive(from keys.Member, msg wire.Message) bool {
 		}
 		return true
 	case wire.List:
-		if !n.jobs.add(job{list: &m, from: from.ID}) {
-			n.refused.add(from.Name, "too many requests at once")
-		}
+		n.jobs.add(job{list: &m, from: from.ID})
 		return true
 	case wire.Listed:
 		n.lists.deliver(from.ID, m)

@@ -201,7 +201,7 @@ func inOrder(ms []wire.Manifest, prefix, after string) bool {
 
 func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (ms []wire.Manifest, more bool, err error) {
 	if id == n.self {
-		ms, more, err := n.disk.listed(prefix, after)
+		ms, more, _, err := n.disk.listed(prefix, after)
 		n.disk.failed(err)
 		return ms, more, err
 	}

@@ -250,9 +250,7 @@ func (l *loop) do(a ring.Action, source path) {
 	case ring.SaveView:
 		n.state.add(func(s *state) { s.view, s.hasView = a.Rows, true })
 	case ring.Answer, ring.SendOffer, ring.Scan:
-		if j := (job{action: a}); !n.jobs.add(j) {
-			n.refused.add(n.members.book().name(j.asker(n.self)), "too many requests at once")
-		}
+		n.jobs.add(job{action: a})
 	case ring.Pull:
 		n.startPull(a)
 	case ring.PutReply:

@@ -197,7 +197,7 @@ func newNode(c Config, b *book) *Node {
 	n.verify = newVerifier()
 	n.refused = newRefusals(n.log)
 	n.desk = desk{
-		jobs:     newJobs(n.self),
+		jobs:     newJobs(n.self, func(id wire.ID) { n.refused.add(n.members.book().name(id), tooMuchAsked) }),
 		state:    &state{wake: make(chan struct{}, 1)},
 		ops:      &operations{open: make(map[ring.Op]*operation)},
 		uploads:  newUploads(),

@@ -40,7 +40,7 @@ func TestSegmentThatDoesNotGoOn(t *testing.T) {
 			}
 			c.Close()
 		}
-		if ms, err := n.disk.look(b.roster.Space, "f"); err != nil || len(ms) > 0 {
+		if ms, _, err := n.disk.look(b.roster.Space, "f"); err != nil || len(ms) > 0 {
 			t.Errorf("stored %v, %v", ms, err)
 		}
 	})
@@ -139,7 +139,7 @@ func TestUploadOfAnothersManifest(t *testing.T) {
 			if ack, ok := msg.(wire.PutAck); err != nil || !ok || ack.Code != want {
 				t.Errorf("uploaded by %d: %+v, %v; want code %d", by, msg, err, want)
 			}
-			if ms, err := n.disk.look(b.roster.Space, "f"); err != nil || len(ms) != by-1 {
+			if ms, _, err := n.disk.look(b.roster.Space, "f"); err != nil || len(ms) != by-1 {
 				t.Errorf("uploaded by %d: stored %v, %v", by, ms, err)
 			}
 		}

@@ -42,7 +42,7 @@ func timed(f func()) time.Duration {
 func (b *bubble) outsider(name string) (at *Node) {
 	b.t.Helper()
 	for _, n := range b.nodes {
-		if ms, err := n.disk.look(b.roster.Space, name); err == nil && len(ms) == 0 {
+		if ms, _, err := n.disk.look(b.roster.Space, name); err == nil && len(ms) == 0 {
 			at = n
 		}
 	}
@@ -151,7 +151,7 @@ func TestSlowSourceOfACopyIsReplaced(t *testing.T) {
 		put(t, b.nodes[0], "f", bytesOf(1, 16<<20))
 		at := b.outsider("f")
 		for i, n := range b.nodes {
-			ms, err := n.disk.look(b.roster.Space, "f")
+			ms, _, err := n.disk.look(b.roster.Space, "f")
 			if err != nil || len(ms) == 0 {
 				continue
 			}
@@ -198,7 +198,7 @@ func TestSlowTargetIsReplaced(t *testing.T) {
 				}
 				time.Sleep(20 * time.Minute)
 				for _, name := range []string{"f", "g", "h"} {
-					if ms, err := b.nodes[1].disk.look(b.roster.Space, name); err != nil || len(ms) != 1 {
+					if ms, _, err := b.nodes[1].disk.look(b.roster.Space, name); err != nil || len(ms) != 1 {
 						t.Errorf("n1 at %d bytes a second has no copy of %q afterwards: %v", rate, name, err)
 					}
 				}
@@ -251,7 +251,7 @@ func TestClaimOfOneMemberDelaysNoGet(t *testing.T) {
 			}
 			data := bytesOf(1, wire.BlockSize+5)
 			put(t, b.nodes[1], "f", data)
-			ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+			ms, _, err := b.nodes[1].disk.look(b.roster.Space, "f")
 			if err != nil || len(ms) != 1 {
 				t.Fatal(ms, err)
 			}
@@ -364,7 +364,7 @@ func TestClaimOfTheSameWriterDelaysNoGet(t *testing.T) {
 			theirs := bytesOf(2, wire.BlockSize)
 			b.claimant(2, theirs, c.first, c.rate, stop)
 			put(t, b.nodes[1], "f", bytesOf(1, wire.BlockSize+5))
-			ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+			ms, _, err := b.nodes[1].disk.look(b.roster.Space, "f")
 			if err != nil || len(ms) != 1 {
 				t.Fatal(ms, err)
 			}

@@ -223,7 +223,7 @@ func TestStalledTargetDoesNotStallTheOthers(t *testing.T) {
 		m, _ := n.sealed(a, "f", hash, PutOptions{})
 		u.finish(&m)
 		for _, i := range []int{0, 1} {
-			if got, err := b.nodes[i].disk.look(b.roster.Space, "f"); err != nil || len(got) != 1 {
+			if got, _, err := b.nodes[i].disk.look(b.roster.Space, "f"); err != nil || len(got) != 1 {
 				t.Errorf("node %d has %v, %v; want the file", i, got, err)
 			}
 		}
@@ -238,7 +238,7 @@ func TestSilentHolderIsOvertaken(t *testing.T) {
 		b.hung(2, func(*crypto.Conn) { <-stop })
 		data := bytesOf(2, 3<<20)
 		put(t, b.nodes[1], "f", data)
-		ms, err := b.nodes[1].disk.look(b.roster.Space, "f")
+		ms, _, err := b.nodes[1].disk.look(b.roster.Space, "f")
 		if err != nil || len(ms) != 1 {
 			t.Fatal(ms, err)
 		}

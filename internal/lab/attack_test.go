@@ -29,6 +29,7 @@ const (
 	linesSecond = 2                      // of a peer's log
 	bestOf      = 3                      // runs
 	measureTime = 20 * time.Second       // for all of them
+	namedTime   = 2 * time.Minute        // until it is named, while it goes on
 )
 
 // attack is a puppet's process.
@@ -158,7 +159,10 @@ func (w *world) suffers(harm string, honest []*peer, culprit *peer) {
 	a := w.attacks(culprit, harm)
 	w.logsLittle(honest)
 	w.tolerates(quiet, honest)
-	w.blames(honest, culprit, harms[harm].lawful)
+	if !harms[harm].lawful {
+		w.await(namedTime, "somebody's status names "+culprit.name, func() bool { return slices.ContainsFunc(honest, w.names(culprit)) })
+	}
+	w.blames(honest, culprit)
 	w.unjudged(before)
 	w.undoubted(at, honest...)
 	a.end()
@@ -199,9 +203,17 @@ func (w *world) tolerates(quiet medians, honest []*peer) {
 	w.Errorf("get, put and stat take more than %v, and more than three times as long as when it is quiet", tolerable)
 }
 
-// blames fails if any status names an honest peer, and unless one names the
-// culprit, whose deeds may be lawful: then there is nothing to name it for.
-func (w *world) blames(honest []*peer, culprit *peer, lawful bool) {
+// names returns whether a peer's status names the culprit.
+func (w *world) names(culprit *peer) func(p *peer) bool {
+	return func(p *peer) bool {
+		s, _ := p.status()
+		return slices.ContainsFunc(s.Refused, func(r node.Refusal) bool { return r.Peer == culprit.name }) ||
+			slices.ContainsFunc(s.Store.Unfinished, func(u node.Unfinished) bool { return u.Peer == culprit.name })
+	}
+}
+
+// blames fails if any status names an honest peer.
+func (w *world) blames(honest []*peer, culprit *peer) {
 	w.Helper()
 	said := make(map[string]bool)
 	for _, p := range honest {
@@ -234,9 +246,6 @@ func (w *world) blames(honest []*peer, culprit *peer, lawful bool) {
 	}
 	slices.Sort(all)
 	w.figure("named", fmt.Sprintf("%q", all))
-	if !lawful && !slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, culprit.name+":") }) {
-		w.Errorf("nobody's status names %s", culprit.name)
-	}
 }
 
 // logLines counts those of each peer's log, both streams.
