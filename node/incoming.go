@@ -40,6 +40,8 @@ type incoming struct {
 	offset uint64
 	told   uint64 // of the offset, to its sender
 
+	leads  *wire.Sum    // the version that is left to it; nil: none
+	ends   bool         // all bytes have come: it is put onto the disk
 	conn   *crypto.Conn // brings its segment; nil: it waits for the next one
 	expiry *time.Timer  // of one that waits
 	held   uint64       // bytes on the disk
@@ -116,11 +118,38 @@ func (u *uploads) wrote(in *incoming, now time.Time) {
 	in.held = in.offset
 }
 
+// came notes that bytes of in have come, which are not on the disk yet.
+func (u *uploads) came(in *incoming, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	in.moved = now
+}
+
+// bring reports whether an upload that goes on here may be that of m, as far as
+// can be known before its end: it has its signer, its name and, if it says so, its
+// size. Of each upload that is one version, so that none holds up others.
+func (u *uploads) bring(m wire.Manifest, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	sum := m.Sum()
+	for in := range u.open {
+		switch {
+		case in.key.from != m.Signer || in.put.Name != m.Name || in.held > m.Size:
+		case in.put.Size != wire.SizeUnknown && in.put.Size != m.Size:
+		case !in.ends && now.Sub(in.moved) > uploadStall:
+		case in.leads == nil || *in.leads == sum:
+			in.leads = &sum
+			return true
+		}
+	}
+	return false
+}
+
 // whole notes that all bytes of in have come: it makes no room any more.
 func (u *uploads) whole(in *incoming) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	in.held = 0
+	in.held, in.ends = 0, true
 }
 
 // wait keeps an upload for its next segment, until uploadIdle after its last

@@ -310,3 +310,40 @@ func TestPutWithAllFullSaysSo(t *testing.T) {
 		})
 	}
 }
+
+// TestUploadsThatBringAVersion: which version is left to an upload that goes on
+// here, and when it is not any longer.
+func TestUploadsThatBringAVersion(t *testing.T) {
+	now := time.Now()
+	m := wire.Manifest{Name: "f", Version: 2, Writer: 1, Signer: 1, Size: 1000}
+	older := m
+	older.Version = 1
+	for what, c := range map[string]struct {
+		m      wire.Manifest
+		change func(*incoming)
+		want   bool
+	}{
+		"that one":           {m, func(*incoming) {}, true},
+		"size not known":     {m, func(in *incoming) { in.put.Size = wire.SizeUnknown }, true},
+		"larger already":     {m, func(in *incoming) { in.put.Size, in.held = wire.SizeUnknown, 1001 }, false},
+		"another size":       {m, func(in *incoming) { in.put.Size = 999 }, false},
+		"another name":       {m, func(in *incoming) { in.put.Name = "g" }, false},
+		"of another":         {m, func(in *incoming) { in.key.from = 2 }, false},
+		"stands still":       {m, func(in *incoming) { in.moved = now.Add(-uploadStall - 1) }, false},
+		"goes onto the disk": {m, func(in *incoming) { in.moved, in.ends = now.Add(-time.Hour), true }, true},
+		"a second version":   {older, func(*incoming) {}, false},
+	} {
+		u := newUploads()
+		in := u.begin(uploadKey{1, 7}, nil, wire.Put{Name: "f", Size: 1000})
+		in.moved = now
+		if what == "a second version" && !u.bring(m, now) {
+			t.Error("the first one is not left to it")
+		}
+		c.change(in)
+		for range 2 {
+			if got := u.bring(c.m, now); got != c.want {
+				t.Errorf("%s: left to it: %v", what, got)
+			}
+		}
+	}
+}

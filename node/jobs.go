@@ -365,9 +365,14 @@ func (n *Node) startPull(a ring.Pull) {
 	// Ends when the pull does, at the latest when the node ends, which waits.
 	n.work.Go(func() {
 		v := versionOf(n.members.book().Space, a.Manifest)
+		x := ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}
 		had, _, _ := n.disk.Has(v) // with an error, nothing is pulled either
+		if a.Leave && !had && n.uploads.bring(a.Manifest, time.Now()) {
+			n.post(happened{event: ring.Uploading{Version: x}})
+			return
+		}
 		code := n.pull(a, []wire.ID{a.From})
-		n.post(happened{event: ring.Pulled{Version: ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}, Code: code, New: !had}})
+		n.post(happened{event: ring.Pulled{Version: x, Code: code, New: !had}})
 	})
 }
 

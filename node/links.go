@@ -55,6 +55,10 @@ type link struct {
 	at    time.Time         // when it was confirmed
 	sent  chan struct{}     // closed when the writer has ended
 
+	// doubted: a link of a higher incarnation has taken its place. That is another
+	// process, unless this link comes to its end.
+	doubted bool
+
 	large  atomic.Int32 // messages in queue that may be large
 	unread atomic.Bool  // cut, as nothing of it was read
 }
@@ -145,7 +149,7 @@ func (l *links) send(id wire.ID, msg wire.Message) {
 // its member: it hears of it now.
 func (l *links) order(id wire.ID) []ring.Event {
 	if p := l.pair(id); p.carry != nil {
-		return []ring.Event{ring.LinkUp{Peer: id, Incarnation: wire.Incarnation(p.carry.conn.Session().Theirs.Incarnation)}}
+		return []ring.Event{p.up()}
 	}
 	l.dial(id)
 	return nil
@@ -220,12 +224,13 @@ func (l *links) up(k *link) []ring.Event {
 		return nil
 	}
 	l.stands(p)
-	events := []ring.Event{up}
-	if old.conn.Session().Theirs.Incarnation != theirs.Incarnation {
-		// What was sent to the peer that was before may be lost.
-		events = []ring.Event{ring.LinkDown{Peer: k.peer.ID}, up}
+	switch was := old.conn.Session().Theirs.Incarnation; {
+	case theirs.Incarnation < was: // it has lost its disk, and so what was sent to it
+		return []ring.Event{ring.LinkDown{Peer: k.peer.ID}, up}
+	case theirs.Incarnation > was:
+		old.doubted = true
 	}
-	return events
+	return []ring.Event{up}
 }
 
 // stands notes where the link that carries goes now. If the member was elsewhere
@@ -295,12 +300,17 @@ func (l *links) flush(p *pair) {
 }
 
 // down takes a link out that has ended. It returns what the ring has to hear:
-// nothing, if another link goes on.
-func (l *links) down(k *link) []ring.Event {
+// nothing, if another link goes on. ended says that the other side has ended it,
+// and so has read what was sent, or reads it.
+func (l *links) down(k *link, ended bool) []ring.Event {
 	p := l.pair(k.peer.ID)
 	k.finish()
 	if p.carry != k {
 		p.others = slices.DeleteFunc(p.others, func(o *link) bool { return o == k })
+		if k.doubted && !ended && p.carry != nil {
+			// What was sent to the process that was before is lost.
+			return []ring.Event{ring.LinkDown{Peer: k.peer.ID}, p.up()}
+		}
 		return nil
 	}
 	p.carry = nil
@@ -312,7 +322,12 @@ func (l *links) down(k *link) []ring.Event {
 	}
 	p.carry = p.others[i]
 	p.others = slices.Delete(p.others, i, i+1)
-	return append(events, ring.LinkUp{Peer: k.peer.ID, Incarnation: wire.Incarnation(p.carry.conn.Session().Theirs.Incarnation)})
+	return append(events, p.up())
+}
+
+// up is what the ring hears of the link that carries.
+func (p *pair) up() ring.Event {
+	return ring.LinkUp{Peer: p.carry.peer.ID, Incarnation: wire.Incarnation(p.carry.conn.Session().Theirs.Incarnation)}
 }
 
 // failed notes that a dial came to nothing.
@@ -403,7 +418,7 @@ func (n *Node) runLink(conn *crypto.Conn) bool {
 		if err != io.EOF {
 			conn.Close() // what is queued has nobody to read it
 		}
-		n.post(linkDown{l})
+		n.post(linkDown{l, err == io.EOF})
 	}
 	select {
 	case <-l.sent:

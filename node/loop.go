@@ -31,10 +31,14 @@ type happened struct {
 	ours   error
 }
 
-// linkUp says that a ring link is confirmed, linkDown that it has ended.
+// linkUp says that a ring link is confirmed, linkDown that it is over; ended: by the
+// other side's end, and not by a cut.
 type linkUp struct{ link *link }
 
-type linkDown struct{ link *link }
+type linkDown struct {
+	link  *link
+	ended bool
+}
 
 // dialFailed says that a dial of a ring link came to nothing.
 type dialFailed struct {
@@ -179,7 +183,7 @@ func (l *loop) take(in input) {
 		l.pending = append(l.pending, l.links.up(in.link)...)
 	case linkDown:
 		l.unread(in.link)
-		l.pending = append(l.pending, l.links.down(in.link)...)
+		l.pending = append(l.pending, l.links.down(in.link, in.ended)...)
 	case dialFailed:
 		l.node.log.Debug("dial failed", "peer", l.node.members.book().name(in.peer), "error", in.err)
 		l.pending = append(l.pending, l.links.failed(in.peer, in.err)...)

@@ -255,6 +255,7 @@ func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming, buf []byte) (end 
 					return nil, 0, err
 				}
 				in.told, told = got, time.Now()
+				n.uploads.came(in, told)
 			}
 		}
 		if in.offset+uint64(size) > last {

@@ -93,10 +93,12 @@ type SendOffer struct {
 
 // Pull: have this version on disk, verified and synced, then report
 // [Pulled]. It is fetched from From unless this run has synced it already; a
-// tombstone is just written. At most [MaxPulls] are under way.
+// tombstone is just written. At most [MaxPulls] are under way. With Leave, one that
+// an upload is bringing here is left to that: report [Uploading], and begin nothing.
 type Pull struct {
 	From     wire.ID
 	Manifest wire.Manifest
+	Leave    bool
 }
 
 // Scan: report the versions in the store after After (of all, if First), in

@@ -151,6 +151,12 @@ type Pulling struct {
 	Version Version
 }
 
+// Uploading: a [Pull] was not begun, as the version is the one, or may be, that
+// an upload of its signer is bringing here.
+type Uploading struct {
+	Version Version
+}
+
 // Pulled: how a [Pull] ended; CodeOK: on disk, verified, synced. New says that
 // it was not there before.
 type Pulled struct {
@@ -225,6 +231,7 @@ func (Forget) event()        {}
 func (Cancel) event()        {}
 func (PutStored) event()     {}
 func (Pulling) event()       {}
+func (Uploading) event()     {}
 func (Pulled) event()        {}
 func (OfferFailed) event()   {}
 func (Scanned) event()       {}

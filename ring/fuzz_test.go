@@ -125,6 +125,9 @@ func (g *chaos) event() Event {
 		if g.IntN(4) == 0 {
 			return Pulling{Version: version}
 		}
+		if g.IntN(4) == 0 {
+			return Uploading{Version: version}
+		}
 		return Pulled{Version: version, Code: wire.Code(g.IntN(12)), New: version.Sum[0]%2 == 0}
 	case 16:
 		return Scanned{Scan: uint64(g.IntN(40)), Versions: []Version{version}, More: g.IntN(2) == 0}

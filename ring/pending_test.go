@@ -97,6 +97,67 @@ func TestPullSaysThatItsBytesCome(t *testing.T) {
 	}
 }
 
+// pulled are the versions of the pulls among acts, and whether each may be left to
+// an upload.
+func pulled(acts []Action) (versions []uint64, leave []bool) {
+	for _, a := range acts {
+		if p, ok := a.(Pull); ok {
+			versions, leave = append(versions, p.Manifest.Version), append(leave, p.Leave)
+		}
+	}
+	return versions, leave
+}
+
+// TestVersionIsLeftToItsUpload: one that its put brings here is not pulled as well;
+// whoever offers it hears that it comes, the pulls of others go on, and it is looked
+// at again, for ten minutes. (Row 32: it came twice over the line of the putter, and
+// a put took twice its time.)
+func TestVersionIsLeftToItsUpload(t *testing.T) {
+	w := within(t, 20, 30)
+	version := func(i uint64) wire.Manifest {
+		return wire.Manifest{Name: "0015", Version: i, Writer: 20, Size: 9}
+	}
+	const most = MaxPulls / share
+	for i := range uint32(most + 1) {
+		w.step(Received{20, wire.Offer{Req: i, Source: 20, Manifest: version(uint64(i) + 1)}})
+	}
+	w.step(Received{30, wire.Offer{Req: 7, Source: 30, Manifest: version(1)}})
+	left := Uploading{Version{15, version(1).Sum()}}
+	acts := w.step(left)
+	if got, _ := pulled(acts); !slices.Equal(got, []uint64{most + 1}) {
+		t.Errorf("then %v are pulled", got)
+	}
+	if to, said := sends[wire.Confirmed](acts); len(said) != 3 || said[0].Code != wire.CodeMore || !slices.Contains(to, 30) {
+		t.Errorf("%v are told %v", to, said)
+	}
+	w.step(Pulled{Version: Version{15, version(2).Sum()}})
+	for i := range maxUploadWaits {
+		got, leave := pulled(w.keepAlive(time.Duration(uploadWait), 20, 30))
+		if !slices.Equal(got, []uint64{1}) || leave[0] != (i < maxUploadWaits-1) {
+			t.Fatalf("%d times left to its upload, then pulled are %v, and left again %v", i+1, got, leave)
+		}
+		w.step(left)
+	}
+}
+
+// TestJoinAndLeaveHangOnNoUpload: what is offered to one that joins, or by one that
+// leaves, is pulled at once.
+func TestJoinAndLeaveHangOnNoUpload(t *testing.T) {
+	for _, c := range []struct{ joins, leaves bool }{{false, false}, {true, false}, {false, true}} {
+		w := within(t, 20, 30)
+		if c.joins {
+			w.view.members[w.view.me].state = wire.Joining
+		}
+		if c.leaves {
+			w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 1, wire.Leaving)}}})
+		}
+		m := wire.Manifest{Name: "0015", Version: 1, Writer: 20, Size: 9}
+		if got, leave := pulled(w.step(Received{20, wire.Offer{Req: 1, Source: 20, Manifest: m}})); len(got) != 1 || leave[0] == (c.joins || c.leaves) {
+			t.Errorf("%+v: pulls %v, left to an upload %v", c, got, leave)
+		}
+	}
+}
+
 // TestOffersOfAPassDoNotOutliveTheirLink: who lost its link did not get all;
 // the others are told that they did without waiting for it.
 func TestOffersOfAPassDoNotOutliveTheirLink(t *testing.T) {

@@ -21,6 +21,11 @@ const (
 
 	// maxWaiters is how many offers of one version by one member are answered.
 	maxWaiters = 4
+
+	// uploadWait is how long a version is left to the upload that brings it here
+	// until that is looked at again, and maxUploadWaits how often: for ten minutes.
+	uploadWait     = offerWait / 4
+	maxUploadWaits = 120
 )
 
 // pulls are the versions on their way here: at most MaxPulls, and maxQueued
@@ -39,6 +44,8 @@ type pull struct {
 	sum      wire.Sum
 	source   wire.ID
 	waiters  []offered // at most maxWaiters of each member
+	waits    int       // how often it is left to an upload that brings it
+	rest     Time      // it is until then
 }
 
 // offered answers an Offer: with Confirmed when the version is here. A source
@@ -54,6 +61,9 @@ func (p *pulls) offered(now Time, from wire.ID, m wire.Offer, v *view, o *outbox
 	}
 	x := pull{by: from, manifest: m.Manifest, sum: m.Manifest.Sum(), source: m.Source,
 		waiters: []offered{{peer: from, req: m.Req}}}
+	if v.members[v.me].state != wire.Joining && v.member(from) != nil && v.member(from).state != wire.Leaving {
+		x.waits = maxUploadWaits // else the end of a join or of a leave hangs on it
+	}
 	for _, list := range [][]pull{p.under, p.queue} {
 		for i := range list {
 			if list[i].sum == x.sum {
@@ -108,6 +118,11 @@ func (p *pulls) step(now Time, o *outbox) {
 			delete(p.vain, id)
 		}
 	}
+	for i := range p.queue {
+		if now >= p.queue[i].rest {
+			p.queue[i].rest = 0
+		}
+	}
 	p.fetch(now, o)
 }
 
@@ -115,6 +130,11 @@ func (p *pulls) next() Time {
 	t := never
 	for _, until := range p.vain {
 		t = min(t, until)
+	}
+	for i := range p.queue {
+		if until := p.queue[i].rest; until > 0 {
+			t = min(t, until)
+		}
 	}
 	return t
 }
@@ -126,13 +146,13 @@ func (p *pulls) next() Time {
 func (p *pulls) fetch(now Time, o *outbox) {
 	for i := 0; i < len(p.queue) && len(p.under) < MaxPulls; {
 		x := p.queue[i]
-		if offeredBy(p.under, x.by) >= MaxPulls/share || now < p.vain[x.by] {
+		if offeredBy(p.under, x.by) >= MaxPulls/share || now < p.vain[x.by] || now < x.rest {
 			i++
 			continue
 		}
 		p.queue = slices.Delete(p.queue, i, i+1)
 		p.under = append(p.under, x)
-		o.do(Pull{From: x.source, Manifest: x.manifest})
+		o.do(Pull{From: x.source, Manifest: x.manifest, Leave: x.waits > 0})
 	}
 }
 
@@ -173,6 +193,23 @@ func (p *pulls) pulled(now Time, e Pulled, o *outbox) (by wire.ID, ok bool) {
 	}
 	p.fetch(now, o)
 	return x.by, true
+}
+
+// left takes the word that an upload brings a version here by itself: to fetch it
+// as well would have each of its bytes come twice, over a line that may be slow.
+// It takes no place among the pulls, and is looked at again.
+func (p *pulls) left(now Time, x Version, o *outbox) {
+	i := slices.IndexFunc(p.under, func(u pull) bool { return u.sum == x.Sum })
+	if i < 0 {
+		return
+	}
+	p.goesOn(x, o)
+	u := p.under[i]
+	u.waits--
+	u.rest = now + uploadWait
+	p.under = slices.Delete(p.under, i, i+1)
+	p.queue = append(p.queue, u)
+	p.fetch(now, o)
 }
 
 // goesOn says of a pull that its bytes come to those who wait for it, and to

@@ -154,6 +154,8 @@ func (r *Ring) Step(now Time, ev Event, out []Action) []Action {
 	case Pulling:
 		r.copies.pulls.goesOn(e.Version, &r.out)
 		r.ops.puts(now, r.scene(), func(p *put) { p.goesOn(now, e.Version, r.view) })
+	case Uploading:
+		r.copies.pulls.left(now, e.Version, &r.out)
 	case Pulled:
 		r.copies.pulled(now, e, r.view, &r.out)
 		r.ops.puts(now, r.scene(), func(p *put) {
