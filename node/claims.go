@@ -27,10 +27,21 @@ const (
 )
 
 // claims are versions that one member alone says it has, and of which nothing
-// came when they were asked for.
+// came when they were asked for, and the members that are asked again for such.
 type claims struct {
-	mu sync.Mutex
-	of map[wire.ID]map[wire.Sum]time.Time
+	mu    sync.Mutex
+	of    map[wire.ID]map[wire.Sum]claimed
+	asked map[wire.ID]bool
+}
+
+// claimed is one of those.
+type claimed struct {
+	at      time.Time // when nothing came
+	checked bool      // what came later was looked at
+}
+
+func newClaims() *claims {
+	return &claims{of: make(map[wire.ID]map[wire.Sum]claimed), asked: make(map[wire.ID]bool)}
 }
 
 func (c *claims) add(by wire.ID, sum wire.Sum) {
@@ -40,28 +51,58 @@ func (c *claims) add(by wire.ID, sum wire.Sum) {
 		delete(c.of, by) // a get that waits once more is all that comes of it
 	}
 	if c.of[by] == nil {
-		c.of[by] = make(map[wire.Sum]time.Time)
+		c.of[by] = make(map[wire.Sum]claimed)
 	}
-	c.of[by][sum] = time.Now()
+	c.of[by][sum] = claimed{time.Now(), c.of[by][sum].checked}
 }
 
 func (c *claims) has(by wire.ID, sum wire.Sum) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.of[by][sum]
-	return ok && time.Since(at) < claimKept
+	x, ok := c.of[by][sum]
+	return ok && time.Since(x.at) < claimKept
 }
 
 // any reports whether a member is known for a mere claim.
 func (c *claims) any(by wire.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, at := range c.of[by] {
-		if time.Since(at) < claimKept {
+	for _, x := range c.of[by] {
+		if time.Since(x.at) < claimKept {
 			return true
 		}
 	}
 	return false
+}
+
+// check reports whether a claim that is remembered was not checked yet; now it is.
+func (c *claims) check(by wire.ID, sum wire.Sum) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.of[by][sum]
+	if !ok || x.checked {
+		return false
+	}
+	c.of[by][sum] = claimed{x.at, true}
+	return true
+}
+
+// begin takes a member up that is to be asked again, if there is a place, and end
+// lets it go.
+func (c *claims) begin(by wire.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked[by] || len(c.asked) >= maxInquiries {
+		return false
+	}
+	c.asked[by] = true
+	return true
+}
+
+func (c *claims) end(by wire.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.asked, by)
 }
 
 // alone reports whether one member alone says that it has a version.
@@ -189,13 +230,15 @@ func chosen(trials []*trial) int {
 	return -1
 }
 
-// lost remembers, and says, that these versions were claimed and did not come.
+// lost remembers, and says, that these versions were claimed and did not come, and
+// has their holders asked again.
 func (n *Node) lost(choices []ring.Choice) {
 	for _, c := range choices {
 		if alone(c) {
 			n.claims.add(c.Sources[0], c.Manifest.Sum())
 			n.log.Info("a newer version is claimed by one member alone, and does not come", "file", c.Manifest.Name,
 				"version", c.Manifest.Version, "peer", n.members.book().name(c.Sources[0]))
+			n.inquire(c.Sources[0], c.Manifest.Name)
 		}
 	}
 }

@@ -205,7 +205,7 @@ func newNode(c Config, b *book) *Node {
 		replies:  &replies{waits: make(map[uint64]chan ring.PutReply)},
 		lists:    &lists{waits: make(map[listKey]chan wire.Listed)},
 		offered:  &offers{known: make(map[offerKey]struct{})},
-		claims:   &claims{of: make(map[wire.ID]map[wire.Sum]time.Time)},
+		claims:   newClaims(),
 		watchers: &watchers{open: make(map[*watcher]struct{})},
 	}
 	n.crypto = &crypto.Config{

@@ -113,9 +113,8 @@ func (n *Node) serveGet(conn *crypto.Conn, peer keys.Member, m wire.Get) error {
 		if errors.As(err, &broken) {
 			return err
 		}
-		n.disk.failed(err)
 		n.log.Error("reading version", "name", manifest.Name, "error", err)
-		return writeMessage(conn, wire.Fail{Code: wire.CodeNotFound})
+		return writeMessage(conn, wire.Fail{Code: n.disk.readCode(err)})
 	}
 	if user && m.Offset+m.Length == size {
 		n.post(happened{event: ring.Moving{Peer: peer.ID, Name: manifest.Name, Phase: ring.Sent}})

@@ -30,7 +30,7 @@ type harm struct {
 // harms are those of the last review, by name.
 var harms = map[string]*harm{
 	"looks":         {before: putVersions, harm: askForVersions},
-	"phantoms":      {lawful: true, state: wire.Active, mute: true, look: phantom, harm: wait},
+	"phantoms":      {state: wire.Active, mute: true, look: phantom, harm: wait},
 	"small puts":    {lawful: true, harm: putSmall},
 	"bad uploads":   {harm: putWrong},
 	"bad messages":  {harm: sayWrong},
