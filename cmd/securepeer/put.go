@@ -165,8 +165,11 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 		if err != nil {
 			return err
 		}
+		if src.whole != nil {
+			result.Grown = src.whole.grown
+		}
 		err = a.stored(result, "stored")
-		if src.whole != nil && src.whole.grown > 0 {
+		if result.Grown > 0 {
 			a.notef("%s grew while it was read: stored is what it was at the beginning, %s", inputName(file), size(src.info.Size))
 		}
 		return err

@@ -3,10 +3,16 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"securepeer/internal/control"
@@ -54,6 +60,49 @@ func TestCommandThatIsNotThere(t *testing.T) {
 			t.Errorf("%s: %v", command, err)
 		}
 		c.Close() // it does not run
+	}
+}
+
+// TestPutThatGrewSaysSoInJSON: a program that reads the result learns that the
+// file has more than what is stored, as a user does.
+func TestPutThatGrewSaysSoInJSON(t *testing.T) {
+	const length = 16 << 20 // far more than sockets and buffers hold
+	path := filepath.Join(t.TempDir(), "log")
+	var growing atomic.Bool
+	dir := fakePeer(t, func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.ReadFull(r.Body, make([]byte, 1))
+		if err == nil && growing.Load() {
+			err = writeAt(path, length, "more")
+		}
+		rest, drained := io.Copy(io.Discard, r.Body)
+		if err := errors.Join(err, drained); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(w, `{"schema": "securepeer/put/1", "name": "log", "version": 1, "size": %d, "copies": ["a"], "wanted": 1}`, int64(n)+rest)
+	})
+	for _, grow := range []bool{false, true} {
+		growing.Store(grow)
+		if err := os.WriteFile(path, make([]byte, length), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var errs bytes.Buffer
+		cmd := program("put", path, "--json", "--dir", dir)
+		cmd.Stderr = &errs
+		out, err := cmd.Output()
+		var got struct{ Size, Grown int64 }
+		if err := errors.Join(err, json.Unmarshal(out, &got)); err != nil {
+			t.Fatalf("%v: %s%s", err, out, &errs)
+		}
+		want := int64(0)
+		if grow {
+			want = int64(len("more"))
+		}
+		if got.Size != length || got.Grown != want || strings.Contains(errs.String(), "grew while it was read") != grow {
+			t.Errorf("grows %v: %s%s", grow, out, &errs)
+		}
+		if strings.Contains(string(out), "grown") != grow {
+			t.Errorf("grows %v: %s", grow, out)
+		}
 	}
 }
 

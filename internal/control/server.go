@@ -387,7 +387,7 @@ func tell(w http.ResponseWriter, p *node.Progress) (end func()) {
 
 func newPutResult(schema string, r node.PutResult) PutResult {
 	r.Copies, r.Missing, r.Slow = list(r.Copies), list(r.Missing), list(r.Slow)
-	return PutResult{schema, r}
+	return PutResult{Schema: schema, PutResult: r}
 }
 
 // whenEnding calls f when the peer ends, unless stop is called before.

@@ -166,6 +166,9 @@ type PutInfo struct {
 type PutResult struct {
 	Schema string `json:"schema"`
 	node.PutResult
+	// Grown is how many bytes longer the file was when all that is stored had
+	// been read. No peer knows that: who reads the file fills it in.
+	Grown int64 `json:"grown,omitempty"`
 }
 
 // GetResult is how a get ended: known when all bytes have come.
