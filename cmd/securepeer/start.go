@@ -106,7 +106,9 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGTTOU) // writes fail instead, or are done all the same
 	a.neverWait()
 	a.interrupts.hangups.Store(true)
-	p, err := a.newPeer(ctx, opt)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	p, err := a.newPeer(ctx, stop, opt)
 	if err != nil {
 		return err
 	}
@@ -118,8 +120,6 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 	if err != nil {
 		return errors.Join(err, p.node.Close())
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	server := &control.Server{Node: p.node, Reload: p.reload, Stop: stop, Logger: p.logger}
 	events := p.node.Watch(context.WithoutCancel(ctx)) // until the node ends, to its last event
 
@@ -152,7 +152,7 @@ func (a *app) start(ctx context.Context, opt startOptions) error {
 
 // newPeer makes the peer from what is in its folder: nil, if it was stopped
 // while it waited for the address to listen on.
-func (a *app) newPeer(ctx context.Context, opt startOptions) (*peer, error) {
+func (a *app) newPeer(ctx context.Context, stop func(), opt startOptions) (*peer, error) {
 	// A peer in the background of a terminal reads nothing rather than being
 	// stopped for trying.
 	signal.Ignore(syscall.SIGTTIN)
@@ -179,11 +179,13 @@ func (a *app) newPeer(ctx context.Context, opt startOptions) (*peer, error) {
 	}
 	p := &peer{app: a, self: self, opt: opt}
 	p.logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	wait := addressWait{app: a, stop: stop}
 	p.node, err = node.New(node.Config{
 		Secret: secret, Roster: roster, Dir: a.dir,
 		Listen: opt.listen, Contact: opt.contact, Interval: opt.interval, Shortcuts: opt.shortcuts,
-		Logger: p.logger, NotYet: a.waitForAddress(ctx),
+		Logger: p.logger, NotYet: func(err error) bool { return wait.again(ctx, err) },
 	})
+	wait.end()
 	if err != nil && ctx.Err() != nil {
 		return nil, nil
 	}
@@ -215,19 +217,35 @@ const (
 // listenElsewhere is what helps who can't listen at an address.
 const listenElsewhere = "--listen HOST:PORT chooses another; the others find it only if the roster's address leads there"
 
-// waitForAddress is for [node.Config]: while a machine boots, it may not have
-// its address yet, or not reach its name server.
-func (a *app) waitForAddress(ctx context.Context) func(error) bool {
-	var said time.Time
-	return func(err error) bool {
-		if ctx.Err() == nil && (said.IsZero() || time.Since(said) >= addressSaid) {
-			a.notef("waiting: %v", err)
-			if said.IsZero() {
-				a.hintf("%s", listenElsewhere)
-			}
-			said = time.Now()
+// addressWait is a start that waits: while a machine boots, it may not have its
+// address yet, or not reach its name server.
+type addressWait struct {
+	*app
+	stop    func()
+	said    time.Time
+	answers *control.Waiting // for the commands that find no peer yet; nil: nobody
+}
+
+// again is for [node.Config].
+func (w *addressWait) again(ctx context.Context, err error) bool {
+	if w.answers != nil {
+		w.answers.Because(err)
+	} else if answers, failed := control.Wait(w.dir, err, w.stop); failed == nil { // else the peer itself will meet that
+		w.answers = answers
+	}
+	if ctx.Err() == nil && (w.said.IsZero() || time.Since(w.said) >= addressSaid) {
+		w.notef("waiting: %v", err)
+		if w.said.IsZero() {
+			w.hintf("%s", listenElsewhere)
 		}
-		return pause(ctx, addressAgain)
+		w.said = time.Now()
+	}
+	return pause(ctx, addressAgain)
+}
+
+func (w *addressWait) end() {
+	if w.answers != nil {
+		w.answers.End()
 	}
 }
 

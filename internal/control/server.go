@@ -49,10 +49,14 @@ type Server struct {
 // new, and returns when what was asked before is answered: the end of the peer
 // ends all of it.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	return serveAt(ctx, listener, s.routes(), s.Logger)
+}
+
+func serveAt(ctx context.Context, listener net.Listener, routes http.Handler, logger *slog.Logger) error {
 	kept := newSpare(listener)
 	defer kept.release()
 	server := &http.Server{
-		Handler:           s.routes(),
+		Handler:           routes,
 		ReadHeaderTimeout: headerWait,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			widen(conn)
@@ -64,8 +68,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			}
 		},
 	}
-	if s.Logger != nil {
-		server.ErrorLog = slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug)
+	if logger != nil {
+		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	}
 	served, ended := make(chan struct{}), make(chan error, 1) // one result, which nobody may want
 	go func() {                                               // ends with ctx or with what follows
