@@ -377,6 +377,9 @@ func TestOwnFailureIsShownAsOwn(t *testing.T) {
 				if p := s.Peers[1]; p.Why != WhyUnsent || !strings.Contains(p.Problem, c.want) || p.Suspect {
 					t.Errorf("n1 is shown as %q: %q", p.Why, p.Problem)
 				}
+				if _, err := b.nodes[0].Ping(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "this peer could not ask it: ") || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("a ping of n1 says %v", err)
+				}
 				if p := s.Peers[2]; p.Why != WhyNone || len(s.Warnings) > 0 {
 					t.Errorf("n2 is shown as %+v, with %q", p, s.Warnings)
 				}

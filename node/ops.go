@@ -514,6 +514,11 @@ func (n *Node) Ping(ctx context.Context, member string) (time.Duration, error) {
 	if err == nil {
 		err = n.failure("", r)
 	}
+	if r.Outcome == ring.Unreached {
+		if why := n.unsent()[m.ID]; why != nil {
+			err = fmt.Errorf("this peer could not ask it: %w", why)
+		}
+	}
 	if err != nil {
 		return 0, &PeerError{Peer: member, Err: err}
 	}
