@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ type disk struct {
 	index index
 	log   *slog.Logger
 	short *shortage
-	may   func(wire.Manifest) bool // whether others believe who signed it; asked of what is on the disk from any earlier roster
+	may   func(wire.Manifest) bool // whether others believe its signer, by writer, signer and flags; asked of what is on the disk from any earlier roster
 
 	mu       sync.Mutex
 	state    wire.State       // Active, Full or Stuck
@@ -223,7 +224,7 @@ func (d *disk) works() bool {
 	}
 	err := d.WriteState(stateProbe, nil)
 	if err == nil {
-		err = d.List(0, 0, func(store.Version) bool { return true })
+		err = d.List(0, 0, func(store.Entry) bool { return true })
 	}
 	if err != nil {
 		d.failed(err)
@@ -342,41 +343,81 @@ func (d *disk) room(size int64) wire.Code {
 // wire.MaxManifests, the newest first, and how many versions were read for it.
 // With an error it returns what it could read, and what is missing means nothing.
 func (d *disk) look(space wire.Space, name string) (ms []wire.Manifest, read int, err error) {
-	versions, err := d.Versions(uint64(wire.KeyOf(space, name)))
-	if err != nil {
-		return nil, 0, err
-	}
-	ms, err = d.newest(versions, name)
-	return ms, len(versions), err
+	return d.lookAt(uint64(wire.KeyOf(space, name)), name)
 }
 
-// newest reads the manifests of versions and keeps the newest of each writer
-// that has that name. What is damaged is not there; any other error says
-// nothing of the version, and is returned.
-func (d *disk) newest(versions []store.Version, name string) (newest []wire.Manifest, unread error) {
-	for _, v := range versions {
-		m, err := readManifest(d.Store, v)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			continue
-		case err != nil:
-			unread = err
-			continue
-		case m.Name != name: // of the same key
-			continue
-		case !d.may(m): // the newest that others believe may be one below
-			continue
+// lookAt is look for a name with that key. It opens what it returns and no other
+// version, however many there are (R22). One that turns out to be damaged is not
+// there: then the names without it say which one is the newest.
+func (d *disk) lookAt(key uint64, name string) (newest []wire.Manifest, read int, unread error) {
+	missing := make(map[store.Version]bool)
+	for whole := false; !whole; {
+		entries, err := d.newest(key, name, missing)
+		if err != nil {
+			return nil, read, err
 		}
-		i := slices.IndexFunc(newest, func(o wire.Manifest) bool { return o.Writer == m.Writer })
-		switch {
-		case i < 0:
-			newest = append(newest, m)
-		case m.Newer(newest[i]):
-			newest[i] = m
+		newest, unread, whole = make([]wire.Manifest, 0, len(entries)), nil, true
+		for _, e := range entries {
+			read++
+			m, err := readManifest(d.Store, e.Version)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				missing[e.Version], whole = true, false
+			case err != nil:
+				unread = err
+			default:
+				newest = append(newest, m)
+			}
 		}
 	}
-	slices.SortFunc(newest, newestFirst)
-	return newest[:min(len(newest), wire.MaxManifests)], unread
+	return newest, read, unread
+}
+
+// newest returns what the names of files say of the newest version of each
+// writer of that name, the newest first, at most wire.MaxManifests. Those that
+// are missing do not count, nor those whose signers others do not believe: the
+// newest that they do may be one below.
+func (d *disk) newest(key uint64, name string, missing map[store.Version]bool) ([]store.Entry, error) {
+	var newest []store.Entry
+	writers := make(map[uint16]int) // where each is in newest
+	hash := wire.NameHash(name)
+	err := d.Each(key, func(e store.Entry) {
+		if e.Name != [16]byte(hash[:]) { // of the same key
+			return
+		}
+		i, known := writers[e.Writer]
+		switch {
+		case known && !newerEntry(e, newest[i]):
+		case !d.may(signed(e)) || missing[e.Version]:
+		case known:
+			newest[i] = e
+		default:
+			writers[e.Writer] = len(newest)
+			newest = append(newest, e)
+		}
+	})
+	slices.SortFunc(newest, func(a, b store.Entry) int {
+		switch {
+		case newerEntry(a, b):
+			return -1
+		case newerEntry(b, a):
+			return 1
+		}
+		return 0
+	})
+	return newest[:min(len(newest), wire.MaxManifests)], err
+}
+
+// newerEntry is wire.Manifest.Newer, of the names of two files.
+func newerEntry(a, b store.Entry) bool {
+	removedA, removedB := a.Flags&uint8(wire.Tombstone), b.Flags&uint8(wire.Tombstone)
+	switch {
+	case a.Number != b.Number:
+		return a.Number > b.Number
+	case removedA != removedB:
+		return removedA > removedB
+	}
+	return bytes.Compare(a.Sum[:], b.Sum[:]) > 0
 }
 
 func newestFirst(a, b wire.Manifest) int {
@@ -398,8 +439,8 @@ func (d *disk) listed(prefix, after string) (ms []wire.Manifest, more bool, read
 	for {
 		names, rest := d.index.after(prefix, after, wire.MaxListed)
 		for _, n := range names {
-			found, err := d.newest(n.versions, n.name)
-			if read += len(n.versions); err != nil {
+			found, k, err := d.lookAt(n.versions[0].Key, n.name)
+			if read += k; err != nil {
 				return nil, false, read, err
 			}
 			if len(ms)+len(found) > wire.MaxListed {
@@ -423,7 +464,7 @@ func (d *disk) scan(a ring.Scan) (ring.Scanned, error) {
 	if !a.First && after.Key > 0 {
 		from = after.Key - 1
 	}
-	err := d.List(from, 1<<64-1, func(v store.Version) bool {
+	err := d.List(from, 1<<64-1, func(v store.Entry) bool {
 		if !a.First && v.Key == after.Key && slices.Compare(v.Sum[:], after.Sum[:]) <= 0 {
 			return true
 		}
@@ -437,6 +478,45 @@ func (d *disk) scan(a ring.Scan) (ring.Scanned, error) {
 	return result, err
 }
 
+// flagExpires is in the flags of a file's name, beside those of the manifest,
+// of a version that expires.
+const flagExpires = 0x80
+
+// labelsOf is what the name of a version's file says, for readManifest to hold
+// the file to.
+func labelsOf(m wire.Manifest) store.Labels {
+	hash := wire.NameHash(m.Name)
+	l := store.Labels{Name: [16]byte(hash[:]), Number: m.Version, Writer: uint16(m.Writer), Signer: uint16(m.Signer), Flags: uint8(m.Flags)}
+	if m.Expires != 0 {
+		l.Flags |= flagExpires
+	}
+	return l
+}
+
+// signed is the part of a manifest that says who may have signed it.
+func signed(e store.Entry) wire.Manifest {
+	return wire.Manifest{Writer: wire.ID(e.Writer), Signer: wire.ID(e.Signer), Flags: wire.Flags(e.Flags) & wire.Tombstone}
+}
+
+// readManifest opens a version for its manifest alone. The error is
+// store.ErrNotFound only if there is no such version: none, or a damaged one,
+// which is no longer under its name then.
+func readManifest(s *store.Store, v store.Version) (wire.Manifest, error) {
+	r, err := s.Reader(v)
+	if err != nil {
+		return wire.Manifest{}, err
+	}
+	defer r.Close() // read only
+	m, err := wire.ParseManifest(r.Manifest())
+	if err == nil && labelsOf(m) == r.Entry().Labels {
+		return m, nil
+	}
+	if err := s.Reject(r.Entry()); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return m, err
+	}
+	return m, fmt.Errorf("manifest is not what its file's name says: %w", store.ErrDamaged)
+}
+
 // versionOf is where the store keeps a manifest's bytes.
 func versionOf(space wire.Space, m wire.Manifest) store.Version {
 	return store.Version{Key: uint64(wire.KeyOf(space, m.Name)), Sum: m.Sum()}
@@ -444,7 +524,7 @@ func versionOf(space wire.Space, m wire.Manifest) store.Version {
 
 // commit makes what w took a version, and says how that went as a code.
 func (d *disk) commit(w *store.Writer, space wire.Space, m wire.Manifest) wire.Code {
-	v, err := w.Commit(uint64(wire.KeyOf(space, m.Name)), m.Append(nil))
+	v, err := w.Commit(uint64(wire.KeyOf(space, m.Name)), labelsOf(m), m.Append(nil))
 	if err == nil {
 		d.index.add(indexed{m.Name, v, m.Size})
 	}

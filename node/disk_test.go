@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"securepeer/internal/store"
@@ -21,7 +24,7 @@ func diskOf(t *testing.T, sim *simdisk.Disk) *disk {
 	return diskOn(t, sim.Mount())
 }
 
-func diskOn(t *testing.T, fsys store.FS) *disk {
+func diskOn(t testing.TB, fsys store.FS) *disk {
 	t.Helper()
 	s, err := store.Open(fsys, strings.NewReader(strings.Repeat("x", 16)))
 	if err != nil {
@@ -36,7 +39,7 @@ func diskOn(t *testing.T, fsys store.FS) *disk {
 }
 
 // keep commits an empty version, which is all that a look reads.
-func (d *disk) keep(t *testing.T, m wire.Manifest) {
+func (d *disk) keep(t testing.TB, m wire.Manifest) {
 	t.Helper()
 	w, err := d.Create(0)
 	if err != nil {
@@ -273,3 +276,144 @@ func TestPullOfWhatAnEarlierRunLeft(t *testing.T) {
 
 // anybody may sign.
 func anybody(wire.Manifest) bool { return true }
+
+// opensFS counts the files that are opened.
+type opensFS struct {
+	store.FS
+	opened atomic.Int64
+}
+
+func (f *opensFS) Open(name string) (store.File, error) {
+	f.opened.Add(1)
+	return f.FS.Open(name)
+}
+
+// TestLookOpensTheNewestOnly: a name with 10,000 versions by two writers costs as
+// many opened files as one with a version of each.
+func TestLookOpensTheNewestOnly(t *testing.T) {
+	for _, count := range []uint64{1, 10_000} {
+		fsys := &opensFS{FS: simdisk.New(1).Mount()}
+		d := diskOn(t, fsys)
+		for i := range count {
+			number := i*7919%count + 1 // in another order than they are numbered
+			for writer := range wire.ID(2) {
+				d.keep(t, wire.Manifest{Name: "f", Version: number, Writer: writer, Signer: writer, Flags: wire.Tombstone})
+			}
+		}
+		before := fsys.opened.Load()
+		ms, read, err := d.look(wire.Space8, "f")
+		if err != nil || read != 2 || len(ms) != 2 || ms[0].Version != count || ms[1].Version != count {
+			t.Errorf("of %d versions: %+v, %v", count, ms, err)
+		}
+		if got := fsys.opened.Load() - before; got != 2 {
+			t.Errorf("of %d versions %d files were opened, want 2", count, got)
+		}
+	}
+}
+
+// TestLookGoesBelowWhatIsNotThere: below a version that is damaged, gone, or whose
+// manifest is not what the name of its file says; each once. What cannot be read
+// is an error, and what else was found is returned.
+func TestLookGoesBelowWhatIsNotThere(t *testing.T) {
+	sim := simdisk.New(1)
+	fsys := &opensFS{FS: sim.Mount()}
+	d := diskOn(t, fsys)
+	m := func(version uint64) wire.Manifest {
+		return wire.Manifest{Name: "f", Version: version, Writer: 1, Signer: 1, Flags: wire.Tombstone}
+	}
+	file := func(m wire.Manifest) string {
+		e, err := d.Find(versionOf(wire.Space8, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "files/000/" + e.String()
+	}
+	for version := range uint64(4) {
+		d.keep(t, m(version+1))
+	}
+	w, err := d.Create(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lies := labelsOf(m(9))
+	if _, err := w.Commit(uint64(wire.KeyOf(wire.Space8, "f")), lies, m(1).Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.Damage(file(m(4)), func(b []byte) []byte { return b[1:] }); err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.Mount().Remove(file(m(3))); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		before := fsys.opened.Load()
+		ms, _, err := d.look(wire.Space8, "f")
+		if err != nil || len(ms) != 1 || ms[0].Version != 2 {
+			t.Errorf("look %d: %+v, %v; want version 2", i, ms, err)
+		}
+		if got := fsys.opened.Load() - before; i > 0 && got != 1 {
+			t.Errorf("%d files were opened for what is known to be missing", got-1)
+		}
+	}
+	sim.Fail = func(c simdisk.Call) error {
+		if c.Op == "Open" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if ms, _, err := d.look(wire.Space8, "f"); err == nil || len(ms) > 0 {
+		t.Errorf("a disk that cannot be read says %+v, %v", ms, err)
+	}
+}
+
+// TestNamesOfFilesSayWhatManifestsSay: of any two the names say which is the
+// newer as the manifests do, and who may have signed it.
+func TestNamesOfFilesSayWhatManifestsSay(t *testing.T) {
+	var ms []wire.Manifest
+	for _, version := range []uint64{1, 2, wire.MaxVersion} {
+		for _, flags := range []wire.Flags{0, wire.Tombstone} {
+			for _, expires := range []int64{0, 1, -1} {
+				for _, signer := range []wire.ID{1, 2} {
+					ms = append(ms, wire.Manifest{Name: "f", Version: version, Writer: 1, Signer: signer, Flags: flags, Expires: expires})
+				}
+			}
+		}
+	}
+	entry := func(m wire.Manifest) store.Entry {
+		return store.Entry{Version: versionOf(wire.Space64, m), Labels: labelsOf(m)}
+	}
+	for _, a := range ms {
+		e := entry(a)
+		if got := signed(e); got != (wire.Manifest{Writer: a.Writer, Signer: a.Signer, Flags: a.Flags}) {
+			t.Errorf("%+v: signed is %+v", a, got)
+		}
+		if expires := e.Flags&flagExpires != 0; expires != (a.Expires != 0) {
+			t.Errorf("%+v: flags are %x", a, e.Flags)
+		}
+		if hash := wire.NameHash(a.Name); e.Key != binary.BigEndian.Uint64(e.Name[:]) || e.Name != [16]byte(hash[:]) {
+			t.Errorf("%+v: key %x, name %x", a, e.Key, e.Name)
+		}
+		for _, b := range ms {
+			if got, want := newerEntry(e, entry(b)), a.Newer(b); got != want {
+				t.Errorf("%+v is newer than %+v: %v by the names, %v by the manifests", a, b, got, want)
+			}
+		}
+	}
+}
+
+// BenchmarkLook looks up a name with so many versions.
+func BenchmarkLook(b *testing.B) {
+	for _, count := range []uint64{1, 1000, 10_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			d := diskOn(b, simdisk.New(1).Mount())
+			for i := range count {
+				d.keep(b, wire.Manifest{Name: "f", Version: i + 1, Writer: 1, Signer: 1, Flags: wire.Tombstone})
+			}
+			for b.Loop() {
+				if ms, _, err := d.look(wire.Space8, "f"); err != nil || len(ms) != 1 {
+					b.Fatal(ms, err)
+				}
+			}
+		})
+	}
+}

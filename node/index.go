@@ -3,13 +3,11 @@ package node
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
 	"securepeer/internal/store"
-	"securepeer/wire"
 )
 
 // index knows the name of each version on this peer's disk, for listings. It
@@ -63,8 +61,8 @@ func (x *index) build(s *store.Store) error {
 		return nil
 	}
 	var found []store.Version
-	err := s.List(0, 0, func(v store.Version) bool {
-		found = append(found, v)
+	err := s.List(0, 0, func(e store.Entry) bool {
+		found = append(found, e.Version)
 		return true
 	})
 	if err != nil {
@@ -116,19 +114,4 @@ func (x *index) after(prefix, after string, limit int) (names []named, more bool
 		}
 	}
 	return names, false
-}
-
-// readManifest opens a version for its manifest alone. The error is
-// store.ErrNotFound only if there is no such version.
-func readManifest(s *store.Store, v store.Version) (wire.Manifest, error) {
-	r, err := s.Reader(v)
-	if err != nil {
-		return wire.Manifest{}, err
-	}
-	defer r.Close() // read only
-	m, err := wire.ParseManifest(r.Manifest())
-	if err != nil {
-		return m, fmt.Errorf("%w: %w", store.ErrDamaged, err)
-	}
-	return m, nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
 	"securepeer/keys"
 	"securepeer/wire"
@@ -250,7 +251,8 @@ func (w *world) damage(i int, name string, at int) {
 	w.t.Helper()
 	damaged := false
 	key := uint64(wire.KeyOf(w.roster.Space, name))
-	versions, err := w.nodes[i].disk.Versions(key)
+	var versions []store.Entry
+	err := w.nodes[i].disk.Each(key, func(e store.Entry) { versions = append(versions, e) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ func TestScanGivesEveryVersionOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Commit(key, []byte{byte(i)}); err != nil {
+		if _, err := w.Commit(key, store.Labels{}, []byte{byte(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

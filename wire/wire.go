@@ -64,6 +64,16 @@ func PosOf(s Space, id ID) Pos {
 	return Pos(bits.Reverse16(uint16(id))) << 48
 }
 
+// NameHash returns the SHA-256 of "securepeer/1 name", a zero byte and name.
+func NameHash(name string) Sum {
+	h := sha256.New()
+	h.Write([]byte("securepeer/1 name\x00"))
+	h.Write([]byte(name))
+	var sum Sum
+	h.Sum(sum[:0])
+	return sum
+}
+
 // KeyOf returns the position that name hashes to. In Space8 a name of four
 // digits NNNN has key NNNN mod 256, as in the classic ring.
 func KeyOf(s Space, name string) Pos {
@@ -72,11 +82,8 @@ func KeyOf(s Space, name string) Pos {
 			return Pos(n % 256)
 		}
 	}
-	h := sha256.New()
-	h.Write([]byte("securepeer/1 name\x00"))
-	h.Write([]byte(name))
-	var sum [sha256.Size]byte
-	k := Pos(binary.BigEndian.Uint64(h.Sum(sum[:0])))
+	hash := NameHash(name)
+	k := Pos(binary.BigEndian.Uint64(hash[:]))
 	if s == Space8 {
 		return k >> 56
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -254,6 +255,8 @@ func (a *app) notStarted(err error, listen string) error {
 	switch {
 	case errors.Is(err, store.ErrInUse):
 		return &fault{exitOther, "a peer runs here already: securepeer status, securepeer stop", err}
+	case errors.Is(err, store.ErrFormat):
+		return &fault{exitOther, fmt.Sprintf("mv %[1]s %[1]s.old, then start: what other peers hold of it comes back by itself", filepath.Join(a.dir, "store")), err}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &fault{exitOther, listenElsewhere, fmt.Errorf("listening on %s: another program, or another peer, has that port", listen)}
 	}

@@ -29,7 +29,7 @@ type harm struct {
 
 // harms are those of the last review, by name.
 var harms = map[string]*harm{
-	"looks":         {before: putVersions, harm: askForVersions},
+	"looks":         {lawful: true, before: putVersions, harm: askForVersions}, // each opens one file, however many versions there are
 	"phantoms":      {state: wire.Active, mute: true, look: phantom, harm: wait},
 	"small puts":    {lawful: true, harm: putSmall},
 	"bad uploads":   {harm: putWrong},

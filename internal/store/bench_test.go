@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"securepeer/internal/store"
+	"securepeer/internal/store/simdisk"
 )
 
 // noSync leaves the syncs out, so that a benchmark measures our work and not
@@ -47,7 +48,7 @@ func BenchmarkWrite(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		v, err := w.Commit(1, []byte("m"))
+		v, err := w.Commit(1, labels, []byte("m"))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -177,8 +178,29 @@ func BenchmarkList(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := s.List(0, 1<<63, func(store.Version) bool { return true }); err != nil {
+		if err := s.List(0, 1<<63, func(store.Entry) bool { return true }); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkEach goes through the names of so many versions of a key.
+func BenchmarkEach(b *testing.B) {
+	for _, count := range []int{1, 1000, 10_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			s := openSim(b, simdisk.New(1))
+			for i := range count {
+				if _, err := put(s, 1, fmt.Append(nil, i), nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			n := 0
+			for b.Loop() {
+				n = 0
+				if err := s.Each(1, func(store.Entry) { n++ }); err != nil || n != count {
+					b.Fatal(n, err)
+				}
+			}
+		})
 	}
 }

@@ -82,7 +82,7 @@ func TestWritersAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	n := 0
-	if err := s.List(0, 0, func(store.Version) bool { n++; return true }); n != versions || err != nil {
+	if err := s.List(0, 0, func(store.Entry) bool { n++; return true }); n != versions || err != nil {
 		t.Errorf("%d versions listed, %v; want %d", n, err, versions)
 	}
 }

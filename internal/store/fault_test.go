@@ -25,6 +25,20 @@ var random = func() []byte {
 // content returns n bytes, others for each seed.
 func content(seed, n int) []byte { return random[seed*101 : seed*101+n : seed*101+n] }
 
+// labels are those of the versions of these tests: the store keeps them and
+// does not ask what they mean.
+var labels = store.Labels{Name: [16]byte{1, 15: 2}, Number: 3, Writer: 4, Signer: 5, Flags: 6}
+
+// nameOf is the name of the file of v, which is there.
+func nameOf(t testing.TB, s *store.Store, v store.Version) string {
+	t.Helper()
+	e, err := s.Find(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.String()
+}
+
 // put writes one version, in pieces.
 func put(s *store.Store, key uint64, manifest, data []byte) (store.Version, error) {
 	w, err := s.Create(int64(len(data)))
@@ -39,7 +53,7 @@ func put(s *store.Store, key uint64, manifest, data []byte) (store.Version, erro
 		}
 		p = p[n:]
 	}
-	return w.Commit(key, manifest)
+	return w.Commit(key, labels, manifest)
 }
 
 // read reads one version whole and verifies it as a receiver does. A bad block
@@ -191,7 +205,7 @@ func (h *history) check(when string) {
 		}
 	}
 	listed := 0
-	if err := s.List(0, 0, func(store.Version) bool { listed++; return true }); err != nil || listed != present {
+	if err := s.List(0, 0, func(store.Entry) bool { listed++; return true }); err != nil || listed != present {
 		h.t.Errorf("%s: %d versions listed, %v, %d there", when, listed, err, present)
 	}
 	h.checkState(when, s)
@@ -299,7 +313,7 @@ func TestFullDiskGoesOn(t *testing.T) {
 	if !errors.Is(err, store.ErrFull) {
 		t.Errorf("Write = %v, want ErrFull", err)
 	}
-	if _, err := w.Commit(1, []byte("m")); !errors.Is(err, store.ErrFull) {
+	if _, err := w.Commit(1, labels, []byte("m")); !errors.Is(err, store.ErrFull) {
 		t.Errorf("Commit = %v, want ErrFull", err)
 	}
 	if names, err := fsys.List("tmp"); len(names) > 0 || err != nil {
@@ -348,7 +362,7 @@ func TestStuckStoreStillReads(t *testing.T) {
 	}
 	disk.Fail = nil
 	for i, manifest := range []string{"new", "m"} {
-		if _, err := before[i].Commit(1, []byte(manifest)); !errors.Is(err, store.ErrStuck) {
+		if _, err := before[i].Commit(1, labels, []byte(manifest)); !errors.Is(err, store.ErrStuck) {
 			t.Errorf("Commit of %q by a writer from before = %v, want ErrStuck", manifest, err)
 		}
 	}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -36,24 +38,97 @@ type Version struct {
 	Sum [32]byte // SHA-256 of its manifest
 }
 
-// String is the file name of the version: 16 hexadecimal digits of the key, a
-// hyphen, and 64 of the manifest's hash.
 func (v Version) String() string { return fmt.Sprintf("%016x-%x", v.Key, v.Sum) }
 
-// parseVersion is the reverse of String; ok is false for any other name.
-func parseVersion(name string) (v Version, ok bool) {
-	if len(name) != 16+1+64 || name[16] != '-' || strings.ToLower(name) != name {
-		return Version{}, false
+// Labels are what the caller says of a version in the name of its file, so
+// that nobody opens the file to know it (R20). The store only keeps them.
+type Labels struct {
+	Name   [16]byte // the first bytes of the hash of the file's name
+	Number uint64   // of the version, among those of the writer
+	Writer uint16
+	Signer uint16
+	Flags  uint8
+}
+
+// Entry is what the name of a version's file says: 88 bytes, no pointers.
+type Entry struct {
+	Version
+	Labels
+	Root [16]byte // the first bytes of the BLAKE3 hash of the block list
+}
+
+// nameSize is the length of the name of a version's file.
+const nameSize = 16 + 1 + 32 + 1 + 4 + 1 + 4 + 1 + 16 + 1 + 2 + 1 + 32 + 1 + 64
+
+// String is the name of the version's file: KEY-NAME-WRITER-SIGNER-NUMBER-
+// FLAGS-ROOT-SUM, all in hexadecimal digits.
+func (e Entry) String() string {
+	b := make([]byte, 0, nameSize)
+	field := func(value []byte) {
+		if len(b) > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, value)
 	}
-	var key [8]byte
-	if _, err := hex.Decode(key[:], []byte(name[:16])); err != nil {
-		return Version{}, false
+	var n [8]byte
+	field(binary.BigEndian.AppendUint64(n[:0], e.Key))
+	field(e.Name[:])
+	field(binary.BigEndian.AppendUint16(n[:0], e.Writer))
+	field(binary.BigEndian.AppendUint16(n[:0], e.Signer))
+	field(binary.BigEndian.AppendUint64(n[:0], e.Number))
+	field([]byte{e.Flags})
+	field(e.Root[:])
+	field(e.Sum[:])
+	return string(b)
+}
+
+// parseEntry is the reverse of String; ok is false for any other name.
+func parseEntry(name string) (e Entry, ok bool) {
+	if len(name) != nameSize || strings.ToLower(name) != name {
+		return Entry{}, false
 	}
-	if _, err := hex.Decode(v.Sum[:], []byte(name[17:])); err != nil {
-		return Version{}, false
+	ok = true
+	field := func(value []byte) {
+		digits := 2 * len(value)
+		_, err := hex.Decode(value, []byte(name[:digits]))
+		name = name[digits:]
+		ok = ok && err == nil && (name == "" || name[0] == '-')
+		name = name[min(1, len(name)):]
 	}
-	v.Key = binary.BigEndian.Uint64(key[:])
-	return v, true
+	var key, number [8]byte
+	var writer, signer [2]byte
+	var flags [1]byte
+	field(key[:])
+	field(e.Name[:])
+	field(writer[:])
+	field(signer[:])
+	field(number[:])
+	field(flags[:])
+	field(e.Root[:])
+	field(e.Sum[:])
+	if !ok {
+		return Entry{}, false
+	}
+	e.Key, e.Number = binary.BigEndian.Uint64(key[:]), binary.BigEndian.Uint64(number[:])
+	e.Writer, e.Signer = binary.BigEndian.Uint16(writer[:]), binary.BigEndian.Uint16(signer[:])
+	e.Flags = flags[0]
+	return e, true
+}
+
+// compare orders entries by version, and those of one version, which only a
+// file under a wrong name makes, by what else they say.
+func (e Entry) compare(o Entry) int {
+	if c := e.Version.compare(o.Version); c != 0 || e == o {
+		return c
+	}
+	return strings.Compare(e.String(), o.String())
+}
+
+func (v Version) compare(o Version) int {
+	if c := cmp.Compare(v.Key, o.Key); c != 0 {
+		return c
+	}
+	return bytes.Compare(v.Sum[:], o.Sum[:])
 }
 
 // The versions lie in 4,096 folders by the top 12 bits of their keys, so that
@@ -79,7 +154,7 @@ func parseFolder(name string) (folder int, ok bool) {
 	return int(n), true
 }
 
-func (v Version) path() string { return folderPath(folderOf(v.Key)) + "/" + v.String() }
+func (e Entry) path() string { return folderPath(folderOf(e.Key)) + "/" + e.String() }
 
 // blockCount returns the number of blocks of a file of size bytes.
 func blockCount(size int64) int64 { return (size + BlockSize - 1) / BlockSize }

@@ -128,22 +128,50 @@ func TestFuzzSeedsReachTheLimits(t *testing.T) {
 	}
 }
 
-// FuzzParseVersion: a name is a version's only in the one form.
-func FuzzParseVersion(f *testing.F) {
-	v := Version{Key: 0x0123456789abcdef, Sum: [32]byte{0xff}}.String()
+// FuzzParseEntry: a name is a version's only in the one form.
+func FuzzParseEntry(f *testing.F) {
+	v := anEntry.String()
+	for i := range v { // the hyphens among them
+		f.Add(v[:i] + "-" + v[i+1:])
+		f.Add(v[:i] + "0" + v[i+1:])
+	}
 	for _, name := range []string{"", "-", v, v[1:], v + "0", strings.ToUpper(v), strings.Replace(v, "-", "0", 1), "+" + v[1:]} {
 		f.Add(name)
 	}
-	form := regexp.MustCompile(`\A[0-9a-f]{16}-[0-9a-f]{64}\z`)
+	form := regexp.MustCompile(`\A[0-9a-f]{16}-[0-9a-f]{32}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{16}-[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{64}\z`)
 	f.Fuzz(func(t *testing.T, name string) {
-		v, ok := parseVersion(name)
+		e, ok := parseEntry(name)
 		if ok != form.MatchString(name) {
-			t.Fatalf("parseVersion(%q) = %v", name, ok)
+			t.Fatalf("parseEntry(%q) = %v", name, ok)
 		}
-		if ok && v.String() != name || !ok && v != (Version{}) {
-			t.Fatalf("parseVersion(%q) = %v", name, v)
+		if ok && e.String() != name || !ok && e != (Entry{}) {
+			t.Fatalf("parseEntry(%q) = %v", name, e)
 		}
 	})
+}
+
+// anEntry has another value in each field.
+var anEntry = Entry{
+	Version{0x0123456789abcdef, [32]byte{0xff, 31: 1}},
+	Labels{Name: [16]byte{0xfe, 15: 2}, Number: 0x1122334455667788, Writer: 0x99aa, Signer: 0xbbcc, Flags: 0xdd},
+	[16]byte{0xfc, 15: 4},
+}
+
+// TestNameOfAnEntry: each field comes back from the name alone, which fits on
+// every file system, and no two entries have one name.
+func TestNameOfAnEntry(t *testing.T) {
+	name := anEntry.String()
+	if got, ok := parseEntry(name); !ok || got != anEntry || len(name) != nameSize || nameSize >= 200 {
+		t.Errorf("parseEntry(%q) = %+v, %v", name, got, ok)
+	}
+	for i := range name {
+		for _, c := range "0123456789abcdef" {
+			other := name[:i] + string(c) + name[i+1:]
+			if e, ok := parseEntry(other); other != name && (ok != (name[i] != '-') || e == anEntry) {
+				t.Errorf("parseEntry(%q) = %+v, %v", other, e, ok)
+			}
+		}
+	}
 }
 
 // TestFolders: each name of a folder stands for one folder.
@@ -177,17 +205,22 @@ func TestProtocolDocument(t *testing.T) {
 		if _, err := w.Write([]byte(data)); err != nil {
 			t.Fatal(err)
 		}
-		v, err := w.Commit(0xa1b2c3d4e5f60718, []byte("manifest"))
+		labels := Labels{Name: [16]byte{0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6, 0x07, 0x18}, Number: 9, Writer: 1, Signer: 1}
+		v, err := w.Commit(0xa1b2c3d4e5f60718, labels, []byte("manifest"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := os.ReadFile(filepath.Join(dir, "files/a1b", v.String()))
+		e, err := s.Find(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(dir, e.path()))
 		if err != nil || !bytes.Equal(got, blocks[name]) {
 			t.Errorf("hex block %s is not\n%x\n(%v)", name, got, err)
 		}
 		delete(blocks, name)
-		if !strings.Contains(protocol(t), "`files/a1b/"+v.String()+"`") {
-			t.Errorf("no file name %s", v)
+		if !strings.Contains(protocol(t), "`"+e.path()+"`") {
+			t.Errorf("no file name %s", e.path())
 		}
 		if err := s.Remove(v); err != nil {
 			t.Fatal(err)
@@ -264,14 +297,26 @@ func FuzzVersionFile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	v, err := w.Commit(5, manifest)
+	v, err := w.Commit(5, Labels{}, manifest)
+	if err == nil {
+		err = s.Remove(v)
+	}
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		if err := os.WriteFile(filepath.Join(dir, v.path()), file, 0o600); err != nil {
+		e := Entry{Version: v}
+		if len(file) >= 64 {
+			e.Root = [16]byte(file[len(file)-64:]) // the name has that of the footer
+		}
+		path := filepath.Join(dir, e.path())
+		if err := os.WriteFile(path, file, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		d := &s.folders[0]
+		d.add(e)
+		defer d.drop(e)
+		defer os.Remove(path)
 		whole := checkFile(s, v)
 		if whole != nil && !errors.Is(whole, ErrDamaged) {
 			t.Fatalf("reading: %v", whole)

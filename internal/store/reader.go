@@ -17,7 +17,7 @@ import (
 // goroutines at once.
 type Reader struct {
 	store    *Store
-	version  Version
+	entry    Entry
 	file     File
 	foot     footer
 	manifest []byte
@@ -27,9 +27,13 @@ type Reader struct {
 // ErrDamaged if it was but its footer or manifest is bad: then it is in bad/
 // now.
 func (s *Store) Reader(v Version) (*Reader, error) {
-	r, err := s.open(v)
-	if errors.Is(err, ErrDamaged) {
-		r, err = s.reopen(v, func(*Reader) error { return nil })
+	e, err := s.Find(v)
+	var r *Reader
+	if err == nil {
+		r, err = s.open(e)
+		if errors.Is(err, ErrNotFound) {
+			r, err = s.reopen(e, asOpened)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening version %s: %w", v, err)
@@ -37,16 +41,19 @@ func (s *Store) Reader(v Version) (*Reader, error) {
 	return r, nil
 }
 
+// asOpened checks no more than opening does.
+func asOpened(*Reader) error { return nil }
+
 // open is Reader without quarantine.
-func (s *Store) open(v Version) (*Reader, error) {
-	f, err := s.fs.Open(v.path())
+func (s *Store) open(e Entry) (*Reader, error) {
+	f, err := s.fs.Open(e.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{store: s, version: v, file: f}
+	r := &Reader{store: s, entry: e, file: f}
 	if err := r.load(); err != nil {
 		f.Close() // read only
 		return nil, err
@@ -68,7 +75,7 @@ func (r *Reader) load() error {
 	if err != nil {
 		return err
 	}
-	if r.foot.key != r.version.Key || sha256.Sum256(r.manifest) != r.version.Sum {
+	if r.foot.key != r.entry.Key || sha256.Sum256(r.manifest) != r.entry.Sum || [16]byte(r.foot.root[:16]) != r.entry.Root {
 		return fmt.Errorf("another version under this name: %w", ErrDamaged)
 	}
 	return nil
@@ -89,6 +96,11 @@ func readFull(f File, p []byte, off int64) error {
 // Manifest returns the manifest. The caller must not change it.
 func (r *Reader) Manifest() []byte { return r.manifest }
 
+// Entry returns what the name of the version's file says. Key, sum and root are
+// those of the file; whether the labels are the manifest's is for the caller to
+// say, with [Store.Reject].
+func (r *Reader) Entry() Entry { return r.entry }
+
 // Size returns the number of bytes of the file.
 func (r *Reader) Size() int64 { return r.foot.size }
 
@@ -102,7 +114,7 @@ func (r *Reader) BlockList() ([]byte, error) {
 	list, err := r.blockList()
 	if errors.Is(err, ErrDamaged) {
 		var again *Reader
-		again, err = r.store.reopen(r.version, func(r *Reader) error {
+		again, err = r.store.reopen(r.entry, func(r *Reader) error {
 			list, err = r.blockList()
 			return err
 		})
@@ -111,7 +123,7 @@ func (r *Reader) BlockList() ([]byte, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading block list of version %s: %w", r.version, err)
+		return nil, fmt.Errorf("reading block list of version %s: %w", r.entry.Version, err)
 	}
 	return list, nil
 }

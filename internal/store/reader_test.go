@@ -46,12 +46,12 @@ func TestDamagedVersionIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherFile := fileOf(t, disk, other)
+	otherFile := fileOf(t, disk, s, other)
 	otherKey, err := put(s, 8, manifest, content(1, size))
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherKeyFile := fileOf(t, disk, otherKey)
+	otherKeyFile := fileOf(t, disk, s, otherKey)
 	damages["same manifest, another key"] = func([]byte) []byte { return bytes.Clone(otherKeyFile) }
 	damages["another version"] = func([]byte) []byte { return bytes.Clone(otherFile) }
 	for name, damage := range damages {
@@ -59,7 +59,8 @@ func TestDamagedVersionIsMissing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := disk.Damage("files/000/"+v.String(), damage); err != nil {
+		file := nameOf(t, s, v)
+		if err := disk.Damage("files/000/"+file, damage); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := read(s, v); !errors.Is(err, store.ErrDamaged) || !errors.Is(err, store.ErrNotFound) {
@@ -69,10 +70,10 @@ func TestDamagedVersionIsMissing(t *testing.T) {
 			t.Errorf("%s: Has = %v, %v after quarantine", name, present, err)
 		}
 		bad, err := fsys.List("bad")
-		if err != nil || len(bad) != 1 || bad[0] != v.String() {
+		if err != nil || len(bad) != 1 || bad[0] != file {
 			t.Errorf("%s: bad/ holds %q, %v", name, bad, err)
 		}
-		if err := fsys.Remove("bad/" + v.String()); err != nil {
+		if err := fsys.Remove("bad/" + file); err != nil {
 			t.Error(err)
 		}
 	}
@@ -82,9 +83,9 @@ func TestDamagedVersionIsMissing(t *testing.T) {
 }
 
 // fileOf returns the bytes of a version's file.
-func fileOf(t testing.TB, disk *simdisk.Disk, v store.Version) (file []byte) {
+func fileOf(t testing.TB, disk *simdisk.Disk, s *store.Store, v store.Version) (file []byte) {
 	t.Helper()
-	err := disk.Damage(fmt.Sprintf("files/%03x/%s", v.Key>>52, v), func(b []byte) []byte {
+	err := disk.Damage(fmt.Sprintf("files/%03x/%s", v.Key>>52, nameOf(t, s, v)), func(b []byte) []byte {
 		file = bytes.Clone(b)
 		return b
 	})
@@ -131,7 +132,7 @@ func TestSyncOfDamagedVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	flip := func(b []byte) []byte { b[store.BlockSize+3] ^= 1; return b }
-	if err := disk.Damage("files/000/"+v.String(), flip); err != nil {
+	if err := disk.Damage("files/000/"+nameOf(t, s, v), flip); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Sync(v); !errors.Is(err, store.ErrDamaged) {
@@ -205,10 +206,37 @@ func TestFileCutShortUnderReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := disk.Damage("files/000/"+v.String(), func(b []byte) []byte { return b[:1000] }); err != nil {
+	if err := disk.Damage("files/000/"+nameOf(t, s, v), func(b []byte) []byte { return b[:1000] }); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.CopyRange(io.Discard, 0, 3000, make([]byte, 100)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("CopyRange = %v, want io.ErrUnexpectedEOF", err)
+	}
+}
+
+// TestRootOfTheNameIsThatOfTheFile: the same manifest over other bytes, under the
+// name of a version, is not that version.
+func TestRootOfTheNameIsThatOfTheFile(t *testing.T) {
+	disk := simdisk.New(1)
+	s := openSim(t, disk)
+	var files [][]byte
+	var v store.Version
+	for _, data := range []string{"one", "two"} {
+		var err error
+		if v, err = put(s, 7, []byte("m"), []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, fileOf(t, disk, s, v))
+		if data == "one" {
+			if err := s.Remove(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := disk.Damage("files/000/"+nameOf(t, s, v), func([]byte) []byte { return files[0] }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Reader(v); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("Reader = %v, want ErrDamaged", err)
 	}
 }

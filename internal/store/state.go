@@ -16,8 +16,11 @@ const MaxState = 32 << 20
 // maxStateName is in characters.
 const maxStateName = 64
 
-// idFile holds the store id, in the form of a state.
-const idFile = "store-id"
+// idFile holds the format of the data folder and its id, in the form of a state.
+const (
+	idFile = "store-id"
+	format = 2
+)
 
 // WriteState replaces the small file name of the peer's own, whole and synced
 // when it returns nil; a crash leaves the old one or the new one. A name is 1

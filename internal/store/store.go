@@ -15,13 +15,10 @@
 package store
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +35,10 @@ var (
 
 	// ErrInUse says that another process has the data folder.
 	ErrInUse = errors.New("data folder is in use by another process")
+
+	// ErrFormat says that another version of this program wrote the data
+	// folder; nothing in it was changed (R23).
+	ErrFormat = errors.New("data folder is of another version of this program")
 
 	// ErrFull says that there is no space left. The store goes on.
 	ErrFull = errors.New("disk is full")
@@ -62,18 +63,13 @@ type Store struct {
 	folders [folderCount]folder
 
 	// dirs is held while folders are made and states are written: see
-	// syncDirLocked. Locks are taken in the order folder, dirs, mu.
+	// syncDirLocked. Locks are taken in the order folder, dirs, mu; the names
+	// of a folder are locked last of all.
 	dirs sync.Mutex
 
 	mu     sync.Mutex
 	stuck  error                // the first failed sync
 	synced map[Version]struct{} // files whose content and name this run has synced; under 100 bytes each
-}
-
-// folder is one of the folders under files/.
-type folder struct {
-	mu   sync.Mutex // held while a name in the folder changes
-	made bool       // by this run, or found and synced by it
 }
 
 // Open takes the data folder of fsys, clears what an earlier run left
@@ -94,6 +90,10 @@ func Open(fsys FS, random io.Reader) (*Store, error) {
 }
 
 func (s *Store) prepare(random io.Reader) error {
+	known, err := s.readID()
+	if err != nil {
+		return err
+	}
 	if err := s.makeDirs(".", "files", "tmp", "trash", "bad", "state"); err != nil {
 		return err
 	}
@@ -106,24 +106,33 @@ func (s *Store) prepare(random io.Reader) error {
 		// one bad file must never stop a start.
 		s.fs.Remove("tmp/" + name)
 	}
-	return s.loadID(random)
-}
-
-// loadID reads the store id. One that is damaged is replaced: a new id makes
-// the others offer everything again, which is always safe.
-func (s *Store) loadID(random io.Reader) error {
-	id, err := s.readChecked(idFile)
-	if err == nil && len(id) == len(s.id) {
-		copy(s.id[:], id)
+	if known {
 		return nil
-	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("reading store id: %w", err)
 	}
 	if _, err := io.ReadFull(random, s.id[:]); err != nil {
 		return fmt.Errorf("drawing store id: %w", err)
 	}
-	return s.writeChecked(idFile, ".", s.id[:])
+	return s.writeChecked(idFile, ".", append([]byte{format}, s.id[:]...))
+}
+
+// readID reads the store id and the format of the data folder, before anything
+// is changed there; known is false if they are to be written. An id that is
+// damaged is replaced: a new one makes the others offer everything again, which
+// is always safe.
+func (s *Store) readID() (known bool, err error) {
+	b, err := s.readChecked(idFile)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && len(b) == 0:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading store id: %w", err)
+	case len(b) == len(s.id): // format 1 had no number
+		return false, fmt.Errorf("%w: its format is 1, not %d", ErrFormat, format)
+	case b[0] != format:
+		return false, fmt.Errorf("%w: its format is %d, not %d", ErrFormat, b[0], format)
+	}
+	copy(s.id[:], b[1:])
+	return true, nil
 }
 
 // Close lets the data folder go. All writers and readers must have ended.
@@ -204,34 +213,35 @@ func (s *Store) makeDirs(parent string, dirs ...string) error {
 // publish gives a synced temporary file the name of v: steps 6 to 8 of a
 // durable write. Only after it may v be confirmed. The temporary file is gone
 // in any case.
-func (s *Store) publish(temp string, v Version) error {
-	d := &s.folders[folderOf(v.Key)]
+func (s *Store) publish(temp string, e Entry) error {
+	d := &s.folders[folderOf(e.Key)]
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := s.Stuck()
-	if err == nil && s.isSynced(v) {
+	if err == nil && s.isSynced(e.Version) {
 		s.fs.Remove(temp) // another writer of the same version was first; see prepare
 		return nil
 	}
 	if err == nil && !d.made {
-		err = s.makeDirs("files", folderPath(folderOf(v.Key)))
+		err = s.makeDirs("files", folderPath(folderOf(e.Key)))
 		d.made = err == nil
 	}
 	if err == nil {
 		// A file may be there already. If this run did not sync it, nobody
 		// knows whether its name is on the disk; a rename makes it new.
-		err = diskError(s.fs.Rename(temp, v.path()))
+		err = diskError(s.fs.Rename(temp, e.path()))
 	}
 	if err != nil {
 		s.fs.Remove(temp) // see prepare
 		return err
 	}
-	if err := s.syncDirLocked(folderPath(folderOf(v.Key))); err != nil {
+	d.add(e)
+	if err := s.syncDirLocked(folderPath(folderOf(e.Key))); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.synced[v] = struct{}{}
+	s.synced[e.Version] = struct{}{}
 	return nil
 }
 
@@ -258,101 +268,6 @@ func (s *Store) newTemp() (File, string, error) {
 		}
 		return f, name, nil
 	}
-}
-
-// Has tells whether v is here, and whether this run has synced it. Only a
-// version that is both counts as a copy; [Store.Sync] makes it so. An error
-// means that nothing is known: it is never a no.
-func (s *Store) Has(v Version) (present, synced bool, err error) {
-	f, err := s.fs.Open(v.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, false, nil
-	}
-	if err != nil {
-		return false, false, fmt.Errorf("looking for version: %w", err)
-	}
-	f.Close() // nothing was read
-	return true, s.isSynced(v), nil
-}
-
-// List calls f for every version with a key on the arc from (not included) to
-// to (included), in the order in which the keys lie on it, until f returns
-// false. If from == to the arc is the whole ring. It reads names only, and
-// holds those of one folder at a time; what changes meanwhile may or may not
-// be seen.
-func (s *Store) List(from, to uint64, f func(Version) bool) error {
-	names, err := s.fs.List("files")
-	if err != nil {
-		return fmt.Errorf("listing versions: %w", err)
-	}
-	var folders []int
-	for _, name := range names {
-		if n, ok := parseFolder(name); ok {
-			folders = append(folders, n)
-		}
-	}
-	slices.Sort(folders)
-	if from < to {
-		_, err := s.listRange(folders, from+1, to, f)
-		return err
-	}
-	if from < math.MaxUint64 {
-		if more, err := s.listRange(folders, from+1, math.MaxUint64, f); err != nil || !more {
-			return err
-		}
-	}
-	_, err = s.listRange(folders, 0, to, f)
-	return err
-}
-
-// listRange lists the keys first to last of the given folders; more is false
-// if f wants no more.
-func (s *Store) listRange(folders []int, first, last uint64, f func(Version) bool) (more bool, err error) {
-	for _, folder := range folders {
-		if folder < folderOf(first) || folder > folderOf(last) {
-			continue
-		}
-		versions, err := s.listFolder(folder)
-		if err != nil {
-			return false, err
-		}
-		for _, v := range versions {
-			if v.Key >= first && v.Key <= last && !f(v) {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
-}
-
-// listFolder returns the versions in a folder by key, then hash.
-func (s *Store) listFolder(folder int) ([]Version, error) {
-	names, err := s.fs.List(folderPath(folder))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing versions: %w", err)
-	}
-	versions := make([]Version, 0, len(names))
-	for _, name := range names {
-		if v, ok := parseVersion(name); ok && folderOf(v.Key) == folder {
-			versions = append(versions, v)
-		}
-	}
-	slices.SortFunc(versions, func(a, b Version) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), slices.Compare(a.Sum[:], b.Sum[:]))
-	})
-	return versions, nil
-}
-
-// Versions returns the versions of every file with that key.
-func (s *Store) Versions(key uint64) ([]Version, error) {
-	versions, err := s.listFolder(folderOf(key))
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(versions, func(v Version) bool { return v.Key != key }), nil
 }
 
 // Sync makes sure that v is whole and synced by this run. It reads every
@@ -391,7 +306,7 @@ func (s *Store) Sync(v Version) error {
 	if err != nil {
 		return fmt.Errorf("syncing version again: %w", err)
 	}
-	_, err = w.Commit(v.Key, r.Manifest())
+	_, err = w.Commit(v.Key, r.entry.Labels, r.Manifest())
 	return err
 }
 
@@ -401,20 +316,37 @@ func (s *Store) Sync(v Version) error {
 // is good. So neither a liar nor a reader of a file that has been replaced
 // meanwhile can take a good copy away.
 func (s *Store) Quarantine(v Version, block int64) error {
-	r, err := s.reopen(v, func(r *Reader) error { return r.checkBlock(block) })
+	e, err := s.Find(v)
+	if err != nil {
+		return err
+	}
+	r, err := s.reopen(e, func(r *Reader) error { return r.checkBlock(block) })
 	if err != nil {
 		return err
 	}
 	return r.Close()
 }
 
-// reopen opens v again while no name in its folder can change, and moves it
-// to bad/ if it, or what check finds, is damaged still.
-func (s *Store) reopen(v Version, check func(*Reader) error) (*Reader, error) {
-	d := &s.folders[folderOf(v.Key)]
+// Reject moves a version to bad/ whose manifest is not what the name of its
+// file says: its caller alone can tell.
+func (s *Store) Reject(e Entry) error {
+	d := &s.folders[folderOf(e.Key)]
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r, err := s.open(v)
+	if err := s.moveLocked(e, "bad"); err != nil {
+		return fmt.Errorf("quarantining: %w", err)
+	}
+	return nil
+}
+
+// reopen opens e again while no name in its folder can change. It moves it to
+// bad/ if it, or what check finds, is damaged still, and forgets it if it is
+// gone.
+func (s *Store) reopen(e Entry, check func(*Reader) error) (*Reader, error) {
+	d := &s.folders[folderOf(e.Key)]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, err := s.open(e)
 	if err == nil {
 		if err = check(r); err != nil {
 			r.Close()
@@ -423,9 +355,12 @@ func (s *Store) reopen(v Version, check func(*Reader) error) (*Reader, error) {
 	if errors.Is(err, ErrDamaged) {
 		// Nothing is promised by the move, so it needs no sync: if it is
 		// lost, the file is found bad again.
-		if moved := s.moveLocked(v, "bad"); moved != nil {
+		if moved := s.moveLocked(e, "bad"); moved != nil {
 			return nil, fmt.Errorf("quarantining: %w: %w", moved, err)
 		}
+	} else if errors.Is(err, ErrNotFound) {
+		s.unsync(e.Version)
+		d.drop(e)
 	}
 	if err != nil {
 		return nil, err
@@ -435,25 +370,36 @@ func (s *Store) reopen(v Version, check func(*Reader) error) (*Reader, error) {
 
 // Remove moves v to trash/. The error is ErrNotFound if it is not here.
 func (s *Store) Remove(v Version) error {
-	d := &s.folders[folderOf(v.Key)]
+	e, err := s.Find(v)
+	if err != nil {
+		return fmt.Errorf("removing version: %w", err)
+	}
+	d := &s.folders[folderOf(e.Key)]
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := s.moveLocked(v, "trash"); err != nil {
+	if err := s.moveLocked(e, "trash"); err != nil {
 		return fmt.Errorf("removing version: %w", err)
 	}
 	return nil
 }
 
-// moveLocked moves v to another folder; the lock of its own is held.
-func (s *Store) moveLocked(v Version, dir string) error {
-	s.mu.Lock()
-	delete(s.synced, v) // before the file goes: nobody may count on it from here
-	s.mu.Unlock()
-	err := s.fs.Rename(v.path(), dir+"/"+v.String())
-	if errors.Is(err, fs.ErrNotExist) {
-		return ErrNotFound
+// moveLocked moves e to another folder; the lock of its own is held.
+func (s *Store) moveLocked(e Entry, dir string) error {
+	s.unsync(e.Version) // before the file goes: nobody may count on it from here
+	err := s.fs.Rename(e.path(), dir+"/"+e.String())
+	if gone := errors.Is(err, fs.ErrNotExist); err == nil || gone {
+		s.folders[folderOf(e.Key)].drop(e)
+		if gone {
+			return ErrNotFound
+		}
 	}
 	return diskError(err)
+}
+
+func (s *Store) unsync(v Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.synced, v)
 }
 
 // Usage is how much room the disk under the data folder has, in bytes.

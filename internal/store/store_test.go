@@ -60,7 +60,7 @@ func TestListFollowsTheArc(t *testing.T) {
 	for _, from := range ends {
 		for _, to := range ends {
 			var got []store.Version
-			if err := s.List(from, to, func(v store.Version) bool { got = append(got, v); return true }); err != nil {
+			if err := s.List(from, to, func(e store.Entry) bool { got = append(got, e.Version); return true }); err != nil {
 				t.Fatal(err)
 			}
 			if want := arc(all, from, to); !slices.Equal(got, want) {
@@ -69,7 +69,7 @@ func TestListFollowsTheArc(t *testing.T) {
 		}
 	}
 	n := 0
-	if err := s.List(5, 5, func(store.Version) bool { n++; return n < 4 }); err != nil || n != 4 {
+	if err := s.List(5, 5, func(store.Entry) bool { n++; return n < 4 }); err != nil || n != 4 {
 		t.Errorf("List goes on to %d after false, %v", n, err)
 	}
 }
@@ -101,9 +101,14 @@ func TestVersionsOfAKey(t *testing.T) {
 		}
 	}
 	for key, n := range want {
-		got, err := s.Versions(key)
-		if err != nil || len(got) != n {
-			t.Errorf("Versions(%d) = %v, %v, want %d", key, got, err, n)
+		got := 0
+		err := s.Each(key, func(e store.Entry) {
+			if got++; e.Key != key || e.Labels != labels {
+				t.Errorf("Each(%d) gives %+v", key, e)
+			}
+		})
+		if err != nil || got != n {
+			t.Errorf("Each(%d) gives %d versions, %v, want %d", key, got, err, n)
 		}
 	}
 }
@@ -117,24 +122,28 @@ func TestStrangeNamesAreIgnored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere := store.Version{Key: 1, Sum: v.Sum}.String()
-	for _, name := range []string{
+	elsewhere := store.Entry{Version: store.Version{Key: 1, Sum: v.Sum}}.String()
+	name := nameOf(t, s, v)
+	name1 := v.String() // of format 1
+	for _, strange := range []string{
 		"files/zzz/x", "files/ABC/x", "files/abcd/x", "files/0/x", "files/+bc/x", "files/1/2/3",
 		"files/abc/" + elsewhere,
-		"files/abc/" + strings.ToUpper(v.String()),
-		"files/abc/" + v.String() + "0",
-		"files/abc/" + v.String()[1:],
-		"files/abc/" + strings.Replace(v.String(), "-", "_", 1),
-		"files/abc/" + strings.Replace(v.String(), "a", "g", 1),
-		"files/abc/.hidden",
+		"files/abc/" + strings.ToUpper(name),
+		"files/abc/" + name + "0",
+		"files/abc/" + name[1:],
+		"files/abc/" + strings.Replace(name, "-", "_", 1),
+		"files/abc/" + strings.Replace(name, "a", "g", 1),
+		"files/abc/.hidden", "files/abc/" + name1,
 	} {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, strange)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	s.Close()
+	s = open(t, dir)
 	var got []store.Version
-	if err := s.List(0, 0, func(v store.Version) bool { got = append(got, v); return true }); err != nil || !slices.Equal(got, []store.Version{v}) {
+	if err := s.List(0, 0, func(e store.Entry) bool { got = append(got, e.Version); return true }); err != nil || !slices.Equal(got, []store.Version{v}) {
 		t.Errorf("List = %v, %v, want %v", got, err, v)
 	}
 }
@@ -180,7 +189,7 @@ func TestListOfFewIsFewCalls(t *testing.T) {
 		}
 	}
 	before := disk.Calls()
-	if err := s.List(0, 0, func(store.Version) bool { return true }); err != nil {
+	if err := s.List(0, 0, func(store.Entry) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if n := disk.Calls() - before; n > 5 { // files/, each of three, and the first again for its other end
@@ -196,13 +205,14 @@ func TestRemovedGoesToTrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	name := nameOf(t, s, v)
 	if err := s.Remove(v); err != nil {
 		t.Fatal(err)
 	}
 	if present, synced, err := s.Has(v); present || synced || err != nil {
 		t.Errorf("Has = %v, %v, %v after Remove", present, synced, err)
 	}
-	if err := disk.Damage("trash/"+v.String(), func(b []byte) []byte { return b }); err != nil {
+	if err := disk.Damage("trash/"+name, func(b []byte) []byte { return b }); err != nil {
 		t.Errorf("trash: %v", err)
 	}
 	if err := s.Remove(v); !errors.Is(err, store.ErrNotFound) {
@@ -228,10 +238,10 @@ func TestHasIsNeverAGuess(t *testing.T) {
 	if _, _, err := s.Has(v); err == nil {
 		t.Error("Has gives no error")
 	}
-	if _, err := s.Versions(1); err == nil {
-		t.Error("Versions gives no error")
+	if err := s.Each(1, func(store.Entry) {}); err == nil {
+		t.Error("Each gives no error")
 	}
-	if err := s.List(0, 0, func(store.Version) bool { return true }); err == nil {
+	if err := s.List(0, 0, func(store.Entry) bool { return true }); err == nil {
 		t.Error("List gives no error")
 	}
 	if _, err := s.Usage(); err == nil {

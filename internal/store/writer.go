@@ -150,13 +150,14 @@ func (w *Writer) Blocks() (list []byte, root [32]byte, size int64) {
 }
 
 // Commit makes the bytes written a version, with its manifest of at most
-// [MaxManifest] bytes, under the position of its name. When it returns nil
+// [MaxManifest] bytes, under the position of its name and with these labels in
+// that of its file. When it returns nil
 // the version, its name and its folder are synced: it may be confirmed. The
 // same version committed twice is the same file: the caller has checked that
 // these are the bytes the manifest stands for. After an error nothing may be
 // confirmed, though the version may be there; the error is ErrFull without
 // space and ErrStuck if a sync failed. The writer has ended in any case.
-func (w *Writer) Commit(key uint64, manifest []byte) (Version, error) {
+func (w *Writer) Commit(key uint64, labels Labels, manifest []byte) (Version, error) {
 	defer w.Abort()
 	if w.err != nil {
 		return Version{}, w.err
@@ -169,17 +170,17 @@ func (w *Writer) Commit(key uint64, manifest []byte) (Version, error) {
 		return Version{}, w.fail(fmt.Errorf("committing version: manifest of %d bytes", len(manifest)))
 	}
 	f := footer{key: key, size: size, manifestSize: len(manifest), root: root}
-	v := Version{Key: key, Sum: sha256.Sum256(manifest)}
-	if err := w.finish(f, v, manifest); err != nil {
+	e := Entry{Version{key, sha256.Sum256(manifest)}, labels, [16]byte(root[:16])}
+	if err := w.finish(f, e, manifest); err != nil {
 		return Version{}, w.fail(fmt.Errorf("committing version: %w", err))
 	}
 	w.err = errCommitted
-	return v, nil
+	return e.Version, nil
 }
 
 // finish is steps 3 to 8 of a durable write, in this order: all bytes, sync,
 // close, rename, folder sync. A sync is never tried twice.
-func (w *Writer) finish(f footer, v Version, manifest []byte) error {
+func (w *Writer) finish(f footer, e Entry, manifest []byte) error {
 	if _, err := w.file.WriteAt(f.appendTail(w.list, manifest), f.size); err != nil {
 		return diskError(err)
 	}
@@ -192,7 +193,7 @@ func (w *Writer) finish(f footer, v Version, manifest []byte) error {
 		return diskError(err)
 	}
 	w.temp = ""
-	return w.store.publish(temp, v)
+	return w.store.publish(temp, e)
 }
 
 // Abort ends the writer and removes what it wrote. After Commit or a final

@@ -31,7 +31,7 @@ func TestWriterBlocks(t *testing.T) {
 			if !bytes.Equal(list, wantList) || root != wantRoot || n != int64(size) {
 				t.Errorf("size %d, announced %d: Blocks gives another list", size, announced)
 			}
-			v, err := w.Commit(9, fmt.Appendf(nil, "%d as %d", size, announced))
+			v, err := w.Commit(9, labels, fmt.Appendf(nil, "%d as %d", size, announced))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestWriterTakesOnlyTheBlocksOfTheList(t *testing.T) {
 			if err := stream(w, data[off:], 1000_000); err != nil {
 				t.Errorf("size %d: going on: %v", size, err)
 			}
-			v, err := w.Commit(1, []byte("m"))
+			v, err := w.Commit(1, labels, []byte("m"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestWriterRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Write(test.data) // the error comes again from Commit
-		_, err = w.Commit(1, test.manifest)
+		_, err = w.Commit(1, labels, test.manifest)
 		if err == nil || test.want != nil && !errors.Is(err, test.want) {
 			t.Errorf("%s: Commit = %v", name, err)
 		}
@@ -132,7 +132,7 @@ func TestWriterRefuses(t *testing.T) {
 	}
 	w.Write(data)
 	w.Abort()
-	if _, err := w.Commit(1, []byte("m")); err == nil {
+	if _, err := w.Commit(1, labels, []byte("m")); err == nil {
 		t.Error("Commit after Abort gives no error")
 	}
 	for _, size := range []int64{-2, store.MaxSize + 1} {

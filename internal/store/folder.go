@@ -1,0 +1,194 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"sync"
+)
+
+// folder is one of the folders under files/, and the names in it. They are
+// read when they are first asked for, and kept up to date from then on, so what
+// somebody else puts into the folder is seen by the next run (R21).
+type folder struct {
+	mu   sync.Mutex // held while a name in the folder changes
+	made bool       // by this run, or found and synced by it
+
+	names   sync.Mutex // taken after mu, and held across no call of the disk but that which reads the names
+	read    bool
+	entries []Entry // in their order, with room for an eighth more at most
+}
+
+// loadLocked reads the names, if nobody has.
+func (d *folder) loadLocked(fsys FS, n int) error {
+	if d.read {
+		return nil
+	}
+	names, err := fsys.List(folderPath(n))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("listing versions: %w", err)
+	}
+	entries := make([]Entry, 0, len(names))
+	for _, name := range names {
+		if e, ok := parseEntry(name); ok && folderOf(e.Key) == n {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, Entry.compare)
+	d.entries, d.read = entries, true
+	return nil
+}
+
+// add notes a name that is there now. Before the names are read there is
+// nothing to note: the reading will find it.
+func (d *folder) add(e Entry) {
+	d.names.Lock()
+	defer d.names.Unlock()
+	i, found := slices.BinarySearchFunc(d.entries, e, Entry.compare)
+	if !d.read || found {
+		return
+	}
+	if n := len(d.entries); n == cap(d.entries) {
+		d.entries = append(make([]Entry, 0, n+n/8+1), d.entries...)
+	}
+	d.entries = slices.Insert(d.entries, i, e)
+}
+
+// drop notes that a name is gone.
+func (d *folder) drop(e Entry) {
+	d.names.Lock()
+	defer d.names.Unlock()
+	if i, found := slices.BinarySearchFunc(d.entries, e, Entry.compare); found {
+		d.entries = slices.Delete(d.entries, i, i+1)
+	}
+}
+
+// from returns the place of the first entry that is not below v.
+func (d *folder) from(v Version) int {
+	i, _ := slices.BinarySearchFunc(d.entries, v, func(e Entry, v Version) int { return e.Version.compare(v) })
+	return i
+}
+
+// Find returns what the name of v's file says. The error is ErrNotFound if
+// there is none; any other means that nothing is known.
+func (s *Store) Find(v Version) (Entry, error) {
+	d := &s.folders[folderOf(v.Key)]
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := d.loadLocked(s.fs, folderOf(v.Key)); err != nil {
+		return Entry{}, err
+	}
+	if i := d.from(v); i < len(d.entries) && d.entries[i].Version == v {
+		return d.entries[i], nil
+	}
+	return Entry{}, ErrNotFound
+}
+
+// Each calls f for every version of every file with that key, by their sums.
+// It opens nothing. f must not call the store.
+func (s *Store) Each(key uint64, f func(Entry)) error {
+	d := &s.folders[folderOf(key)]
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := d.loadLocked(s.fs, folderOf(key)); err != nil {
+		return err
+	}
+	for _, e := range d.entries[d.from(Version{Key: key}):] {
+		if e.Key != key {
+			return nil
+		}
+		f(e)
+	}
+	return nil
+}
+
+// Has tells whether v is here, and whether this run has synced it. Only a
+// version that is both counts as a copy; [Store.Sync] makes it so. An error
+// means that nothing is known: it is never a no.
+func (s *Store) Has(v Version) (present, synced bool, err error) {
+	e, err := s.Find(v)
+	if errors.Is(err, ErrNotFound) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("looking for version: %w", err)
+	}
+	f, err := s.fs.Open(e.path())
+	if errors.Is(err, fs.ErrNotExist) { // somebody else took it away
+		var r *Reader
+		if r, err = s.reopen(e, asOpened); err == nil {
+			f = r.file
+		}
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, false, nil
+	case err != nil:
+		return false, false, fmt.Errorf("looking for version: %w", err)
+	}
+	f.Close() // nothing was read
+	return true, s.isSynced(v), nil
+}
+
+// List calls f for every version with a key on the arc from (not included) to
+// to (included), in the order in which the keys lie on it, then of their sums,
+// until f returns false. If from == to the arc is the whole ring. It opens no
+// version; what changes meanwhile may or may not be seen.
+func (s *Store) List(from, to uint64, f func(Entry) bool) error {
+	names, err := s.fs.List("files")
+	if err != nil {
+		return fmt.Errorf("listing versions: %w", err)
+	}
+	var folders []int
+	for _, name := range names {
+		if n, ok := parseFolder(name); ok {
+			folders = append(folders, n)
+		}
+	}
+	slices.Sort(folders)
+	if from < to {
+		_, err := s.listRange(folders, from+1, to, f)
+		return err
+	}
+	if from < math.MaxUint64 {
+		if more, err := s.listRange(folders, from+1, math.MaxUint64, f); err != nil || !more {
+			return err
+		}
+	}
+	_, err = s.listRange(folders, 0, to, f)
+	return err
+}
+
+// listRange lists the keys first to last of the given folders; more is false
+// if f wants no more.
+func (s *Store) listRange(folders []int, first, last uint64, f func(Entry) bool) (more bool, err error) {
+	for _, n := range folders {
+		if n < folderOf(first) || n > folderOf(last) {
+			continue
+		}
+		entries, err := s.namesOf(n, first)
+		if err != nil {
+			return false, err
+		}
+		for _, e := range entries {
+			if e.Key <= last && !f(e) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// namesOf copies the entries of a folder from a key on: f of List may call the
+// store, and names change meanwhile.
+func (s *Store) namesOf(n int, first uint64) ([]Entry, error) {
+	d := &s.folders[n]
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := d.loadLocked(s.fs, n); err != nil {
+		return nil, err
+	}
+	return slices.Clone(d.entries[d.from(Version{Key: first}):]), nil
+}
