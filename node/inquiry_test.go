@@ -138,6 +138,9 @@ func TestWhoClaimsInVainIsNamed(t *testing.T) {
 			if got := refusedOf(c.t, c.at, "n2"); got == 0 || got > 3 || refusedOf(c.t, c.at, "n1") > 0 {
 				c.t.Errorf("one that %s: named %d times, want once or a few times", what, got)
 			}
+			if got := refusedOf(c.t, c.n2, "n0") + refusedOf(c.t, c.n2, "n1"); got > 0 {
+				c.t.Errorf("one that %s names those who ask, %d times", what, got)
+			}
 		})
 	}
 }

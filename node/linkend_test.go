@@ -404,5 +404,34 @@ func TestHalfOpenLinksKeepNoMemberOut(t *testing.T) {
 		if p := status(b.t, b.nodes[0]).Peers[1]; !p.Linked || time.Since(began) > time.Second {
 			t.Errorf("after %v it is %+v", time.Since(began), p)
 		}
+		if got := refusedOf(b.t, b.nodes[0], "n1"); got > 0 {
+			b.t.Errorf("it is named for that, %d times", got)
+		}
 	})
+}
+
+// TestFloodOfLinksIsNamed: more links than are kept are a mishap of a member that
+// restarts every second, or of links that this peer's own disk holds;
+// and a flood if they are many more. (A member that went down with its links was
+// named for those of its next life.)
+func TestFloodOfLinksIsNamed(t *testing.T) {
+	for each, flood := range map[time.Duration]bool{surplusEach: false, surplusEach / 10: true} {
+		inTable(t, func(t *testing.T, x *table) {
+			floods := false
+			for range 120 {
+				surplus, is, err := x.node.members.publish(x.accept(crypto.Transfer))
+				if err != nil || is && surplus == nil {
+					t.Fatal(surplus, is, err)
+				}
+				if surplus != nil {
+					surplus.Close()
+				}
+				floods = floods || is
+				time.Sleep(each) // of the bubble
+			}
+			if floods != flood {
+				t.Errorf("a link each %v: a flood is %v, want %v", each, floods, flood)
+			}
+		})
+	}
 }

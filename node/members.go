@@ -110,6 +110,7 @@ type members struct {
 	mu       sync.Mutex
 	links    map[*crypto.Conn]struct{}
 	accepted map[accepted][]*crypto.Conn // the one used last is at the end
+	surplus  map[[32]byte]allowance      // of each member, for links beyond those
 	closed   bool
 }
 
@@ -126,6 +127,11 @@ type accepted struct {
 const (
 	maxAcceptedRing     = 4
 	maxAcceptedTransfer = 2 * maxTransfers
+	// surplusEach and surplusAtOnce are how many such links count as a mishap: a
+	// member that restarts and restarts, or gives up links that this peer's own disk
+	// holds, comes to fewer.
+	surplusEach   = time.Second
+	surplusAtOnce = 32 * surplusEach
 )
 
 var (
@@ -134,7 +140,7 @@ var (
 )
 
 func newMembers(b *book, pings *crypto.PingTable) *members {
-	m := &members{pings: pings, links: make(map[*crypto.Conn]struct{}), accepted: make(map[accepted][]*crypto.Conn)}
+	m := &members{pings: pings, links: make(map[*crypto.Conn]struct{}), accepted: make(map[accepted][]*crypto.Conn), surplus: make(map[[32]byte]allowance)}
 	m.current.Store(b)
 	return m
 }
@@ -156,25 +162,29 @@ func (m *members) lookup(noise [32]byte) (keys.Public, bool) {
 }
 
 // publish takes a link up whose peer is proved. If its peer has too many, surplus
-// is one that was taken out for it, to be closed; else nil.
-func (m *members) publish(c *crypto.Conn) (surplus *crypto.Conn, err error) {
+// is one that was taken out for it, to be closed; else nil. They are a flood if that
+// happens more often than by mishap.
+func (m *members) publish(c *crypto.Conn) (surplus *crypto.Conn, flood bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, errClosing
+		return nil, false, errClosing
 	}
 	if member, ok := m.book().member(c.Peer().Noise); !ok || member.Key != c.Peer() {
-		return nil, errDropped
+		return nil, false, errDropped
 	}
 	if k := (accepted{c.Peer().Noise, c.Kind()}); !c.Session().Initiator {
 		if open := m.accepted[k]; len(open) >= k.most() {
 			surplus = open[0]
 			m.forgetLocked(surplus)
+			a := m.surplus[k.noise]
+			flood = !a.allow(time.Now(), surplusEach, surplusAtOnce)
+			m.surplus[k.noise] = a
 		}
 		m.accepted[k] = append(m.accepted[k], c)
 	}
 	m.links[c] = struct{}{}
-	return surplus, nil
+	return surplus, flood, nil
 }
 
 // most is how many of those may be open.
@@ -227,6 +237,7 @@ func (m *members) replace(next *book) {
 	defer m.mu.Unlock()
 	last := m.book()
 	m.current.Store(next)
+	clear(m.surplus) // of members that are in it no more, too
 	for _, old := range last.Members {
 		now, ok := next.ByID(old.ID)
 		if !ok || now.Key != old.Key || now.Pos != old.Pos {

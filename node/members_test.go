@@ -31,7 +31,7 @@ func TestLinksOfOneMemberAreCounted(t *testing.T) {
 			publish := func(gone *crypto.Conn) {
 				t.Helper()
 				c := x.accept(kind)
-				if surplus, err := m.publish(c); surplus != gone || err != nil {
+				if surplus, _, err := m.publish(c); surplus != gone || err != nil {
 					t.Errorf("link %d of kind %d: %p and %v, want %p", len(open), kind, surplus, err, gone)
 				}
 				open = append(open, c)
@@ -43,7 +43,7 @@ func TestLinksOfOneMemberAreCounted(t *testing.T) {
 			publish(open[1])
 			m.used(open[1]) // which has gone
 			publish(open[2])
-			if surplus, err := m.publish(x.connect(0, kind, [2]uint64{1, 1})[0]); surplus != nil || err != nil {
+			if surplus, _, err := m.publish(x.connect(0, kind, [2]uint64{1, 1})[0]); surplus != nil || err != nil {
 				t.Errorf("one that this peer dialled: %p, %v", surplus, err)
 			}
 			refused := x.accept(kind)
@@ -81,7 +81,7 @@ func TestPublishAsksTheRosterOfNow(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.replace(b)
-			if _, err := m.publish(c); err == nil || len(m.links) > 0 {
+			if _, _, err := m.publish(c); err == nil || len(m.links) > 0 {
 				t.Errorf("%s: a link is published", what)
 			}
 		})
@@ -104,7 +104,7 @@ func TestRosterEndsWhatItChanges(t *testing.T) {
 			m := x.node.members
 			x.pings = m.pings
 			c := x.accept(crypto.Ring)
-			if _, err := m.publish(c); err != nil {
+			if _, _, err := m.publish(c); err != nil {
 				t.Fatal(err)
 			}
 			next := *x.roster

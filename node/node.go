@@ -242,9 +242,11 @@ func (n *Node) info() crypto.Info {
 
 // publish is for crypto: it takes a link up whose peer is proved.
 func (n *Node) publish(c *crypto.Conn) error {
-	surplus, err := n.members.publish(c)
+	surplus, flood, err := n.members.publish(c)
 	if surplus != nil {
 		surplus.Close() // its reader ends with this
+	}
+	if flood {
 		n.refused.add(n.members.book().name(n.members.book().byNoise[c.Peer().Noise]), "more links than are kept")
 	}
 	return err
