@@ -316,12 +316,12 @@ func (d *disk) code(err error) wire.Code {
 }
 
 // readCode is what the other side is told of a read that failed. Stuck is said
-// of writes alone.
+// of writes alone, Busy of limits that are not the disk's.
 func (d *disk) readCode(err error) wire.Code {
-	if code := d.code(err); code != wire.CodeStuck {
+	if code := d.code(err); code != wire.CodeStuck && code != wire.CodeBusy {
 		return code
 	}
-	return wire.CodeBusy
+	return wire.CodeUnreadable
 }
 
 // room says whether size bytes would fit. That they do not is no news of the

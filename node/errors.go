@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -32,35 +33,20 @@ type NotFoundError struct{ Name string }
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%q is not in the ring", e.Name) }
 
 // UnavailableError says that nothing certain is known of Name, or that its bytes
-// can't be had or stored, and why of each member that it would take. Only the
-// Silent gave no answer.
+// can't be had or stored, and why of each member that it would take.
 type UnavailableError struct {
-	Name    string
-	Silent  []string
-	Slow    []string // move next to no bytes
-	Behind  []string // catch up: their no means nothing yet
-	Refused []string // answered so
-
-	Unasked []string // this machine could not send to them
-	Unsent  error    // why
-	Own     error    // why this peer cannot use its own disk; nil: it can
+	Name   string
+	Lacks  []Lack
+	Unsent error // why this machine could not send to those that are unsent; nil: none is
+	Own    error // why this peer cannot use its own disk; nil: it can
 }
+
+// Of returns those that are missing for that reason.
+func (e *UnavailableError) Of(r Reason) []string { return lacking(e.Lacks, r) }
 
 // Error names the file, and the members with their reasons.
 func (e *UnavailableError) Error() string {
-	var why []string
-	if len(e.Silent) > 0 {
-		why = append(why, "no answer from "+strings.Join(e.Silent, ", "))
-	}
-	if len(e.Slow) > 0 {
-		why = append(why, fmt.Sprintf("less than %d bytes a second from %s", leastRate, strings.Join(e.Slow, ", ")))
-	}
-	if len(e.Behind) > 0 {
-		why = append(why, "still catching up: "+strings.Join(e.Behind, ", "))
-	}
-	if len(e.Refused) > 0 {
-		why = append(why, "refused by "+strings.Join(e.Refused, ", "))
-	}
+	why := Lacking(slices.DeleteFunc(slices.Clone(e.Lacks), func(l Lack) bool { return l.Reason == Unsent }))
 	if ours := e.ours(); ours != "" {
 		why = append(why, ours)
 	}
@@ -73,8 +59,8 @@ func (e *UnavailableError) Error() string {
 // ours says what this machine itself could not do; "": nothing.
 func (e *UnavailableError) ours() string {
 	var why []string
-	if len(e.Unasked) > 0 {
-		why = append(why, fmt.Sprintf("this peer could not ask %s: %v", strings.Join(e.Unasked, ", "), e.Unsent))
+	if unsent := e.Of(Unsent); len(unsent) > 0 {
+		why = append(why, fmt.Sprintf("%s: %v", Unsent.Says(unsent...), e.Unsent))
 	}
 	if e.Own != nil {
 		why = append(why, fmt.Sprintf("this peer cannot use its own disk: %v", e.Own))

@@ -478,12 +478,12 @@ func (n *Node) pullCode(f *fetch, err error) wire.Code {
 	if errors.As(err, &wrong) {
 		return wire.CodeInvalid
 	}
-	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStuck) {
+	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrStuck) || lasting(err) {
 		return n.disk.code(err)
 	}
 	for _, h := range f.holders {
 		var r *refusalError
-		if errors.As(h.err, &r) {
+		if errors.As(h.err, &r) && r.code != wire.CodeUnreadable { // which would be said of this disk
 			return r.code
 		}
 	}

@@ -229,12 +229,12 @@ func (n *Node) do(j job) (read int) {
 
 // answer looks a name up. A disk that cannot be read never says no.
 func (n *Node) answer(a ring.Answer) (read int) {
-	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
+	found := wire.Found{Req: a.Req, Code: a.Code, Home: a.Home}
 	ms, read, err := n.disk.look(n.members.book().Space, a.Name)
 	if err != nil {
 		n.disk.failed(err)
 		n.log.Error("looking a name up", "error", err)
-		found.Behind = true
+		found.Code = wire.CodeUnreadable
 	}
 	found.Manifests = ms
 	if a.To == n.self {
@@ -258,13 +258,16 @@ func (n *Node) sendOffer(a ring.SendOffer) {
 }
 
 func (n *Node) answerList(from wire.ID, m wire.List) (read int) {
+	listed := wire.Listed{Req: m.Req}
 	ms, more, read, err := n.disk.listed(m.Prefix, m.After)
 	if err != nil {
 		n.disk.failed(err)
 		n.log.Error("listing names", "error", err)
-		return read // silence: no answer is better than a wrong one
+		listed.Code = wire.CodeUnreadable
+	} else {
+		listed.More, listed.Manifests = more, ms
 	}
-	n.post(sending{from, wire.Listed{Req: m.Req, More: more, Manifests: ms}})
+	n.post(sending{from, listed})
 	return read
 }
 

@@ -54,8 +54,8 @@ func TestJobs(t *testing.T) {
 			n.startPull(ring.Pull{Manifest: m, From: 2})
 			want("a pull", event(ring.Pulled{Version: at, Code: wire.CodeOK, New: isNew}))
 		}
-		n.do(job{action: ring.Answer{To: 1, Req: 7, Name: "f", Behind: true, Home: true}})
-		want("an own look", event(ring.Received{From: 1, Msg: wire.Found{Req: 7, Behind: true, Home: true, Manifests: []wire.Manifest{m}}}))
+		n.do(job{action: ring.Answer{To: 1, Req: 7, Name: "f", Code: wire.CodeBehind, Home: true}})
+		want("an own look", event(ring.Received{From: 1, Msg: wire.Found{Req: 7, Code: wire.CodeBehind, Home: true, Manifests: []wire.Manifest{m}}}))
 		n.do(job{action: ring.Answer{To: 2, Req: 7, Name: "g"}})
 		want("another's look", sending{2, wire.Found{Req: 7}})
 		n.do(job{action: ring.SendOffer{To: 2, Req: 7, Version: at}})
@@ -73,11 +73,11 @@ func TestJobs(t *testing.T) {
 		b.broken.Store(ptr[error](syscall.EIO))
 		defer b.broken.Store(nil)
 		n.do(job{action: ring.Answer{To: 2, Req: 7, Name: "f"}})
-		want("a look on a broken disk", sending{2, wire.Found{Req: 7, Behind: true}})
+		want("a look on a broken disk", sending{2, wire.Found{Req: 7, Code: wire.CodeUnreadable}})
 		n.do(job{action: ring.SendOffer{To: 2, Req: 7, Version: at}})
 		want("an offer from a broken disk", event(ring.OfferFailed{Peer: 2, Req: 7}))
 		n.do(job{list: &wire.List{Req: 9}, from: 2})
-		want("a list of a broken disk")
+		want("a list of a broken disk", sending{2, wire.Listed{Req: 9, Code: wire.CodeUnreadable}})
 		fsys.broken.Store(true)
 		n.do(job{action: ring.Scan{Scan: 5, First: true, Limit: 5}})
 		want("a scan of a broken disk", event(ring.Scanned{Scan: 5, Failed: true}))
@@ -102,18 +102,19 @@ func TestEveryJobIsDone(t *testing.T) {
 	})
 }
 
-// TestCatchingUpIsNotSilence: a peer that is behind, or cannot read its own
-// disk, is not told as one that gives no answer. Once n1 said "no answer from n1"
-// of itself.
+// TestCatchingUpIsNotSilence: a peer that is behind, cannot read its disk, or
+// declines otherwise is not told as one that gives no answer, nor as one another.
+// Once n1 said "no answer from n1" of itself.
 func TestCatchingUpIsNotSilence(t *testing.T) {
 	inBubble(t, 3, 1, "copies=1", func(b *bubble) {
 		n := b.nodes[0]
-		r := ring.Result{Outcome: ring.Unavailable, Silent: []wire.ID{0, 1, 2}, Behind: []wire.ID{0, 2}}
+		r := ring.Result{Outcome: ring.Unavailable, Silent: []wire.ID{0, 1, 2}, Declined: []ring.Declined{{Peer: 0, Code: wire.CodeBehind}, {Peer: 2, Code: wire.CodeBehind}}}
 		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; still catching up: n0, n2`; got != want {
 			b.t.Errorf("%s, want %s", got, want)
 		}
 		n.unread.Store(ptr[error](syscall.EMFILE))
-		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; still catching up: n2; this peer cannot use its own disk: this process has no file descriptor left: too many open files`; got != want {
+		r.Declined = []ring.Declined{{Peer: 0, Code: wire.CodeUnreadable}, {Peer: 2, Code: wire.CodeUnreadable}}
+		if got, want := n.failure("f", r).Error(), `"f" is not available: no answer from n1; n2 cannot read its disk; this peer cannot use its own disk: this process has no file descriptor left: too many open files`; got != want {
 			b.t.Errorf("%s, want %s", got, want)
 		}
 		n.unread.Store(nil)
@@ -124,7 +125,7 @@ func TestCatchingUpIsNotSilence(t *testing.T) {
 		b.broken.Store(ptr[error](syscall.EMFILE))
 		_, err := n.Get(b.t.Context(), "f", GetOptions{})
 		var e *UnavailableError
-		if !errors.As(err, &e) || len(e.Silent)+len(e.Behind) > 0 || !errors.Is(e.Own, syscall.EMFILE) {
+		if !errors.As(err, &e) || len(e.Lacks) > 0 || !errors.Is(e.Own, syscall.EMFILE) {
 			b.t.Errorf("a get without descriptors: %v", err)
 		}
 		b.broken.Store(nil)

@@ -151,7 +151,7 @@ func TestTricklingHolderIsLeftForAnother(t *testing.T) {
 		defer cancel()
 		err = b.nodes[0].newFetch(ms[0], []wire.ID{2}, &userSink{w: io.Discard}).run(ctx)
 		var un *UnavailableError
-		if d := time.Since(began); !errors.As(err, &un) || !slices.Equal(un.Slow, []string{"n2"}) || d > 2*leastTime+time.Second {
+		if d := time.Since(began); !errors.As(err, &un) || !slices.Equal(un.Of(Slow), []string{"n2"}) || d > 2*leastTime+time.Second {
 			t.Errorf("run with the slow one alone: %v after %v", err, d)
 		}
 		time.Sleep(2 * time.Second) // the slow one finds its link closed

@@ -512,7 +512,9 @@ func (n *Node) receive(from keys.Member, msg wire.Message) bool {
 		}
 		return true
 	case wire.List:
-		n.jobs.add(job{list: &m, from: from.ID})
+		if !n.jobs.add(job{list: &m, from: from.ID}) {
+			return n.post(sending{from.ID, wire.Listed{Req: m.Req, Code: wire.CodeBusy}})
+		}
 		return true
 	case wire.Listed:
 		n.lists.deliver(from.ID, m)

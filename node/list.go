@@ -143,7 +143,7 @@ func checkPrefix(prefix string) error {
 }
 
 // listFrom asks one member page by page, or this peer's own store. One that
-// does not come to an end counts as silent.
+// does not come to an end in maxListTime is left.
 func (n *Node) listFrom(ctx context.Context, id wire.ID, prefix string, l *listing) {
 	if id != n.self {
 		var cancel context.CancelFunc
@@ -175,10 +175,10 @@ func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *list
 		}
 		if !inOrder(ms, prefix, after) || more && len(ms) == 0 {
 			n.refused.add(n.members.book().name(id), "listing that was not asked for")
-			return errSilent
+			return errNotWhole
 		}
 		if names += len(ms); names > maxListNames && id != n.self {
-			return errSilent
+			return errNotWhole
 		}
 		l.add(ms)
 		if !more {
@@ -214,11 +214,17 @@ func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (
 	defer timer.Stop()
 	select {
 	case m, ok := <-answer:
-		if ok {
+		switch {
+		case ok && m.Code != wire.CodeOK:
+			return nil, false, &refusalError{m.Code}
+		case ok:
 			return m.Manifests, m.More, nil
 		}
 	case <-timer.C:
 	case <-ctx.Done():
+		if after != "" {
+			return nil, false, errNotWhole
+		}
 	case <-n.ctx.Done():
 	}
 	return nil, false, errSilent
@@ -235,7 +241,8 @@ func (l *listing) files(b *book) []FileInfo {
 	return files
 }
 
-// unheard tells silence from what this machine itself could not do.
+// unheard tells silence from an answer that is none, and from what this machine
+// itself could not do.
 func (n *Node) unheard(missing map[wire.ID]error) []Unheard {
 	list := []Unheard{}
 	if len(missing) == 0 {
@@ -243,12 +250,14 @@ func (n *Node) unheard(missing map[wire.ID]error) []Unheard {
 	}
 	b, unsent := n.members.book(), n.unsent()
 	for _, id := range slices.Sorted(maps.Keys(missing)) {
-		u := Unheard{Peer: b.name(id)}
+		u := Unheard{Peer: b.name(id), Reason: reasonFor(missing[id])}
 		switch why := unsent[id]; {
 		case id == n.self:
-			u.Why = fmt.Sprintf("this peer cannot read its own disk: %v", inShort(missing[id]))
-		case why != nil:
-			u.Why = fmt.Sprintf("this peer could not ask it: %v", why)
+			u.Reason, u.Why = Unreadable, fmt.Sprintf("this peer cannot read its own disk: %v", inShort(missing[id]))
+		case u.Reason == Silent && why != nil:
+			u.Reason, u.Why = Unsent, fmt.Sprintf("%s: %v", Unsent.Says("it"), why)
+		default:
+			u.Why = u.Reason.Says(u.Peer)
 		}
 		list = append(list, u)
 	}

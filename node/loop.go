@@ -254,7 +254,9 @@ func (l *loop) do(a ring.Action, source path) {
 	case ring.SaveView:
 		n.state.add(func(s *state) { s.view, s.hasView = a.Rows, true })
 	case ring.Answer, ring.SendOffer, ring.Scan:
-		n.jobs.add(job{action: a})
+		if look, ok := a.(ring.Answer); !n.jobs.add(job{action: a}) && ok {
+			l.links.send(look.To, wire.Refuse{Req: look.Req, Code: wire.CodeBusy})
+		}
 	case ring.Pull:
 		n.startPull(a)
 	case ring.PutReply:

@@ -120,23 +120,27 @@ func (n *Node) failure(name string, r ring.Result) error {
 	return n.uncertain(name, r)
 }
 
-// uncertain says why nothing certain is known of name: silence, peers that
-// catch up, and this machine's own failure are three things.
+// uncertain says why nothing certain is known of name: silence, an answer that is
+// neither yes nor no, and this machine's own failure are three things.
 func (n *Node) uncertain(name string, r ring.Result) error {
 	e := &UnavailableError{Name: name}
 	unsent := n.unsent()
 	for _, id := range r.Silent {
-		behind, why := slices.Contains(r.Behind, id), unsent[id]
-		if behind && id == n.self {
-			why = n.ownDisk()
+		why := unsent[id]
+		if i := slices.IndexFunc(r.Declined, func(d ring.Declined) bool { return d.Peer == id }); i >= 0 {
+			why = n.declined(id, r.Declined[i].Code)
 		}
-		if behind && why == nil {
-			e.Behind = append(e.Behind, n.members.book().name(id))
-		} else {
-			n.lacks(e, id, why)
-		}
+		n.lacks(e, id, why)
 	}
 	return e
+}
+
+// declined is the error of an answer to a look that is neither yes nor no.
+func (n *Node) declined(id wire.ID, code wire.Code) error {
+	if own := n.ownDisk(); id == n.self && code == wire.CodeUnreadable && own != nil {
+		return own
+	}
+	return &refusalError{code}
 }
 
 // ownDisk returns why this peer could not read its own disk when it last looked
@@ -186,7 +190,8 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 		result, err := n.putResult(name, r, same, err)
 		result.Slow = n.members.book().names(u.slow)
 		if len(result.Copies) < result.Wanted {
-			result.Own = u.because(&UnavailableError{}).ours()
+			e := u.because(&UnavailableError{})
+			result.Lacks, result.Own = e.Lacks, e.ours()
 		}
 		return result, u.explain(err)
 	case r := <-p.done:
@@ -430,13 +435,18 @@ func (n *Node) Stat(ctx context.Context, name string) (StatResult, error) {
 	s := StatResult{Name: name, Key: wire.KeyOf(b.Space, name), Holders: []HolderStat{}}
 	var all []wire.Manifest
 	for _, f := range r.Found {
-		h := HolderStat{Peer: b.name(f.Peer), Home: f.Home, Behind: f.Behind, Silent: f.Silent, Versions: []FileInfo{}}
+		h := HolderStat{Peer: b.name(f.Peer), Home: f.Home, Versions: []FileInfo{}}
 		switch why := unsent[f.Peer]; {
-		case f.Peer == n.self && f.Behind && n.ownDisk() != nil:
-			h.Own = fmt.Sprintf("this peer cannot read its own disk: %v", inShort(n.ownDisk()))
+		case f.Peer == n.self && f.Code == wire.CodeUnreadable && n.ownDisk() != nil:
+			h.Reason, h.Own = Unreadable, fmt.Sprintf("this peer cannot read its own disk: %v", inShort(n.ownDisk()))
 		case f.Silent && why != nil:
-			h.Own = fmt.Sprintf("this peer could not ask it: %v", why)
+			h.Reason, h.Own = Unsent, fmt.Sprintf("%s: %v", Unsent.Says("it"), why)
+		case f.Silent:
+			h.Reason = Silent
+		case f.Code != wire.CodeOK:
+			h.Reason = reasonOf(f.Code)
 		}
+		h.Silent, h.Behind = f.Silent, h.Reason == CatchingUp
 		for _, m := range f.Manifests {
 			h.Versions = append(h.Versions, b.info(m))
 		}
@@ -461,7 +471,7 @@ func onlyBy(s StatResult) (peer string) {
 			return ""
 		case shows:
 			peer = h.Peer
-		case h.Home && !h.Silent && !h.Behind:
+		case h.Home && h.Reason == "":
 			denied = true
 		}
 	}

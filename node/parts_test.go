@@ -438,8 +438,8 @@ func TestErrorsNameFileAndPeers(t *testing.T) {
 	}{
 		{&NotFoundError{"a\x1b"}, `"a\x1b" is not in the ring`},
 		{&UnavailableError{Name: "a"}, `"a" is not available`},
-		{&UnavailableError{Name: "a", Silent: []string{"x", "y"}}, `"a" is not available: no answer from x, y`},
-		{&UnavailableError{Name: "a", Silent: []string{"x"}, Slow: []string{"y"}},
+		{&UnavailableError{Name: "a", Lacks: []Lack{{"x", Silent}, {"y", Silent}}}, `"a" is not available: no answer from x, y`},
+		{&UnavailableError{Name: "a", Lacks: []Lack{{"x", Silent}, {"y", Slow}}},
 			`"a" is not available: no answer from x; less than 1024 bytes a second from y`},
 		{&TakenError{Name: "a", By: "x"}, `"a" is a file of x`},
 		{&IntegrityError{"a", []string{"x"}}, `"a" has wrong bytes at x`},

@@ -93,26 +93,24 @@ func (l noting) Accept() (net.Conn, error) {
 // errLate says that this peer's own disk has said nothing in time.
 var errLate = errors.New("it takes too long")
 
-// lacks adds to e a member that is missing, under the reason for it: silence is
-// only what is left.
+// lacks adds to e a member that is missing, under the reason for it. What this
+// peer's own disk could not do is no member's reason.
 func (n *Node) lacks(e *UnavailableError, id wire.ID, why error) {
-	name := n.members.book().name(id)
-	ours, unsent := own(why)
+	reason := reasonFor(why)
 	var refused *refusalError
 	switch {
-	case why == errSlow || why == errOutrun || isSlow(why) && why != errSilent:
-		e.Slow = append(e.Slow, name)
-	case errors.As(why, &refused) && (id != n.self || !refused.ofDisk()):
-		e.Refused = append(e.Refused, name)
-	case id == n.self && why == nil:
+	case id != n.self:
+	case why == nil:
 		e.Own = errLate
-	case id == n.self:
+		return
+	case reason == Silent || reason == Unsent || errors.As(why, &refused) && refused.ofDisk():
 		e.Own = inShort(why)
-	case unsent:
-		e.Unasked, e.Unsent = append(e.Unasked, name), ours
-	default:
-		e.Silent = append(e.Silent, name)
+		return
 	}
+	if reason == Unsent {
+		e.Unsent, _ = own(why)
+	}
+	e.Lacks = append(e.Lacks, Lack{n.members.book().name(id), reason})
 }
 
 // unsent returns why this machine can't send to members, of those to which it

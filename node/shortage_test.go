@@ -33,10 +33,19 @@ func TestEachReasonIsToldApart(t *testing.T) {
 			{1, context.DeadlineExceeded, `no answer from n1`},
 			{1, crypto.ErrSilent, `no answer from n1`},
 			{1, errSlow, `less than 1024 bytes a second from n1`},
-			{1, &refusalError{wire.CodeBusy}, `refused by n1`},
+			{1, &refusalError{wire.CodeBusy}, `at a limit of its own: n1`},
+			{1, &refusalError{wire.CodeUnreadable}, `n1 cannot read its disk`},
+			{1, &refusalError{wire.CodeStuck}, `n1 cannot write to its disk`},
+			{1, &refusalError{wire.CodeFull}, `no room on the disk of n1`},
+			{1, &refusalError{wire.CodeBehind}, `still catching up: n1`},
+			{1, &refusalError{wire.CodeNotInRing}, `not in the ring: n1`},
+			{1, &refusalError{wire.CodeNotFound}, `not at n1`},
+			{1, &refusalError{wire.CodeForbidden}, `refused by n1`},
+			{1, errNotWhole, `no whole listing from n1`},
 			{1, dialling, `this peer could not ask n1: this process has no file descriptor left: too many open files`},
 			{1, syscall.ENFILE, `this peer could not ask n1: this machine has no file descriptor left: too many open files in system`},
-			{0, &refusalError{wire.CodeNotOwner}, `refused by n0`},
+			{0, &refusalError{wire.CodeNotOwner}, `no holder of it by its own view: n0`},
+			{0, &refusalError{wire.CodeStuck}, `this peer cannot use its own disk: answered unwritable`},
 			{0, errLags, `less than 1024 bytes a second from n0`},
 			{0, nil, `this peer cannot use its own disk: it takes too long`},
 			{0, syscall.EMFILE, `this peer cannot use its own disk: this process has no file descriptor left: too many open files`},
@@ -119,7 +128,7 @@ func TestNoDescriptorsForLinksBlamesNobody(t *testing.T) {
 			_, err = file.WriteTo(new(strings.Builder))
 		}
 		var e *UnavailableError
-		if !errors.As(err, &e) || len(e.Silent) > 0 || len(e.Unasked) != 2 || !errors.Is(e.Unsent, syscall.EMFILE) {
+		if !errors.As(err, &e) || len(e.Of(Silent)) > 0 || len(e.Of(Unsent)) != 2 || !errors.Is(e.Unsent, syscall.EMFILE) {
 			b.t.Errorf("get: %v", err)
 		}
 		r, err := out.Put(b.t.Context(), "f", strings.NewReader("abc"), PutOptions{})
@@ -135,7 +144,7 @@ func TestNoDescriptorsForLinksBlamesNobody(t *testing.T) {
 					b.t.Errorf("put with %d of %d copies: %q", len(r.Copies), r.Wanted, r.Own)
 				}
 			case err == nil:
-			case !errors.As(err, &e) || len(e.Silent) > 0 || len(e.Unasked) == 0:
+			case !errors.As(err, &e) || len(e.Of(Silent)) > 0 || len(e.Of(Unsent)) == 0:
 				b.t.Errorf("put: %v", err)
 			}
 		}

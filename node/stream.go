@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -276,21 +275,4 @@ func (s *stream) receive(t *transfer, data []byte) error {
 		}
 	}
 	return nil
-}
-
-// refusalError is a Fail of a holder.
-type refusalError struct{ code wire.Code }
-
-func (e *refusalError) Error() string { return fmt.Sprintf("holder refused with code %d", e.code) }
-
-// ofDisk reports whether a disk is why, and not what was asked.
-func (e *refusalError) ofDisk() bool {
-	return e.code == wire.CodeFull || e.code == wire.CodeStuck || e.code == wire.CodeBusy
-}
-
-func refusedWith(msg wire.Message) error {
-	if fail, ok := msg.(wire.Fail); ok {
-		return &refusalError{fail.Code}
-	}
-	return fmt.Errorf("holder answered with %v", msg.Type())
 }

@@ -38,6 +38,7 @@ type bubble struct {
 	logged  logged             // by all
 	at      func(i int) string // where i listens; nil: as the roster of inBubble has it
 	change  func(i int, c *Config)
+	ill     []*atomic.Pointer[error] // why a node alone cannot open its versions, as they were started
 }
 
 // logged keeps what is logged, to be read when nothing more comes.
@@ -140,7 +141,8 @@ func (b *bubble) start(i int) {
 	b.t.Helper()
 	l, p := b.net.listen(b.addr(i))
 	b.open = append(b.open, new(atomic.Int64))
-	disk := countedFS{roomFS{b.disks[i].Mount(), b.room[i], &b.broken}, b.open[len(b.open)-1]}
+	b.ill = append(b.ill, new(atomic.Pointer[error]))
+	disk := countedFS{roomFS{roomFS{b.disks[i].Mount(), b.room[i], b.ill[len(b.ill)-1]}, b.room[i], &b.broken}, b.open[len(b.open)-1]}
 	c := Config{Secret: b.secrets[i], Roster: b.roster, Listener: l, PacketConn: p,
 		Dial: b.net.dialFrom(b.addr(i)), Logger: slog.New(slog.NewTextHandler(&b.logged, nil))}
 	if b.change != nil {

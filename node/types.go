@@ -37,8 +37,10 @@ type PutResult struct {
 	// Above are members that did not answer: the version is numbered above any
 	// that they may have.
 	Above []string `json:"above,omitempty"`
-	// Own is what this machine itself could not do, if it lacks copies for that.
-	Own string `json:"own,omitempty"`
+	// Lacks says, if there are fewer copies, why members did not store the file, and
+	// Own what this machine itself could not do.
+	Lacks []Lack `json:"lacks,omitempty"`
+	Own   string `json:"own,omitempty"`
 }
 
 // GetOptions choose among several files of one name.
@@ -78,16 +80,18 @@ type StatResult struct {
 
 // Unheard is a member of which there is no whole answer.
 type Unheard struct {
-	Peer string `json:"peer"`
-	Why  string `json:"why"` // what this machine itself could not do; "": nothing came in time
+	Peer   string `json:"peer"`
+	Reason Reason `json:"reason"`
+	Why    string `json:"why"` // the reason, in words
 }
 
 // HolderStat is what one home holder or stand-in of a name answered.
 type HolderStat struct {
 	Peer     string     `json:"peer"`
-	Home     bool       `json:"home"`   // it should hold the name, in its own view
-	Behind   bool       `json:"behind"` // its "no" means nothing yet
-	Silent   bool       `json:"silent"` // it did not answer
+	Home     bool       `json:"home"`             // it should hold the name, in its own view
+	Reason   Reason     `json:"reason,omitempty"` // that it shows no version means nothing, and why; "": it has none
+	Behind   bool       `json:"behind"`           // it is catching up
+	Silent   bool       `json:"silent"`           // it did not answer
 	Versions []FileInfo `json:"versions"`
 	Own      string     `json:"own,omitempty"` // why this machine could not ask it, or read its own disk
 }

@@ -333,9 +333,7 @@ func (u *upload) explain(err error) error {
 	}
 	b, e := u.node.members.book(), *none
 	for id := range u.why {
-		is := func(name string) bool { return name == b.name(id) }
-		e.Silent = slices.DeleteFunc(slices.Clone(e.Silent), is)
-		e.Unasked = slices.DeleteFunc(slices.Clone(e.Unasked), is)
+		e.Lacks = slices.DeleteFunc(slices.Clone(e.Lacks), func(l Lack) bool { return l.Peer == b.name(id) })
 		if id == u.node.self {
 			e.Own = nil
 		}

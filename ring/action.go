@@ -36,14 +36,15 @@ type Persist struct{ Incarnation wire.Incarnation }
 // SaveView: write these rows to disk, some time soon; no answer.
 type SaveView struct{ Rows []wire.Row }
 
-// Answer: look Name up in this peer's store and send [wire.Found] with these
-// flags and request number to To; if To is this peer, report it as Received.
+// Answer: look Name up in this peer's store and send [wire.Found] with this
+// code, or CodeUnreadable if that fails, and these other fields to To; if To is
+// this peer, report it as Received.
 type Answer struct {
-	To     wire.ID
-	Req    uint32
-	Name   string
-	Behind bool
-	Home   bool
+	To   wire.ID
+	Req  uint32
+	Name string
+	Code wire.Code // CodeOK or CodeBehind
+	Home bool
 }
 
 // Upload: stream the bytes of a Put to all of To at once, over transfer
@@ -139,7 +140,7 @@ const (
 	Succeeded    Outcome = iota
 	Degraded             // a put or remove: stored, but on fewer peers than wanted
 	NotFound             // every home holder said no
-	Unavailable          // not known: Silent did not answer
+	Unavailable          // not known: Silent said neither yes nor no
 	Taken                // By has a live version of the name
 	Unreached            // a probe: no ack
 	NotReady             // this peer is not in the ring
@@ -158,8 +159,8 @@ type Result struct {
 	Blind    []wire.ID     // put, remove: the number is above what these may have, who did not answer
 	Copies   []wire.ID     // put, remove: who confirmed; forget: who has said so
 	Wanted   int           // put, remove: how many should
-	Silent   []wire.ID     // who did not answer, or answered that it is behind
-	Behind   []wire.ID     // those of them that are behind
+	Silent   []wire.ID     // who said neither yes nor no
+	Declined []Declined    // those of them that have answered, and how
 	By       wire.ID       // Taken
 	At       wire.ID       // lookup: who said Here; this peer, if it needed to ask nobody
 	Path     []wire.ID     // lookup: over whom the question went to At, as a line; if it failed, whoever was asked
@@ -169,12 +170,20 @@ type Result struct {
 	Found    []Found       // stat
 }
 
+// Declined is a member whose answer is neither a yes nor a no, and why: CodeBehind,
+// CodeUnreadable, CodeNotOwner (it is no home holder in its own view), or the code
+// of its Refuse.
+type Declined struct {
+	Peer wire.ID
+	Code wire.Code
+}
+
 // Found is what one holder answered to a Stat.
 type Found struct {
 	Peer      wire.ID
 	Home      bool
-	Behind    bool
-	Silent    bool
+	Code      wire.Code // as Declined; CodeOK: what it does not show it does not have
+	Silent    bool      // it has not answered
 	Manifests []wire.Manifest
 }
 

@@ -44,9 +44,14 @@ func TestWhoIsLookedAt(t *testing.T) {
 func TestOneMoreIsAsked(t *testing.T) {
 	for name, ends := range map[string]func(k *look, v *view, o *outbox){
 		"is behind": func(k *look, v *view, o *outbox) {
-			k.answer(2, k.asked[0].peer, wire.Found{Req: k.asked[0].req, Behind: true}, false, v, o)
+			k.answer(2, k.asked[0].peer, wire.Found{Req: k.asked[0].req, Code: wire.CodeBehind}, false, v, o)
 		},
-		"refuses": func(k *look, v *view, o *outbox) { k.refused(2, k.asked[0].peer, k.asked[0].req, v, o) },
+		"cannot read its disk": func(k *look, v *view, o *outbox) {
+			k.answer(2, k.asked[0].peer, wire.Found{Req: k.asked[0].req, Code: wire.CodeUnreadable}, false, v, o)
+		},
+		"refuses": func(k *look, v *view, o *outbox) {
+			k.refused(2, k.asked[0].peer, wire.Refuse{Req: k.asked[0].req, Code: wire.CodeBusy}, v, o)
+		},
 		"falls twice": func(k *look, v *view, o *outbox) {
 			k.cut(2, k.asked[0].peer, v, o)
 			k.cut(2, k.asked[0].peer, v, o)
@@ -87,7 +92,8 @@ func TestWhatAnswersAreWorth(t *testing.T) {
 		{"one is out of reach", []looked{{peer: 11, home: true, state: skipped}, other}, 1, true, true},
 		{"one has failed", []looked{{peer: 11, home: true, state: failed}, other}, 1, true, true},
 		{"one that is none in its own view", []looked{{peer: 11, home: true, state: answered}, other}, 2, true, false},
-		{"one that is behind", []looked{{peer: 11, home: true, agrees: true, behind: true, state: answered}, other}, 1, true, false},
+		{"one that is behind", []looked{{peer: 11, home: true, agrees: true, code: wire.CodeBehind, state: answered}, other}, 1, true, false},
+		{"one that cannot read its disk", []looked{{peer: 11, home: true, agrees: true, code: wire.CodeUnreadable, state: answered}, other}, 1, true, true},
 		{"another has failed", []looked{home, {peer: 12, state: failed}}, 1, true, false},
 		{"one that leaves is silent", []looked{home, {peer: 12, leaves: true}}, 1, true, true},
 		{"one that leaves has answered", []looked{home, {peer: 12, leaves: true, state: answered}}, 2, true, false},

@@ -20,8 +20,9 @@ type find struct {
 	at      wire.ID
 	path    []wire.ID
 	limit   int
-	until   Time // when the peer that is asked counts as silent
-	again   bool // the peer that is asked was asked twice
+	until   Time      // when the peer that is asked counts as silent
+	again   bool      // the peer that is asked was asked twice
+	code    wire.Code // with which it refused; CodeOK: it did not
 }
 
 // ask puts the question to id.

@@ -41,7 +41,7 @@ func (g *chaos) answer() Event {
 	case wire.Find:
 		return Received{a.To, []wire.Message{wire.Here{Req: m.Req}, wire.Ask{Req: m.Req, Next: g.id()}}[g.IntN(2)]}
 	case wire.Look:
-		f := wire.Found{Req: m.Req, Behind: g.IntN(4) == 0}
+		f := wire.Found{Req: m.Req, Code: g.found()}
 		if g.IntN(2) == 0 {
 			f.Manifests = []wire.Manifest{{Name: m.Name, Version: uint64(g.IntN(4)), Writer: g.id(), Flags: wire.Flags(g.IntN(2))}}
 		}
@@ -50,6 +50,10 @@ func (g *chaos) answer() Event {
 		return Received{a.To, wire.Confirmed{Req: m.Req, Code: wire.Code(g.IntN(2)) * wire.CodeBusy}}
 	}
 	return Tick{}
+}
+
+func (g *chaos) found() wire.Code {
+	return []wire.Code{wire.CodeOK, wire.CodeOK, wire.CodeBehind, wire.CodeUnreadable, wire.CodeInvalid}[g.IntN(5)]
 }
 
 func (g *chaos) id() wire.ID { return append(five, 0, 99)[g.IntN(7)] }
@@ -78,7 +82,7 @@ func (g *chaos) message() wire.Message {
 	case 6:
 		return wire.Look{Req: req, Name: g.name()}
 	case 7:
-		return wire.Found{Req: req, Behind: g.IntN(2) == 0, Home: g.IntN(2) == 0, Manifests: []wire.Manifest{g.manifest()}}
+		return wire.Found{Req: req, Code: g.found(), Home: g.IntN(2) == 0, Manifests: []wire.Manifest{g.manifest()}}
 	case 8:
 		return wire.Offer{Req: req, Source: g.id(), Manifest: g.manifest()}
 	case 9:

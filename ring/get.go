@@ -69,7 +69,7 @@ func (g *get) step(now Time, s scene) {
 		g.finish(Result{Outcome: NotFound}, s)
 	case complete && g.look.widen(now, s.view, s.out):
 	case complete:
-		g.finish(Result{Outcome: Unavailable, Silent: g.look.silent(), Behind: g.look.behind()}, s)
+		g.finish(g.look.unavailable(), s)
 	}
 }
 
@@ -137,10 +137,10 @@ func statResult(k *look, v *view) Result {
 	var r Result
 	for _, l := range k.asked {
 		r.Holders = append(r.Holders, l.peer)
-		r.Found = append(r.Found, Found{Peer: l.peer, Home: l.home, Behind: l.behind,
-			Silent: l.state != answered, Manifests: l.manifests})
+		r.Found = append(r.Found, Found{Peer: l.peer, Home: l.home, Code: l.said(),
+			Silent: l.state != answered && l.said() == wire.CodeOK, Manifests: l.manifests})
 	}
-	r.Silent = k.silent()
+	r.Silent, r.Declined = k.silent(), k.declined()
 	r.Owner, _ = v.owner(k.key)
 	return r
 }

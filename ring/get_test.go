@@ -31,7 +31,7 @@ var file3 = wire.Manifest{Name: "0015", Version: 3, Writer: 30, Signer: 30, Size
 func TestGetVerdict(t *testing.T) {
 	has := func(m ...wire.Manifest) wire.Found { return wire.Found{Home: true, Manifests: m} }
 	behind := func(m ...wire.Manifest) wire.Found {
-		return wire.Found{Home: true, Behind: true, Manifests: m}
+		return wire.Found{Home: true, Code: wire.CodeBehind, Manifests: m}
 	}
 	no := wire.Found{Home: true}
 	newer := file3

@@ -15,7 +15,7 @@ const (
 	lookWait = Time(3 * time.Second)
 
 	// extraLooks is how many more peers are asked in the place of those that
-	// are behind or silent.
+	// are behind or silent, or cannot read their disks.
 	extraLooks = 8
 
 	// maxLooks is how many peers one look asks, whatever the view becomes
@@ -48,7 +48,11 @@ func (r *Ring) look(from wire.ID, m wire.Look) {
 		r.out.send(from, wire.Refuse{Req: m.Req, Code: wire.CodeNotOwner})
 		return
 	}
-	r.out.do(Answer{To: from, Req: m.Req, Name: m.Name, Behind: r.behind(), Home: home})
+	answer := Answer{To: from, Req: m.Req, Name: m.Name, Home: home}
+	if r.behind() {
+		answer.Code = wire.CodeBehind
+	}
+	r.out.do(answer)
 }
 
 // around returns the live peers at and after k that are asked, if need be, for
@@ -79,7 +83,7 @@ type looked struct {
 	sent      Time
 	again     bool // was asked twice
 	state     lookState
-	behind    bool
+	code      wire.Code // how it has answered, or refused to
 	manifests []wire.Manifest
 }
 
@@ -89,7 +93,7 @@ func (l *looked) shows(sum wire.Sum) bool {
 }
 
 // counts reports whether l has answered and may say no.
-func (l *looked) counts() bool { return l.state == answered && !l.behind }
+func (l *looked) counts() bool { return l.state == answered && l.code == wire.CodeOK }
 
 // asHome reports whether that no is one of a home holder: the two must agree
 // that it is one.
@@ -193,7 +197,8 @@ func (k *look) widen(now Time, v *view, o *outbox) bool {
 
 // answer takes a Found and reports whether it was one of this look's, and how
 // long it took; 0: not known. Of what it carries, only manifests of the name
-// asked for count. An answer of this peer itself is behind if this peer is.
+// asked for count. An answer of this peer itself is behind if this peer is. Who
+// could not read its disk may have any version, as one that has not answered.
 func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view, o *outbox) (took Time, ok bool) {
 	i := k.waits(from, f.Req)
 	if i < 0 {
@@ -201,7 +206,10 @@ func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view
 	}
 	k.follow(now, v, o)
 	l := &k.asked[i]
-	l.state, l.behind, l.agrees = answered, f.Behind || from == v.self && behind, f.Home
+	l.state, l.code, l.agrees = answered, f.Code, f.Home
+	if from == v.self && behind && l.code == wire.CodeOK {
+		l.code = wire.CodeBehind
+	}
 	if from != v.self && !l.again {
 		took = now - l.sent
 	}
@@ -216,7 +224,7 @@ func (k *look) answer(now Time, from wire.ID, f wire.Found, behind bool, v *view
 	if l.asHome() {
 		k.last = now
 	}
-	if l.behind {
+	if l.code != wire.CodeOK {
 		k.instead(now, v, o)
 	}
 	return took, true
@@ -245,12 +253,13 @@ func (k *look) cut(now Time, peer wire.ID, v *view, o *outbox) {
 
 // refused notes that peer won't answer this request, and reports whether it is
 // one of this look's. It may have said before who the holders are.
-func (k *look) refused(now Time, peer wire.ID, req uint32, v *view, o *outbox) bool {
-	i := k.waits(peer, req)
+func (k *look) refused(now Time, peer wire.ID, m wire.Refuse, v *view, o *outbox) bool {
+	i := k.waits(peer, m.Req)
 	if i < 0 {
 		return false
 	}
 	k.follow(now, v, o)
+	k.asked[i].code = m.Code
 	k.fail(now, i, v, o)
 	return true
 }
@@ -344,11 +353,12 @@ func (k *look) vouched(m wire.Manifest) bool {
 }
 
 // unasked returns those of the home holders, and of the members that leave, that
-// have not answered: they could not be asked, or are slow. A member that leaves
-// may have what the home holder after it was not given yet.
+// have not said what they have: they could not be asked, are slow, or could not
+// read their disks. A member that leaves may have what the home holder after it was
+// not given yet.
 func (k *look) unasked() (ids []wire.ID) {
 	for i := range k.asked {
-		if l := &k.asked[i]; (l.home || l.leaves) && l.state != answered {
+		if l := &k.asked[i]; (l.home || l.leaves) && (l.state != answered || l.code != wire.CodeOK && l.code != wire.CodeBehind) {
 			ids = append(ids, l.peer)
 		}
 	}
@@ -366,15 +376,32 @@ func (k *look) silent() []wire.ID {
 	return ids
 }
 
-// behind returns those of silent that have answered and may not say no yet.
-func (k *look) behind() []wire.ID {
-	var ids []wire.ID
+// declined returns those of silent that have answered, and how.
+func (k *look) declined() []Declined {
+	var all []Declined
 	for i := range k.asked {
-		if l := &k.asked[i]; l.home && l.state == answered && l.behind {
-			ids = append(ids, l.peer)
+		if l := &k.asked[i]; l.home && !l.asHome() && l.said() != wire.CodeOK {
+			all = append(all, Declined{l.peer, l.said()})
 		}
 	}
-	return ids
+	return all
+}
+
+// said is why the answer of l is neither a yes nor a no; CodeOK: none has come, or
+// it is one.
+func (l *looked) said() wire.Code {
+	if l.state == answered && l.code == wire.CodeOK && l.home && !l.agrees {
+		return wire.CodeNotOwner // it holds itself for no home holder
+	}
+	if l.state == answered || l.state == failed {
+		return l.code
+	}
+	return wire.CodeOK
+}
+
+// unavailable is the result of an operation that the answers do not allow.
+func (k *look) unavailable() Result {
+	return Result{Outcome: Unavailable, Silent: k.silent(), Declined: k.declined()}
 }
 
 // newest returns the newest manifest of each writer, the highest first.

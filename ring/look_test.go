@@ -292,15 +292,20 @@ func TestGetsOfRandomViews(t *testing.T) {
 
 // TestOneHolderCostsAGetNothing: one that is silent, refuses for ever or says
 // that it is none, with its rows or without: the others' answers are enough,
-// at once.
+// at once; and who finds nothing is told how it answered.
 func TestOneHolderCostsAGetNothing(t *testing.T) {
 	ids := []wire.ID{10, 20, 30, 40, 50}
+	codes := map[string]wire.Code{"not owner": wire.CodeNotOwner, "busy": wire.CodeBusy, "not home": wire.CodeNotOwner,
+		"behind": wire.CodeBehind, "cannot read": wire.CodeUnreadable}
 	for name, says := range map[string]func(wire.Look) wire.Message{
 		"nothing":   func(wire.Look) wire.Message { return nil },
 		"not owner": func(m wire.Look) wire.Message { return wire.Refuse{Req: m.Req, Code: wire.CodeNotOwner} },
 		"busy":      func(m wire.Look) wire.Message { return wire.Refuse{Req: m.Req, Code: wire.CodeBusy} },
 		"not home":  func(m wire.Look) wire.Message { return wire.Found{Req: m.Req} },
-		"behind":    func(m wire.Look) wire.Message { return wire.Found{Req: m.Req, Behind: true} },
+		"behind":    func(m wire.Look) wire.Message { return wire.Found{Req: m.Req, Code: wire.CodeBehind} },
+		"cannot read": func(m wire.Look) wire.Message {
+			return wire.Found{Req: m.Req, Code: wire.CodeUnreadable, Home: true}
+		},
 	} {
 		for _, liar := range []wire.ID{20, 30, 40} {
 			w := newWeb(t, 3, ids...)
@@ -324,6 +329,8 @@ func TestOneHolderCostsAGetNothing(t *testing.T) {
 			delete(w.files, 40)
 			if _, r := w.get(50, 15); r.Outcome != Unavailable || !slices.Equal(r.Silent, []wire.ID{liar}) {
 				t.Errorf("%v says %s: of no file outcome %v, silent %v, want it named", liar, name, r.Outcome, r.Silent)
+			} else if code := codes[name]; code == 0 && len(r.Declined) > 0 || code != 0 && !slices.Equal(r.Declined, []Declined{{liar, code}}) {
+				t.Errorf("%v says %s: it is told as %v", liar, name, r.Declined)
 			}
 		}
 	}

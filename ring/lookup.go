@@ -32,8 +32,9 @@ type hop struct {
 	sent   Time
 	after  int // index of the hop whose answer led here; nowhere: it is the first
 	state  lookState
-	again  bool // the question was put twice: the link fell
-	taught bool // it had said Ask before, and was told what this peer knows
+	code   wire.Code // with which it declined, or would by what this peer knows; CodeOK: it did not
+	again  bool      // the question was put twice: the link fell
+	taught bool      // it had said Ask before, and was told what this peer knows
 }
 
 func (l *lookup) begin(now Time, s scene) {
@@ -57,7 +58,11 @@ func (l *lookup) led(_ Time, at wire.ID, how Outcome, s scene) {
 	case Succeeded:
 		l.succeed(at, path, s)
 	case Unavailable:
-		l.finish(Result{Outcome: how, Silent: []wire.ID{at}, Path: path}, s)
+		r := Result{Outcome: how, Silent: []wire.ID{at}, Path: path}
+		if l.find.code != wire.CodeOK {
+			r.Declined = []Declined{{at, l.find.code}}
+		}
+		l.finish(r, s)
 	default:
 		l.finish(Result{Outcome: how, Path: path}, s)
 	}
@@ -84,6 +89,9 @@ func (l *lookup) fail(s scene) {
 	r := Result{Outcome: OutOfHops, Silent: l.silent()}
 	for _, h := range l.hops {
 		r.Path = append(r.Path, h.peer)
+		if d := (Declined{h.peer, h.code}); h.code != wire.CodeOK && !slices.Contains(r.Declined, d) {
+			r.Declined = append(r.Declined, d)
+		}
 	}
 	for _, h := range s.view.holders(l.key, nil) {
 		if !h.up && !slices.Contains(r.Silent, h.id) {
@@ -229,6 +237,7 @@ func (l *lookup) here(now Time, from wire.ID, m wire.Here, s scene) {
 		return
 	}
 	if !holds(from, l.key, s.view) {
+		l.hops[i].code = wire.CodeNotOwner
 		l.drop(now, i, s)
 		return
 	}
@@ -239,6 +248,7 @@ func (l *lookup) here(now Time, from wire.ID, m wire.Here, s scene) {
 // refused takes a Refuse.
 func (l *lookup) refused(now Time, from wire.ID, m wire.Refuse, s scene) {
 	if i, ok := l.answer(now, from, m.Req, s); ok {
+		l.hops[i].code = m.Code
 		l.drop(now, i, s)
 	}
 }

@@ -522,7 +522,7 @@ func (g *globe) disk(h *host, m toDisk) {
 	case SaveView:
 		h.rows = a.Rows
 	case Answer:
-		found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home, Manifests: h.newest()}
+		found := wire.Found{Req: a.Req, Code: a.Code, Home: a.Home, Manifests: h.newest()}
 		if a.To == h.id {
 			g.step(h.id, Received{From: h.id, Msg: found})
 		} else {

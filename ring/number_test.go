@@ -258,6 +258,27 @@ func TestSlowHolderMayHaveAHigherNumber(t *testing.T) {
 	}
 }
 
+// TestUnreadableHolderMayHaveAHigherNumber: a home holder that answers, and cannot
+// read its disk, may have as high a version as one that does not answer. (Its answer
+// counted as that of one that has shown all it has.) One that catches up has.
+func TestUnreadableHolderMayHaveAHigherNumber(t *testing.T) {
+	for code, leaps := range map[wire.Code]bool{wire.CodeOK: false, wire.CodeBehind: false, wire.CodeUnreadable: true, wire.CodeBusy: true} {
+		w := within(t, 20, 30, 40)
+		looks := asked(w.step(Put{Op: 1, Name: "0015"}))
+		w.step(Received{20, wire.Found{Req: looks[20], Home: true}})
+		w.step(Received{30, wire.Found{Req: looks[30], Home: true}})
+		acts := w.step(Received{40, wire.Found{Req: looks[40], Home: true, Code: code}})
+		up := first[Upload](t, append(acts, w.keepAlive(2*time.Second, 20, 30, 40)...))
+		if (up.Version > blindLeap) != leaps {
+			t.Errorf("code %d: version %d", code, up.Version)
+		}
+		w.sealAs(up)
+		if r := first[Done](t, w.end(up, wire.CodeOK)).Result; slices.Equal(r.Blind, []wire.ID{40}) != leaps {
+			t.Errorf("code %d: the number is said to be above what %v may have", code, r.Blind)
+		}
+	}
+}
+
 // TestNumberAboveALeapIsNotGivenAgain: a put that could ask everybody builds on one
 // that could not, and the next one is as blind as that one was.
 func TestNumberAboveALeapIsNotGivenAgain(t *testing.T) {

@@ -176,9 +176,10 @@ func (p *operations) refused(now Time, from wire.ID, m wire.Refuse, s scene) {
 	for _, x := range p.list {
 		q := x.base()
 		if q.waits(from, m.Req) {
+			q.find.code = m.Code
 			x.led(now, from, Unavailable, s)
 		}
-		if q.look.refused(now, from, m.Req, s.view, s.out) {
+		if q.look.refused(now, from, m, s.view, s.out) {
 			x.step(now, s)
 		}
 	}

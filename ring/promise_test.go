@@ -52,11 +52,11 @@ func TestOwnRowAtItsIncarnation(t *testing.T) {
 func TestWhoWasJudgedIsBehindAtOnce(t *testing.T) {
 	w := within(t, 20, 30)
 	look := Received{20, wire.Look{Req: 1, Name: "0015"}}
-	if a := first[Answer](t, w.step(look)); a.Behind {
+	if a := first[Answer](t, w.step(look)); a.Code == wire.CodeBehind {
 		t.Fatal("behind before any verdict")
 	}
 	w.step(Received{20, wire.Rows{Votes: []wire.Vote{vote(20, 10, 2, wire.Unreachable, 1), vote(30, 10, 2, wire.Unreachable, 1)}}})
-	if a := first[Answer](t, w.step(look)); !a.Behind {
+	if a := first[Answer](t, w.step(look)); a.Code != wire.CodeBehind {
 		t.Error("may say no though it may have missed something")
 	}
 }

@@ -161,7 +161,7 @@ func (p *put) place(now Time, s scene) {
 	default:
 		to := s.view.targets(p.key)
 		if len(to) == 0 {
-			r := Result{Outcome: Unavailable, Silent: p.look.silent(), Behind: p.look.behind()}
+			r := p.look.unavailable()
 			if s.view.full(p.key) {
 				r.Outcome = NoRoom
 			}
@@ -246,7 +246,7 @@ func (p *put) bury(now Time, mine *wire.Manifest, others, newest []wire.Manifest
 	case target == nil && len(others) > 0:
 		p.finish(Result{Outcome: Taken, By: others[0].Writer}, s)
 	case target == nil && len(p.look.silent()) > 0:
-		p.finish(Result{Outcome: Unavailable, Silent: p.look.silent(), Behind: p.look.behind()}, s)
+		p.finish(p.look.unavailable(), s)
 	case target == nil:
 		p.finish(Result{Outcome: NotFound}, s)
 	default:

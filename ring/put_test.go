@@ -18,7 +18,7 @@ func (w *world) answerLooks(acts []Action, manifests map[wire.ID][]wire.Manifest
 				out = append(out, w.step(Received{a.To, wire.Found{Req: m.Req, Home: true, Manifests: manifests[a.To]}})...)
 			}
 		case Answer:
-			out = append(out, w.step(Received{10, wire.Found{Req: a.Req, Home: a.Home, Behind: a.Behind, Manifests: manifests[10]}})...)
+			out = append(out, w.step(Received{10, wire.Found{Req: a.Req, Home: a.Home, Code: a.Code, Manifests: manifests[10]}})...)
 		}
 	}
 	return out

@@ -26,16 +26,16 @@ var rules = map[string]string{
 	"19": "4",
 	"20": "4 refusal",
 	"21": "4 name",
-	"22": "4 0-1 0-1 16*manifest",
+	"22": "4 0-0 0-12 0-1 16*manifest",
 	"23": "4 2 manifest",
 	"24": "4 0-0 0-1 | 4 refusal",
 	"25": "8 8",
 	"26": "4 begin begin",
-	"27": "4 0-1 48*manifest",
+	"27": "4 0-0 0-12 0-1 48*manifest",
 	"28": "8 <=1099511627776 size 16 name 64*2",
 	"29": "",
 	"30": "manifest",
-	"31": "0-0 0-11 256*row 256*vote",
+	"31": "0-0 0-12 256*row 256*vote",
 	"32": "8 32 4 0-0 0-0 few",
 	"33": "2000*32",
 	"34": "8 32 <=1099511627776 <=67108864",
@@ -108,7 +108,7 @@ func matchField(field string, b []byte) int {
 	case "mode":
 		return is(2, number(2) <= 0o777)
 	case "refusal":
-		return is(2, 2 <= number(2) && number(2) <= 11)
+		return is(2, 2 <= number(2) && number(2) <= 12)
 	case "few":
 		return is(2, number(2) <= 2000)
 	case "version":

@@ -124,8 +124,8 @@ func (d *decoder) atMost(what string, limit uint64) uint64 {
 // code takes a Code that is at least low.
 func (d *decoder) code(low Code) Code {
 	c := Code(d.u16())
-	if d.err == nil && (c < low || c > CodeOld) {
-		d.refuse(fmt.Errorf("code is %d, not %d to %d", c, low, CodeOld))
+	if d.err == nil && (c < low || c > CodeUnreadable) {
+		d.refuse(fmt.Errorf("code is %d, not %d to %d", c, low, CodeUnreadable))
 		return 0
 	}
 	return c

@@ -53,18 +53,19 @@ type Code uint16
 
 // The codes.
 const (
-	CodeOK        Code = iota
-	CodeMore           // the segment arrived, go on; of an offer: bytes of it have come
-	CodeNotOwner       // not a holder of this key in my view; my rows come with it
-	CodeNotInRing      // the receiver is starting, stopping or has left
-	CodeBehind         // the receiver may not say no yet
-	CodeNotFound       // the receiver does not have it
-	CodeFull           // the receiver's disk is full
-	CodeStuck          // the receiver's disk failed
-	CodeForbidden      // not the sender's to ask: another's name, a forged writer
-	CodeInvalid        // what came contradicts itself: a wrong hash, size or signature
-	CodeBusy           // a limit of the receiver, later again
-	CodeOld            // a newer version of the name is here
+	CodeOK         Code = iota
+	CodeMore            // the segment arrived, go on; of an offer: bytes of it have come
+	CodeNotOwner        // not a holder of this key in my view; my rows come with it
+	CodeNotInRing       // the receiver is starting, stopping or has left
+	CodeBehind          // the receiver may not say no yet
+	CodeNotFound        // the receiver does not have it
+	CodeFull            // the receiver's disk is full
+	CodeStuck           // the receiver's disk failed
+	CodeForbidden       // not the sender's to ask: another's name, a forged writer
+	CodeInvalid         // what came contradicts itself: a wrong hash, size or signature
+	CodeBusy            // a limit of the receiver, later again
+	CodeOld             // a newer version of the name is here
+	CodeUnreadable      // the receiver cannot read its disk: what is there is not known
 )
 
 // Type is TypeFind.

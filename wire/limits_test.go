@@ -71,8 +71,8 @@ func listLimits() []sample {
 	add(TypeRows, MaxVotes, none, vote, nil)
 	add(TypePutAck, MaxRows, none, row, none)
 	add(TypePutAck, MaxVotes, []byte{0, 0, 0, 0}, vote, nil)
-	add(TypeFound, MaxManifests, make([]byte, 6), manifest, nil)
-	add(TypeListed, MaxListed, make([]byte, 5), manifest, nil)
+	add(TypeFound, MaxManifests, make([]byte, 7), manifest, nil)
+	add(TypeListed, MaxListed, make([]byte, 7), manifest, nil)
 	add(TypePut, MaxHolders, put[:len(put)-2], none, nil)
 	add(TypeBlockList, MaxHashes, nil, make([]byte, 32), nil)
 	return all
@@ -149,18 +149,20 @@ func numberLimits(t testing.TB) []sample {
 	add("Find", 4, 1, true, 2, 3, 4)
 	add("Find", 4, 1, false, 0, 1, 5, 255)
 	add("FindJoin", 4, 1, false, 2, 3, 4)
-	add("Refuse", 4, 2, true, 2, 11)
-	add("Refuse", 4, 2, false, 0, 1, 12, 0xffff)
-	add("Fail", 0, 2, true, 2, 11)
-	add("Fail", 0, 2, false, 0, 1, 12, 0xffff)
-	add("Confirmed", 4, 2, true, 0, 1, 2, 11)
-	add("Confirmed", 4, 2, false, 12, 0xffff)
-	add("PutAck", 0, 2, true, 0, 1, 11)
-	add("PutAck", 0, 2, false, 12, 0x100, 0xffff)
-	add("Found", 4, 1, true, 0, 1)
-	add("Found", 4, 1, false, 2, 255)
-	add("Found", 5, 1, false, 2, 255)
-	add("Listed", 4, 1, false, 2, 255)
+	add("Refuse", 4, 2, true, 2, 12)
+	add("Refuse", 4, 2, false, 0, 1, 13, 0xffff)
+	add("Fail", 0, 2, true, 2, 12)
+	add("Fail", 0, 2, false, 0, 1, 13, 0xffff)
+	add("Confirmed", 4, 2, true, 0, 1, 2, 12)
+	add("Confirmed", 4, 2, false, 13, 0xffff)
+	add("PutAck", 0, 2, true, 0, 1, 12)
+	add("PutAck", 0, 2, false, 13, 0x100, 0xffff)
+	add("Found", 4, 2, true, 0, 4, 12)
+	add("Found", 4, 2, false, 13, 0x100, 0xffff)
+	add("Found", 6, 1, false, 2, 255)
+	add("Listed", 4, 2, true, 0, 10, 12)
+	add("Listed", 4, 2, false, 13, 0x100, 0xffff)
+	add("Listed", 6, 1, false, 2, 255)
 	add("Put", 8, 8, true, 0, MaxSize-1, MaxSize)
 	add("Put", 8, 8, false, MaxSize+1, 1<<64-1)
 	add("Put", 16, 8, true, 0, MaxSize-1, MaxSize, SizeUnknown)
@@ -216,10 +218,10 @@ func largest() []Message {
 		Rows{rows, votes},
 		Find{0, ForPut, g.Name},
 		Look{0, g.Name},
-		Found{0, false, false, slices.Repeat([]Manifest{g}, MaxManifests)},
+		Found{0, CodeOK, false, slices.Repeat([]Manifest{g}, MaxManifests)},
 		Offer{0, 0, g},
 		List{0, g.Name, g.Name},
-		Listed{0, false, slices.Repeat([]Manifest{g}, MaxListed)},
+		Listed{0, CodeOK, false, slices.Repeat([]Manifest{g}, MaxListed)},
 		Put{Name: g.Name, Holders: make([]ID, MaxHolders)},
 		PutEnd{g},
 		PutAck{CodeNotOwner, rows, votes},

@@ -139,14 +139,14 @@ type Look struct {
 	Name string
 }
 
-// Found answers a Look. Behind says that an absence means nothing; Home that
-// the sender is a home holder of the key in its own view. At most
-// [MaxManifests].
+// Found answers a Look. With another Code than CodeOK an absence means nothing:
+// CodeBehind, CodeUnreadable. Home says that the sender is a home holder of the
+// key in its own view. At most [MaxManifests].
 //
-//	req 4 | behind 1 | home 1 | count 2 | manifests
+//	req 4 | code 2 | home 1 | count 2 | manifests
 type Found struct {
 	Req       uint32
-	Behind    bool
+	Code      Code
 	Home      bool
 	Manifests []Manifest
 }
@@ -193,12 +193,14 @@ type List struct {
 	After  string
 }
 
-// Listed answers a List. More says that names after the last one remain. At
-// most [MaxListed], which fit in [MaxBody] even with the longest names.
+// Listed answers a List. With another Code than CodeOK the listing ends here, and
+// is not whole: CodeUnreadable, CodeBusy. More says that names after the last one
+// remain. At most [MaxListed], which fit in [MaxBody] even with the longest names.
 //
-//	req 4 | more 1 | count 2 | manifests
+//	req 4 | code 2 | more 1 | count 2 | manifests
 type Listed struct {
 	Req       uint32
+	Code      Code
 	More      bool
 	Manifests []Manifest
 }
@@ -217,7 +219,7 @@ func (Found) Type() Type { return TypeFound }
 // Append appends the body to b.
 func (m Found) Append(b []byte) []byte {
 	b = be.AppendUint32(b, m.Req)
-	b = appendBool(appendBool(b, m.Behind), m.Home)
+	b = appendBool(be.AppendUint16(b, uint16(m.Code)), m.Home)
 	return appendManifests(b, m.Manifests, MaxManifests)
 }
 
@@ -264,7 +266,8 @@ func (Listed) Type() Type { return TypeListed }
 
 // Append appends the body to b.
 func (m Listed) Append(b []byte) []byte {
-	b = appendBool(be.AppendUint32(b, m.Req), m.More)
+	b = be.AppendUint32(b, m.Req)
+	b = appendBool(be.AppendUint16(b, uint16(m.Code)), m.More)
 	return appendManifests(b, m.Manifests, MaxListed)
 }
 

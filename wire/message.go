@@ -133,7 +133,7 @@ func (d *decoder) message(t Type) Message {
 	case TypeLook:
 		return Look{d.u32(), d.text(CheckName)}
 	case TypeFound:
-		return Found{d.u32(), d.boolean(), d.boolean(), d.manifests(MaxManifests)}
+		return Found{d.u32(), d.code(CodeOK), d.boolean(), d.manifests(MaxManifests)}
 	case TypeOffer:
 		return Offer{d.u32(), ID(d.u16()), d.manifest()}
 	case TypeConfirmed:
@@ -143,7 +143,7 @@ func (d *decoder) message(t Type) Message {
 	case TypeList:
 		return List{d.u32(), d.text(checkPartial), d.text(checkPartial)}
 	case TypeListed:
-		return Listed{d.u32(), d.boolean(), d.manifests(MaxListed)}
+		return Listed{d.u32(), d.code(CodeOK), d.boolean(), d.manifests(MaxListed)}
 	case TypePut:
 		return d.put()
 	case TypePutMore:

@@ -122,7 +122,7 @@ func mutate(r *rand.Rand, b, other []byte) []byte {
 			}
 		case 1: // a byte near an edge
 			if at < len(b) {
-				b[at] = []byte{0, 1, 2, 3, 7, 8, 11, 12, '.', '/', 0x7f, 0x80, 0xff}[r.IntN(13)]
+				b[at] = []byte{0, 1, 2, 3, 7, 8, 11, 12, 13, '.', '/', 0x7f, 0x80, 0xff}[r.IntN(14)]
 			}
 		case 2: // a count, one off
 			if at+1 < len(b) {
@@ -223,8 +223,12 @@ func many[T any](n int, item func() T) (items []T) {
 func (g generator) rows() []Row   { return many(g.length(0, MaxRows), g.row) }
 func (g generator) votes() []Vote { return many(g.length(0, MaxVotes), g.vote) }
 func (g generator) id() ID        { return ID(g.Uint32()) }
-func (g generator) refusal() Code { return CodeNotOwner + Code(g.IntN(int(CodeOld-CodeNotOwner)+1)) }
-func (g generator) coin() bool    { return g.IntN(2) == 0 }
+func (g generator) code() Code    { return Code(g.IntN(int(CodeUnreadable) + 1)) }
+
+func (g generator) refusal() Code {
+	return CodeNotOwner + Code(g.IntN(int(CodeUnreadable-CodeNotOwner)+1))
+}
+func (g generator) coin() bool { return g.IntN(2) == 0 }
 
 func (g generator) sum() (s Sum) {
 	g.fill(s[:])
@@ -249,7 +253,7 @@ func (g generator) message(typ Type) Message {
 	case TypeLook:
 		return Look{g.Uint32(), g.name()}
 	case TypeFound:
-		return Found{g.Uint32(), g.coin(), g.coin(), many(g.length(0, MaxManifests), g.manifest)}
+		return Found{g.Uint32(), g.code(), g.coin(), many(g.length(0, MaxManifests), g.manifest)}
 	case TypeOffer:
 		return Offer{g.Uint32(), g.id(), g.manifest()}
 	case TypeConfirmed:
@@ -259,7 +263,7 @@ func (g generator) message(typ Type) Message {
 	case TypeList:
 		return List{g.Uint32(), g.name(), g.name()}
 	case TypeListed:
-		return Listed{g.Uint32(), g.coin(), many(g.length(0, MaxListed), g.manifest)}
+		return Listed{g.Uint32(), g.code(), g.coin(), many(g.length(0, MaxListed), g.manifest)}
 	case TypePut:
 		m := Put{
 			Upload: g.Uint64(), Offset: g.Uint64N(MaxSize + 1), Size: g.Uint64N(MaxSize + 1),
@@ -275,7 +279,7 @@ func (g generator) message(typ Type) Message {
 	case TypePutEnd:
 		return PutEnd{g.manifest()}
 	case TypePutAck:
-		return PutAck{Code(g.IntN(int(CodeOld) + 1)), g.rows(), g.votes()}
+		return PutAck{g.code(), g.rows(), g.votes()}
 	case TypeBlocks:
 		return Blocks{Pos(g.Uint64()), g.sum(), g.Uint32(), g.Uint32N(MaxHashes + 1)}
 	case TypeBlockList:

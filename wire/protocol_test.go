@@ -108,8 +108,8 @@ func TestProtocolDocumentHasLimitsAndCodes(t *testing.T) {
 		}
 	}
 	codes := regexp.MustCompile(`(?m)^\t(Code\w+)`).FindAllStringSubmatch(readAll(t, []string{"find.go"}), -1)
-	if len(codes) != int(CodeOld)+1 {
-		t.Errorf("%d codes in find.go, want %d", len(codes), CodeOld+1)
+	if len(codes) != int(CodeUnreadable)+1 {
+		t.Errorf("%d codes in find.go, want %d", len(codes), CodeUnreadable+1)
 	}
 	for value, code := range codes {
 		if line := fmt.Sprintf("\n| %d | %s |", value, code[1]); !strings.Contains(doc, line) {

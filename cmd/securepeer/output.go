@@ -14,6 +14,7 @@ import (
 
 	"securepeer/internal/control"
 	"securepeer/keys"
+	"securepeer/node"
 )
 
 // The rules of output:
@@ -139,7 +140,8 @@ type failure struct {
 	Exit   exitCode      `json:"exit"`
 	Error  string        `json:"error"`
 	Hint   string        `json:"hint,omitempty"`
-	Peers  []string      `json:"peers,omitempty"` // who did not answer
+	Peers  []string      `json:"peers,omitempty"` // whom it waits for, or who was of no help
+	Lacks  []node.Lack   `json:"lacks,omitempty"` // the same, and why
 	Peer   string        `json:"peer,omitempty"`
 	File   string        `json:"file,omitempty"`
 	Faults []rosterFault `json:"faults,omitempty"` // of a roster
@@ -172,7 +174,7 @@ func (c *console) failJSON(err error) {
 	f := failure{Schema: control.SchemaError, Exit: exitOf(err), Error: err.Error(), Hint: hintOf(err), Faults: rosterFaults(err)}
 	var remote *control.Error
 	if errors.As(err, &remote) {
-		f.Peer, f.Peers, f.File = remote.Peer, remote.Peers, remote.File
+		f.Peer, f.Peers, f.Lacks, f.File = remote.Peer, remote.Peers, remote.Lacks, remote.File
 	}
 	b, err := json.Marshal(f)
 	if err != nil {

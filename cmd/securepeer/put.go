@@ -220,6 +220,9 @@ func (a *app) stored(r control.PutResult, done string) error {
 	if others := slices.DeleteFunc(slices.Clone(r.Missing), func(m string) bool { return slices.Contains(r.Slow, m) }); len(others) > 0 {
 		a.notef("it belongs on %s, too", names(others))
 	}
+	for _, why := range node.Lacking(slices.DeleteFunc(slices.Clone(r.Lacks), func(l node.Lack) bool { return l.Reason == node.Slow || l.Reason == node.Unsent })) {
+		a.notef("%s", why) // those that are slow, and what this machine lacks, are told by themselves
+	}
 	if r.Own != "" {
 		a.notef("%s", clean(r.Own))
 	}
@@ -237,6 +240,6 @@ func (a *app) remark(r node.PutResult, done string) {
 		a.notef("%s is %s, but version %d is newer: that one is what others get", name(r.Name), done, r.Newer)
 	}
 	if len(r.Above) > 0 {
-		a.notef("version %d of %s is numbered above any that %s may have, who did not answer", r.Version, name(r.Name), names(r.Above))
+		a.notef("version %d of %s is numbered above any that %s may have, who did not say", r.Version, name(r.Name), names(r.Above))
 	}
 }

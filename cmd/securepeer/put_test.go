@@ -111,9 +111,9 @@ func TestPutThatGrewSaysSoInJSON(t *testing.T) {
 func TestRemarks(t *testing.T) {
 	for want, r := range map[string]node.PutResult{
 		"": {},
-		"ab is stored, but version 2 is newer: that one is what others get":                     {Newer: 2},
-		"ab is stored, but version 2, which is newer, has removed it":                           {Newer: 2, NewerRemoved: true},
-		"version 1 of ab is numbered above any that dave \"\\ne\" may have, who did not answer": {Above: []string{"dave", "\ne"}},
+		"ab is stored, but version 2 is newer: that one is what others get":                  {Newer: 2},
+		"ab is stored, but version 2, which is newer, has removed it":                        {Newer: 2, NewerRemoved: true},
+		"version 1 of ab is numbered above any that dave \"\\ne\" may have, who did not say": {Above: []string{"dave", "\ne"}},
 	} {
 		var out, errs bytes.Buffer
 		a := &app{console: &console{out: bufio.NewWriter(&out), err: &errs}}

@@ -59,26 +59,19 @@ func absent(stat control.Stat) error {
 	if stat.Newest != nil && !stat.Newest.Removed {
 		return nil
 	}
-	var silent, behind, why []string
+	var own []string
+	missing := &node.UnavailableError{Name: stat.Name}
 	for _, h := range stat.Holders {
 		switch {
 		case h.Own != "":
-			why = append(why, clean(h.Own))
-		case h.Silent:
-			silent = append(silent, h.Peer)
-		case h.Behind:
-			behind = append(behind, h.Peer)
+			own = append(own, clean(h.Own))
+		case h.Reason != "":
+			missing.Lacks = append(missing.Lacks, node.Lack{Peer: h.Peer, Reason: h.Reason})
 		}
 	}
-	hint := "try again in a moment: nobody is away"
-	if len(why) > 0 {
+	why, hint := append(own, node.Lacking(missing.Lacks)...), hintOf(control.Explain(missing))
+	if len(own) > 0 {
 		hint = "securepeer status says what this machine lacks"
-	}
-	if len(behind) > 0 {
-		why = append(why, "still catching up: "+names(behind))
-	}
-	if len(silent) > 0 {
-		why, hint = append(why, "no answer from "+names(silent)), "start them, or try again"
 	}
 	if len(why) > 0 {
 		return &fault{exitUnavailable, hint, fmt.Errorf("nobody has %q as far as is known; %s", stat.Name, strings.Join(why, "; "))}
@@ -110,6 +103,8 @@ func holds(h node.HolderStat) string {
 		return "no answer"
 	case len(has) == 0 && h.Behind:
 		return "nothing yet: it is catching up"
+	case h.Reason != "" && !h.Behind:
+		has = append(has, h.Reason.Says("it"))
 	case len(has) == 0:
 		return "nothing"
 	}

@@ -89,7 +89,8 @@ func TestSentencesAreShownBySwitch(t *testing.T) {
 // TestStatTellsCatchingUpFromSilence: a peer that answered is not told as one
 // that is away.
 func TestStatTellsCatchingUpFromSilence(t *testing.T) {
-	silent, behind, neither := node.HolderStat{Peer: "ann", Silent: true}, node.HolderStat{Peer: "bob", Behind: true}, node.HolderStat{Peer: "eve"}
+	silent, behind, neither := node.HolderStat{Peer: "ann", Silent: true, Reason: node.Silent}, node.HolderStat{Peer: "bob", Behind: true, Reason: node.CatchingUp}, node.HolderStat{Peer: "eve"}
+	ill := node.HolderStat{Peer: "zoe", Reason: node.Unreadable}
 	for _, test := range []struct {
 		holders []node.HolderStat
 		code    exitCode
@@ -99,6 +100,8 @@ func TestStatTellsCatchingUpFromSilence(t *testing.T) {
 		{[]node.HolderStat{neither}, exitNotFound, []string{"not in the ring"}, "nobody"},
 		{[]node.HolderStat{neither, behind}, exitUnavailable, []string{"still catching up: bob", "nobody is away"}, "answer"},
 		{[]node.HolderStat{silent, neither}, exitUnavailable, []string{"no answer from ann", "start"}, "catching"},
+		{[]node.HolderStat{neither, ill}, exitUnavailable, []string{"zoe cannot read its disk", "securepeer status on zoe"}, "catching"},
+		{[]node.HolderStat{behind, ill}, exitUnavailable, []string{"zoe cannot read its disk", "still catching up: bob", "securepeer status on zoe"}, "answer"},
 		{[]node.HolderStat{silent, behind}, exitUnavailable, []string{"no answer from ann", "still catching up: bob", "start"}, "away"},
 	} {
 		err := absent(control.Stat{Name: "a", Holders: test.holders})

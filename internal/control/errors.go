@@ -27,7 +27,7 @@ const (
 	CodeNotRunning  Code = "not_running" // nothing answers at the socket
 	CodeNotReady    Code = "not_ready"   // the peer is not in the ring
 	CodeUnreachable Code = "unreachable" // a member does not answer
-	CodeUnavailable Code = "unavailable" // somebody who may have it does not answer
+	CodeUnavailable Code = "unavailable" // somebody who may have it is of no help now
 	CodeRefused     Code = "refused"     // this user may not
 	CodeTaken       Code = "taken"       // the name is another writer's
 	CodeStillThere  Code = "still_there" // the member is in the ring
@@ -40,13 +40,14 @@ const (
 
 // Error is why something was not done. It travels as JSON.
 type Error struct {
-	Schema  string   `json:"schema"`
-	Code    Code     `json:"code"`
-	Message string   `json:"message"`
-	Hint    string   `json:"hint,omitempty"`  // what to do
-	Peer    string   `json:"peer,omitempty"`  // whom it is about
-	Peers   []string `json:"peers,omitempty"` // who did not answer
-	File    string   `json:"file,omitempty"`
+	Schema  string      `json:"schema"`
+	Code    Code        `json:"code"`
+	Message string      `json:"message"`
+	Hint    string      `json:"hint,omitempty"`  // what to do
+	Peer    string      `json:"peer,omitempty"`  // whom it is about
+	Peers   []string    `json:"peers,omitempty"` // whom it waits for, or who was of no help
+	Lacks   []node.Lack `json:"lacks,omitempty"` // the same, and why
+	File    string      `json:"file,omitempty"`
 }
 
 // Error is the message, in which text from others is quoted.
@@ -101,7 +102,12 @@ func errorOfType(err error) *Error {
 	case errors.As(err, &notFound):
 		e.Code, e.File, e.Hint = CodeNotFound, notFound.Name, "securepeer ls lists the files"
 	case errors.As(err, &unavailable):
-		e.Code, e.File, e.Peers = CodeUnavailable, unavailable.Name, slices.Concat(unavailable.Silent, unavailable.Slow, unavailable.Behind, unavailable.Refused)
+		e.Code, e.File, e.Lacks = CodeUnavailable, unavailable.Name, unavailable.Lacks
+		for _, l := range unavailable.Lacks {
+			if l.Reason != node.Unsent { // this machine's own fault
+				e.Peers = append(e.Peers, l.Peer)
+			}
+		}
 		e.Hint = hintUnavailable(unavailable)
 	case errors.As(err, &taken):
 		e.Code, e.File, e.Peer = CodeTaken, taken.Name, taken.By
@@ -132,8 +138,8 @@ func errorOfType(err error) *Error {
 	return e
 }
 
-// hintUnavailable says what to do: what this machine can mend first, and to start
-// another only if one is silent.
+// hintUnavailable says what to do: what this machine can mend first, to start
+// another only if one is silent, and to look at a disk where one fails.
 func hintUnavailable(e *node.UnavailableError) string {
 	remedy := cmp.Or(node.Remedy(e.Own), node.Remedy(e.Unsent))
 	switch {
@@ -141,14 +147,25 @@ func hintUnavailable(e *node.UnavailableError) string {
 		return "on this machine " + remedy
 	case e.Own != nil || e.Unsent != nil:
 		return "look at this machine: securepeer status shows its disk and its network"
-	case len(e.Silent) > 0:
-		return "it may be on a peer that does not answer: start that one, or try again"
-	case len(e.Behind) > 0:
-		return "nobody is away: they are being given what they missed, or cannot read their disks; try again in a moment"
-	case len(e.Slow) > 0:
-		return "look at the disk and the line of " + strings.Join(e.Slow, ", ") + ", or try again"
-	case len(e.Refused) > 0:
-		return "try again; securepeer status shows the disk and the roster of " + strings.Join(e.Refused, ", ")
+	}
+	var todo []string
+	if len(e.Of(node.Silent)) > 0 {
+		todo = append(todo, "it may be on a peer that does not answer: start that one, or try again")
+	}
+	if ill := slices.Concat(e.Of(node.Unreadable), e.Of(node.Unwritable), e.Of(node.Full)); len(ill) > 0 {
+		todo = append(todo, "securepeer status on "+strings.Join(ill, ", ")+" says what is wrong with the disk there")
+	}
+	if len(todo) > 0 {
+		return strings.Join(todo, "; ")
+	}
+	busy := slices.Concat(e.Of(node.Refused), e.Of(node.Busy), e.Of(node.Outside), e.Of(node.Elsewhere))
+	switch {
+	case len(e.Of(node.CatchingUp)) > 0:
+		return "nobody is away: they are being given what they missed; try again in a moment"
+	case len(e.Of(node.Slow)) > 0:
+		return "look at the disk and the line of " + strings.Join(e.Of(node.Slow), ", ") + ", or try again"
+	case len(busy) > 0:
+		return "try again; securepeer status shows the state, the limits and the roster of " + strings.Join(busy, ", ")
 	}
 	return "try again"
 }

@@ -37,18 +37,18 @@ func TestJSON(t *testing.T) {
 		}}, []Revoked{{9, "dave", "sp1r0vwrq25"}}},
 		"ring": Ring{SchemaRing, "attic", "alice", []string{"alice", "bob"}, []string{"carol"}, true, []Absent{{"carol", "silent", false, 12.5}}},
 		"put": PutResult{SchemaPut, node.PutResult{Name: "notes/today", Version: 2, Size: 5, Sum: "9f2c", Copies: []string{"alice", "bob"}, Wanted: 3,
-			Missing: []string{"carol"}, Slow: []string{"carol"}, Newer: 4, NewerRemoved: true, Above: []string{"dave"}}, 4},
+			Missing: []string{"carol"}, Slow: []string{"carol"}, Newer: 4, NewerRemoved: true, Above: []string{"dave"}, Lacks: lacks(node.Full, "carol")}, 4},
 		"rm":     PutResult{SchemaRemove, node.PutResult{Name: "notes/today", Version: 3, Sum: "9f2c", Copies: []string{"alice"}, Wanted: 1, Missing: []string{}, Slow: []string{}}, 0},
 		"get":    GetResult{SchemaGet, "bob", true, []string{"carol"}, []node.Claim{{Version: 7, Writer: "alice", Peers: []string{"dave"}}}},
-		"ls":     List{SchemaList, []node.FileInfo{info}, []string{"carol"}, []node.Unheard{{Peer: "dave", Why: "this peer could not ask it"}}},
-		"stat":   Stat{SchemaStat, "notes/today", 1<<64 - 1, &info, []node.HolderStat{{Peer: "bob", Home: true, Versions: []node.FileInfo{info}}}, "bob"},
+		"ls":     List{SchemaList, []node.FileInfo{info}, []string{"carol"}, []node.Unheard{{Peer: "dave", Reason: node.Unreadable, Why: "dave cannot read its disk"}}},
+		"stat":   Stat{SchemaStat, "notes/today", 1<<64 - 1, &info, []node.HolderStat{{Peer: "bob", Home: true, Versions: []node.FileInfo{info}}, {Peer: "carol", Home: true, Reason: node.Unreadable, Versions: []node.FileInfo{}}}, "bob"},
 		"lookup": Lookup{SchemaLookup, "notes/today", 1<<64 - 1, "bob", []string{"bob", "carol"}, []string{"bob"}},
 		"ping":   Ping{SchemaPing, "bob", 0.0019},
 		"forget": Forget{SchemaForget, node.ForgetResult{Peer: "bob", Said: []string{"alice"}, Needed: 2}},
 		"stop":   Ended{SchemaStop},
 		"leave":  Ended{SchemaLeave},
 		"event":  Event{SchemaEvent, node.Event{Time: at, Kind: "pings-sent", Peers: []string{"bob", "carol"}}},
-		"error":  Error{SchemaError, CodeUnavailable, "not now", "try again", "bob", []string{"bob", "carol"}, "notes/today"},
+		"error":  Error{SchemaError, CodeUnavailable, "not now", "try again", "bob", []string{"bob", "carol"}, append(lacks(node.Silent, "bob"), lacks(node.Unreadable, "carol")...), "notes/today"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := json.MarshalIndent(v, "", "\t")

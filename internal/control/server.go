@@ -313,7 +313,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	reply := List{Schema: SchemaList, Files: list(files), Silent: []string{}, Failed: []node.Unheard{}}
 	for _, u := range unheard {
-		if u.Why == "" {
+		if u.Reason == node.Silent {
 			reply.Silent = append(reply.Silent, u.Peer)
 		} else {
 			reply.Failed = append(reply.Failed, u)

@@ -84,7 +84,7 @@ func newPuppet(ctx context.Context, dir string) (*puppet, error) {
 		return nil, errors.New("the roster does not list the puppet's key")
 	}
 	p := &puppet{ctx: ctx, secret: secret, roster: roster, self: self, links: make(map[wire.ID]*crypto.Conn)}
-	p.look = func(string) wire.Found { return wire.Found{Behind: true, Home: true} }
+	p.look = func(string) wire.Found { return wire.Found{Code: wire.CodeBehind, Home: true} }
 	p.config = &crypto.Config{
 		Secret: secret, Ring: roster.Ring, Pings: crypto.NewPingTable(),
 		Info: func() crypto.Info {

@@ -375,8 +375,8 @@ func (p *process) notice(n ring.Notice) {
 
 // lookUp answers a Look, or this peer's own question.
 func (p *process) lookUp(a ring.Answer) {
-	found := wire.Found{Req: a.Req, Behind: a.Behind, Home: a.Home}
-	if a.Behind {
+	found := wire.Found{Req: a.Req, Code: a.Code, Home: a.Home}
+	if a.Code == wire.CodeBehind {
 		p.world.Count.Behind++
 	}
 	found.Manifests = p.host.disk.newest(a.Name)
