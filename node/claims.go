@@ -130,9 +130,10 @@ type trial struct {
 	comes    bool // the first block is here
 }
 
-func (n *Node) newTrial(c ring.Choice) *trial {
+func (n *Node) newTrial(c ring.Choice, p *Progress) *trial {
 	t := &trial{choice: c, fetch: n.newFetch(c.Manifest, c.Sources, &firstSink{}), patience: silentTime, began: time.Now()}
-	t.fetch.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, c.Manifest.Name, c.Manifest.Sum()) }
+	t.fetch.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, p, c.Manifest.Name, c.Manifest.Sum()) }
+	p.gets(t.fetch)
 	if alone(c) {
 		t.patience = lateAfter
 	}
@@ -176,7 +177,7 @@ func (t *trial) awaited() bool {
 // sent nothing for a while, which is short for what one member alone claims to
 // have; it is taken when they are awaited no more. One that lost is remembered if
 // it was such a claim. With none it is the last.
-func (n *Node) first(ctx context.Context, choices []ring.Choice) int {
+func (n *Node) first(ctx context.Context, choices []ring.Choice, p *Progress) int {
 	if len(choices) == 1 {
 		return 0
 	}
@@ -191,7 +192,7 @@ func (n *Node) first(ctx context.Context, choices []ring.Choice) int {
 	for {
 		waits := slices.ContainsFunc(trials, (*trial).awaited)
 		if !waits && len(trials) < len(choices) {
-			t := n.newTrial(choices[len(trials)])
+			t := n.newTrial(choices[len(trials)], p)
 			trials = append(trials, t)
 			asking.Go(func() { // ends with ctx, or before
 				t.comes = t.run(ctx)

@@ -54,6 +54,7 @@ type fetch struct {
 	begun    func(from wire.ID)              // or nil; called once, when bytes are about to come
 	more     func(context.Context) []wire.ID // or nil; called once, when no holder is left, or none but a slow one
 
+	asks  awaited         // for which it waits now
 	list  *store.Verifier // nil until one holder has sent a good block list
 	next  int64           // the block that the sink wants
 	from  wire.ID         // who gave the last one
@@ -129,6 +130,7 @@ func (f *fetch) fetch(ctx context.Context) error {
 			}
 		}
 		began := time.Now()
+		f.asks.set(f.lead, f.rival)
 		var a arrival
 		select {
 		case a = <-f.arrivals:
@@ -137,8 +139,10 @@ func (f *fetch) fetch(ctx context.Context) error {
 			f.again(ids)
 		case <-tick.C:
 		case <-ctx.Done():
+			f.asks.set()
 			return ctx.Err()
 		}
+		f.asks.set() // what follows is this machine's, and its user's
 		f.passes(time.Since(began))
 		if err := f.arrived(a); err != nil {
 			return err
@@ -460,7 +464,7 @@ func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 		n.post(happened{event: ring.Pulling{Version: ring.Version{Key: wire.Pos(v.Key), Sum: v.Sum}}})
 	}
 	f.begun = func(wire.ID) { // not before: who offers what nobody has must not have everybody asked
-		f.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, a.Manifest.Name, v.Sum) }
+		f.more = func(ctx context.Context) []wire.ID { return n.holdersOf(ctx, nil, a.Manifest.Name, v.Sum) }
 	}
 	err = f.run(n.ctx)
 	if sink.writer != nil {

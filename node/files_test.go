@@ -160,7 +160,7 @@ func TestStewardRemovesAnothersName(t *testing.T) {
 	w.roster.Members[1].Steward = true
 	w.startAll()
 	put(t, w.nodes[0], "f", []byte("x"))
-	if _, err := w.nodes[1].Remove(t.Context(), "f"); err != nil {
+	if _, err := w.nodes[1].Remove(t.Context(), "f", nil); err != nil {
 		t.Fatal(err)
 	}
 	s, err := w.nodes[0].Stat(t.Context(), "f")

@@ -95,7 +95,7 @@ func TestWhatAFormerStewardRemovedIsThere(t *testing.T) {
 					b.law(b.nodes, 3)
 					put(t, b.nodes[1], "shared", []byte("of n1"))
 					put(t, b.nodes[1], "theirs", []byte("stays"))
-					if _, err := b.nodes[3].Remove(t.Context(), "shared"); err != nil {
+					if _, err := b.nodes[3].Remove(t.Context(), "shared", nil); err != nil {
 						t.Fatal(err)
 					}
 					put(t, b.nodes[2], "shared", []byte("of n2"))

@@ -113,7 +113,7 @@ func (n *Node) givesNothing(by wire.ID, m wire.Manifest) bool {
 	if err == nil && n.claims.check(by, m.Sum()) {
 		ctx, cancel := context.WithTimeout(n.ctx, checkTime)
 		defer cancel()
-		n.newTrial(ring.Choice{Manifest: m, Sources: []wire.ID{by}}).run(ctx)
+		n.newTrial(ring.Choice{Manifest: m, Sources: []wire.ID{by}}, nil).run(ctx)
 	}
 	var refused *refusalError
 	if errors.As(err, &refused) {

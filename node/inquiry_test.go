@@ -187,7 +187,7 @@ func TestWhoHasWhatItClaimsIsNotNamed(t *testing.T) {
 		},
 		"removes it": func(c *claimer) {
 			served(within(time.Hour, fs.ErrNotExist))(c)
-			time.AfterFunc(20*time.Second, func() { c.n2.Remove(c.t.Context(), c.name) })
+			time.AfterFunc(20*time.Second, func() { c.n2.Remove(c.t.Context(), c.name, nil) })
 		},
 		"replaces it": func(c *claimer) {
 			served(within(20*time.Second, fs.ErrNotExist))(c)

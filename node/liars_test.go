@@ -200,7 +200,7 @@ func TestVersionThatNobodyHasHidesNoOther(t *testing.T) {
 		}
 		phantom := claim(b.secrets[2], wire.Manifest{Name: "f", Version: 9, Writer: 2, Signer: 2, Size: 5, Blocks: wire.Sum{1}})
 		f, err := n.found(t.Context(), ring.Fetch{Manifest: phantom, Sources: []wire.ID{2}, AlsoBy: []wire.ID{1},
-			Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}})
+			Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

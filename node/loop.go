@@ -55,12 +55,20 @@ type sending struct {
 // asking wants a snapshot. It has one place: the loop never waits.
 type asking struct{ answer chan snapshot }
 
+// awaiting wants to know which members an operation waits for. It has one place:
+// the loop never waits.
+type awaiting struct {
+	op     ring.Op
+	answer chan []wire.ID
+}
+
 func (happened) input()   {}
 func (linkUp) input()     {}
 func (linkDown) input()   {}
 func (dialFailed) input() {}
 func (sending) input()    {}
 func (asking) input()     {}
+func (awaiting) input()   {}
 
 // loop owns the ring and the table of links: only the goroutine of Run touches
 // them. It never waits for a disk, a dial or a link.
@@ -191,6 +199,8 @@ func (l *loop) take(in input) {
 		l.links.send(in.to, in.msg)
 	case asking:
 		in.answer <- l.snapshot()
+	case awaiting:
+		in.answer <- l.ring.Awaits(in.op)
 	}
 }
 

@@ -428,10 +428,10 @@ func TestSameBytesAreTheSameVersion(t *testing.T) {
 	if !errors.As(err, &taken) || taken.By != "n0" {
 		t.Errorf("Put by another = %v, want TakenError by n0", err)
 	}
-	if _, err := w.nodes[1].Remove(t.Context(), "x"); !errors.As(err, &taken) {
+	if _, err := w.nodes[1].Remove(t.Context(), "x", nil); !errors.As(err, &taken) {
 		t.Errorf("Remove by another = %v, want TakenError", err)
 	}
-	if r, err := w.nodes[0].Remove(t.Context(), "x"); err != nil || len(r.Copies) != 2 {
+	if r, err := w.nodes[0].Remove(t.Context(), "x", nil); err != nil || len(r.Copies) != 2 {
 		t.Errorf("Remove = %+v, %v", r, err)
 	}
 	var missing *NotFoundError

@@ -67,7 +67,7 @@ func TestPutThatEndsUnderANewerOneSaysSo(t *testing.T) {
 		if err := <-fourthDone; !errors.Is(err, context.Canceled) {
 			t.Errorf("the interrupted one: %v", err)
 		}
-		if r, err := n.Remove(t.Context(), "ab"); err != nil || r.Version != 5 {
+		if r, err := n.Remove(t.Context(), "ab", nil); err != nil || r.Version != 5 {
 			t.Errorf("rm: %+v, %v; want version 5, as 3 and 4 are given out", r, err)
 		}
 		third.end <- io.EOF

@@ -176,6 +176,7 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 	}
 	p := n.ops.begin()
 	defer n.ops.end(p.op)
+	opt.Progress.begins(n, p.op)
 	if !n.post(happened{event: ring.Put{Op: p.op, Name: name}}) {
 		return PutResult{}, ErrClosed
 	}
@@ -212,7 +213,7 @@ func (n *Node) upload(ctx context.Context, a ring.Upload, name string, body io.R
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
 	u := n.newUpload(ctx, a, name, opt.Size)
-	opt.Progress.begin(u)
+	opt.Progress.puts(u)
 	hash, err := u.stream(ctx, body)
 	if err != nil {
 		cancel()
@@ -254,12 +255,14 @@ func (n *Node) putResult(name string, r ring.Result, same bool, err error) (PutR
 }
 
 // Remove makes a tombstone for name: the next version, which says removed.
-func (n *Node) Remove(ctx context.Context, name string) (PutResult, error) {
+// progress may be nil.
+func (n *Node) Remove(ctx context.Context, name string, progress *Progress) (PutResult, error) {
 	if err := checkName(name); err != nil {
 		return PutResult{}, err
 	}
 	steward := n.members.book().self.Steward
 	r, err := n.call(ctx, func(op ring.Op) ring.Event {
+		progress.begins(n, op)
 		return ring.Remove{Op: op, Name: name, Mtime: nanos(time.Now()), Steward: steward}
 	})
 	return n.putResult(name, r, false, err)
@@ -277,6 +280,8 @@ type File struct {
 	get  ring.Choice
 	used bool
 	from wire.ID
+
+	progress *Progress // or nil
 }
 
 // Get finds the newest version of name whose bytes somebody has. They come with
@@ -296,12 +301,13 @@ func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, err
 	p := n.ops.begin()
 	defer n.ops.end(p.op)
 	ev.Op = p.op
+	opt.Progress.begins(n, p.op)
 	if !n.post(happened{event: ev}) {
 		return nil, ErrClosed
 	}
 	select {
 	case a := <-p.fetch:
-		return n.found(ctx, a)
+		return n.found(ctx, a, opt.Progress)
 	case r := <-p.done:
 		if err := n.failure(name, r); err != nil {
 			return nil, err
@@ -317,16 +323,16 @@ func (n *Node) Get(ctx context.Context, name string, opt GetOptions) (*File, err
 
 // found makes a File of the first choice whose bytes somebody has: the newest
 // version may be one that its writer only claims to have stored.
-func (n *Node) found(ctx context.Context, a ring.Fetch) (*File, error) {
+func (n *Node) found(ctx context.Context, a ring.Fetch, p *Progress) (*File, error) {
 	choices := n.credible(append([]ring.Choice{{Manifest: a.Manifest, Sources: a.Sources}}, a.Others...))
-	i := n.first(ctx, choices)
+	i := n.first(ctx, choices, p)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	b := n.members.book()
 	m := choices[i].Manifest
 	f := &File{Info: b.info(m), OneAnswer: a.OneAnswer, AlsoBy: []string{}, Claimed: b.claimed(choices, m),
-		node: n, ctx: ctx, get: choices[i], from: n.self}
+		node: n, ctx: ctx, get: choices[i], from: n.self, progress: p}
 	for _, c := range choices {
 		if by := b.name(c.Manifest.Writer); c.Manifest.Writer != m.Writer && !slices.Contains(f.AlsoBy, by) {
 			f.AlsoBy = append(f.AlsoBy, by)
@@ -357,6 +363,7 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	fetch := f.node.newFetch(f.get.Manifest, f.get.Sources, sink)
 	fetch.begun = func(from wire.ID) { f.moving(from, ring.Receiving) }
 	fetch.more = f.holders
+	f.progress.gets(fetch)
 	err := fetch.run(ctx)
 	f.from = fetch.from
 	switch {
@@ -379,12 +386,16 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 // holders asks again who has this version: not everybody had answered when it
 // was found.
 func (f *File) holders(ctx context.Context) []wire.ID {
-	return f.node.holdersOf(ctx, f.Info.Name, f.get.Manifest.Sum())
+	return f.node.holdersOf(ctx, f.progress, f.Info.Name, f.get.Manifest.Sum())
 }
 
-// holdersOf asks who has a version, all that may.
-func (n *Node) holdersOf(ctx context.Context, name string, sum wire.Sum) (ids []wire.ID) {
-	r, err := n.call(ctx, func(op ring.Op) ring.Event { return ring.Stat{Op: op, Name: name} })
+// holdersOf asks who has a version, all that may. p is of the get that wants to
+// know, or nil.
+func (n *Node) holdersOf(ctx context.Context, p *Progress, name string, sum wire.Sum) (ids []wire.ID) {
+	r, err := n.call(ctx, func(op ring.Op) ring.Event {
+		p.begins(n, op)
+		return ring.Stat{Op: op, Name: name}
+	})
 	if err != nil {
 		return nil // ctx ends, or the node: the fetch says so
 	}

@@ -279,7 +279,7 @@ func TestClaimOfOneMemberDelaysNoGet(t *testing.T) {
 			for _, most := range []time.Duration{lateAfter + 100*time.Millisecond, 100 * time.Millisecond} {
 				began := time.Now()
 				f, err := n.found(t.Context(), ring.Fetch{Manifest: claimed, Sources: []wire.ID{2}, AlsoBy: []wire.ID{1},
-					Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}})
+					Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -393,7 +393,7 @@ func TestClaimOfTheSameWriterDelaysNoGet(t *testing.T) {
 			for range 2 {
 				began := time.Now()
 				f, err := n.found(t.Context(), ring.Fetch{Manifest: claimed, Sources: []wire.ID{2},
-					Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}})
+					Others: []ring.Choice{{Manifest: ms[0], Sources: []wire.ID{1}}}}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -46,6 +46,8 @@ type PutResult struct {
 // GetOptions choose among several files of one name.
 type GetOptions struct {
 	By string // the writer's name; "": the newest of all
+
+	Progress *Progress // or nil; of this get alone
 }
 
 // FileInfo describes one version of a file.

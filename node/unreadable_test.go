@@ -47,7 +47,7 @@ func TestUnreadableDiskOfAnotherIsToldAsSuch(t *testing.T) {
 			if d := time.Since(began); d > time.Second {
 				t.Errorf("%v: get took %v: an answer is waited for as if there were none", cause, d)
 			}
-			_, err = asks.Remove(t.Context(), "f")
+			_, err = asks.Remove(t.Context(), "f", nil)
 			told("rm", err)
 			told("fetch", asks.newFetch(ms[0], []wire.ID{wire.ID(at)}, &userSink{w: io.Discard}).run(t.Context()))
 

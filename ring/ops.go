@@ -23,6 +23,8 @@ type operation interface {
 	// step goes on when time or an answer allows it.
 	step(now Time, s scene)
 	next() Time
+	// awaits returns the peers for which it waits now.
+	awaits() []wire.ID
 }
 
 // scene is what an operation sees of the peer.

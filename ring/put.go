@@ -32,6 +32,7 @@ type put struct {
 	ok        []wire.ID // confirmed: on disk, synced
 	kept      []wire.ID // have the bytes, but did not take the place
 	offers    []offered // to make up for those that were lost
+	queued    []wire.ID // wait for a place among the offers to them
 	tried     []wire.ID // were offered it
 	cannot    []wire.ID // did not take it: full, stuck, or lost on the way
 	full      []wire.ID // those of them that said so
@@ -357,14 +358,14 @@ func (p *put) complete(now Time, s scene) {
 	if p.remove && !slices.Contains(want, v.self) {
 		take = append(slices.Clone(want), v.self) // it sees to those that can't be reached now
 	}
-	waits := false // for a place among the offers to one of them
+	p.queued = nil
 	if len(sources) > 0 || p.remove {
 		for _, id := range take {
 			if slices.Contains(p.ok, id) || slices.Contains(p.tried, id) || len(p.tried) == tries {
 				continue
 			}
 			if id != v.self && s.ops.offering(id) >= putWindow {
-				waits = true
+				p.queued = append(p.queued, id)
 				continue
 			}
 			p.tried = append(p.tried, id)
@@ -374,7 +375,7 @@ func (p *put) complete(now Time, s scene) {
 			}
 		}
 	}
-	if waits || len(p.offers) > 0 {
+	if len(p.queued)+len(p.offers) > 0 {
 		return
 	}
 	p.finish(p.result(want, v), s)

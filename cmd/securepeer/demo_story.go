@@ -316,7 +316,7 @@ func (s *story) largest() *prop { return s.props[len(s.props)-1] }
 
 // compare gets a file through a peer and holds it against what was put.
 func (s *story) compare(ctx context.Context, reader *actor, p *prop) (from string, err error) {
-	download, err := reader.client.Get(ctx, p.file, "")
+	download, err := reader.client.Get(ctx, p.file, control.GetOptions{})
 	if err != nil {
 		return "", fmt.Errorf("getting %s at %s: %w", p.file, reader.name(), err)
 	}

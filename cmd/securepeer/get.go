@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"securepeer/internal/control"
 	"securepeer/node"
@@ -80,19 +81,21 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 	}
 	bar := a.progress(stored, 0)
 	defer bar.done()
-	if opt.out != "-" || !a.screen { // there the line would stand among the bytes
-		bar.start()
-	}
 	client := a.client()
-	d, err := client.Get(ctx, stored, opt.by)
+	progress := bar.follow(ctx, client, bar.waits)
+	bar.start()
+	d, err := client.Get(ctx, stored, control.GetOptions{By: opt.by, Progress: progress})
 	if err != nil {
 		return a.spelled(ctx, client, stored, err)
 	}
 	defer d.Close()
+	if a.onScreen(target) { // there the line would stand among the bytes
+		bar.done()
+	}
 	bar.begin(d.File.Size)
 	var result control.GetResult
 	fill := func(w io.Writer) (err error) {
-		result, err = d.CopyTo(countedWriter{w, bar})
+		result, err = d.CopyTo(countedWriter{w, bar, outputName(target)})
 		return err
 	}
 	if opt.out == "-" {
@@ -101,6 +104,9 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 			err = flushErr // says more than the same error of fill
 		}
 	} else {
+		if takesBytes(target) {
+			bar.busy(outputName(target)) // to open a pipe waits for who reads it
+		}
 		err = a.save(target, d.File, over, fill)
 	}
 	bar.done()
@@ -109,6 +115,28 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 	}
 	a.interrupts.stand("all of %s has come", name(stored))
 	return a.got(download{result, d.File, target})
+}
+
+// onScreen reports whether what is written to target is shown on a terminal.
+func (a *app) onScreen(target string) bool {
+	if target == "-" {
+		return a.screen
+	}
+	f, _ := stream(target) // an error comes again when it is written to
+	if f != nil {
+		defer f.Close() // nothing was written
+		return term.IsTerminal(int(f.Fd()))
+	}
+	stat, err := os.Stat(target)
+	return err == nil && stat.Mode()&os.ModeCharDevice != 0 && target != os.DevNull
+}
+
+// outputName is what the target of a get is called in words.
+func outputName(target string) string {
+	if target == "-" {
+		return "standard output"
+	}
+	return name(target)
 }
 
 // got tells what came, and what a user may want to know of it.

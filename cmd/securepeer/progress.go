@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"golang.org/x/term"
 	"golang.org/x/text/width"
 
-	"securepeer/node"
+	"securepeer/internal/control"
 )
 
 const (
@@ -34,13 +35,14 @@ type progress struct {
 	now   func() time.Time
 	width func() int // columns
 	name  string
-	last  string // what is waited for when all has been sent; "": nothing
-	end   func() // ends the goroutine that draws, and waits for it
+	last  string   // what is waited for when all has been sent; "": nothing
+	ends  []func() // each ends a goroutine, and waits for it; those of start and follow
 
 	mu      sync.Mutex
 	total   int64    // 0: not known
 	bytes   int64    // that have arrived where they go
-	waiting []string // members that are last; nil: not known
+	waiting []string // members that it waits for; nil: not known, or for none
+	own     string   // what of this machine it waits for; "": nothing
 	moved   time.Time
 	seen    []sample // of the last rateOver, and one before
 	drawn   bool
@@ -54,7 +56,7 @@ type sample struct {
 
 // progress returns one for a file. It draws from start to done.
 func (a *app) progress(name string, total int64) *progress {
-	p := &progress{now: time.Now, width: a.width, name: name, total: total, end: func() {}}
+	p := &progress{now: time.Now, width: a.width, name: name, total: total}
 	p.moved = p.now()
 	p.seen = []sample{{p.moved, 0}}
 	if a.terminal && !a.json && os.Getenv("TERM") != "dumb" {
@@ -68,26 +70,48 @@ func (p *progress) start() {
 	if p.to == nil {
 		return
 	}
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go p.run(stop, ended) // ends with end, which waits for it
-	p.end = sync.OnceFunc(func() {
-		close(stop)
-		<-ended
-	})
+	p.again(context.Background(), func(context.Context) { p.draw() })
 }
 
-func (p *progress) run(stop <-chan struct{}, ended chan<- struct{}) {
-	defer close(ended)
-	tick := time.NewTicker(drawEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			p.draw()
-		case <-stop:
+// follow has the peer asked how far a transfer is, and take told, if that is for
+// people. It returns the id that the transfer is to have, or "".
+func (p *progress) follow(ctx context.Context, client *control.Client, take func(control.Progress)) (id string) {
+	if p.to == nil {
+		return ""
+	}
+	id = control.NewProgressID()
+	p.again(ctx, func(ctx context.Context) {
+		s, err := client.Progress(ctx, id)
+		if err != nil || !s.Known { // no member is waited for before the transfer, or behind it
+			p.waits(control.Progress{})
 			return
 		}
-	}
+		take(s)
+	})
+	return id
+}
+
+// again calls f each drawEvery, with a context that ends with done.
+func (p *progress) again(ctx context.Context, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { // ends with done, which waits for it, or with ctx
+		defer close(ended)
+		tick := time.NewTicker(drawEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				f(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	p.ends = append(p.ends, func() {
+		cancel()
+		<-ended
+	})
 }
 
 // width is the terminal's, as far as it is known.
@@ -114,21 +138,36 @@ func (p *progress) begin(total int64) {
 func (p *progress) add(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.set(p.bytes+int64(n), nil)
+	p.set(p.bytes + int64(n))
 }
 
-// at says how far a put is.
-func (p *progress) at(s node.PutState) {
+// at says how far a put is, and for which members it waits.
+func (p *progress) at(s control.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.set(s.Taken, s.Waiting)
+	p.set(s.Taken)
+	p.waiting = s.Waiting
 }
 
-func (p *progress) set(bytes int64, waiting []string) {
+// waits says for which members a get or a removal waits.
+func (p *progress) waits(s control.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = s.Waiting
+}
+
+// busy says what of this machine is waited for until it is called with "".
+func (p *progress) busy(own string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.own = own
+}
+
+func (p *progress) set(bytes int64) {
 	if bytes != p.bytes {
 		p.moved = p.now()
 	}
-	p.bytes, p.waiting = bytes, waiting
+	p.bytes = bytes
 }
 
 func (p *progress) draw() {
@@ -146,25 +185,31 @@ func (p *progress) draw() {
 // line is: thesis.tar  41%  1.2 GiB / 2.9 GiB  214.0 MiB/s  8s left
 //
 // While nothing moves, and when all has been sent, the time that is left is not
-// known: it names the peers that it waits for, and how long nothing has moved.
+// known: it names the peers that it waits for, or what of this machine, and how
+// long nothing has moved.
 func (p *progress) line(now time.Time, room int) string {
-	percent, amount, speed, rest := "", size(p.bytes), "", ""
+	percent, amount, speed, rest := "", "", "", ""
+	if p.bytes > 0 {
+		amount = size(p.bytes)
+	}
 	whole := p.total > 0 && p.bytes >= p.total
 	if p.total > 0 {
 		percent = fmt.Sprintf("%d%%", int(min(1, float64(p.bytes)/float64(p.total))*100))
-		amount += " / " + size(p.total)
+		amount = size(p.bytes) + " / " + size(p.total)
 	}
 	still := now.Sub(p.moved)
 	switch rate := p.rate(now); {
 	case (whole || still >= stillAfter) && len(p.waiting) > 0:
 		rest = "waiting for " + names(p.waiting)
+	case still >= stillAfter && p.own != "":
+		rest = "waiting for " + p.own
 	case whole && p.last != "":
 		rest = p.last
 	case still >= stillAfter:
 		rest = "nothing"
 	case p.total > 0 && rate > 0:
 		speed, rest = size(int64(rate))+"/s", span(seconds(float64(p.total-p.bytes)/rate).Round(time.Second))+" left"
-	default:
+	case p.bytes > 0:
 		speed = size(int64(rate)) + "/s"
 	}
 	if still >= stillAfter {
@@ -249,7 +294,10 @@ func columnsOf(r rune) int {
 
 // done takes the line away.
 func (p *progress) done() {
-	p.end()
+	for _, end := range p.ends {
+		end()
+	}
+	p.ends = nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.drawn {
@@ -258,14 +306,18 @@ func (p *progress) done() {
 	}
 }
 
-// countedWriter tells a progress what passes through.
+// countedWriter tells a progress what passes through, and when it waits for what
+// takes it.
 type countedWriter struct {
 	io.Writer
 	*progress
+	name string // of what takes it, in words
 }
 
 func (c countedWriter) Write(b []byte) (int, error) {
+	c.busy(c.name)
 	n, err := c.Writer.Write(b)
+	c.busy("")
 	c.add(n)
 	return n, err
 }

@@ -1,14 +1,21 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
+	"io"
 	"math"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"securepeer/internal/control"
 	"securepeer/node"
 )
 
@@ -76,6 +83,11 @@ func TestProgressShowsTheRateOfNow(t *testing.T) {
 	})
 }
 
+// putAt is what the peer says of a put.
+func putAt(s node.ProgressState) control.Progress {
+	return control.Progress{Known: true, ProgressState: s}
+}
+
 // TestProgressIsAliveWhileNothingMoves: it names the peers it waits for, and since
 // when, and not that 0 s are left.
 func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
@@ -84,7 +96,7 @@ func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
 		if want := "thesis.tar  0%  0 B / 4.0 MiB  nothing for 3s"; to.text() != want {
 			t.Errorf("before the first byte: %q, want %q", to.text(), want)
 		}
-		p.at(node.PutState{Taken: 1 << 20, Waiting: []string{"carol"}})
+		p.at(putAt(node.ProgressState{Taken: 1 << 20, Waiting: []string{"carol"}}))
 		time.Sleep(time.Second)
 		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  1.0 MiB/s  3s left"; !strings.HasPrefix(to.text(), want[:36]) || !strings.HasSuffix(to.text(), " left") {
 			t.Errorf("while it moves: %q, want about %q", to.text(), want)
@@ -93,7 +105,7 @@ func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
 		if want := "thesis.tar  25%  1.0 MiB / 4.0 MiB  waiting for carol for 10s"; to.text() != want {
 			t.Errorf("while it stands: %q, want %q", to.text(), want)
 		}
-		p.at(node.PutState{Taken: 4 << 20, Waiting: []string{"bob", "carol"}})
+		p.at(putAt(node.ProgressState{Taken: 4 << 20, Waiting: []string{"bob", "carol"}}))
 		time.Sleep(time.Second)
 		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for bob carol"; to.text() != want {
 			t.Errorf("at the end: %q, want %q", to.text(), want)
@@ -105,12 +117,122 @@ func TestProgressIsAliveWhileNothingMoves(t *testing.T) {
 		p.mu.Lock()
 		p.last = "waiting for the copies"
 		p.mu.Unlock()
-		p.at(node.PutState{Taken: 4 << 20})
+		p.at(putAt(node.ProgressState{Taken: 4 << 20}))
 		time.Sleep(time.Second)
 		if want := "thesis.tar  100%  4.0 MiB / 4.0 MiB  waiting for the copies for 2m1s"; to.text() != want {
 			t.Errorf("when nobody is known: %q, want %q", to.text(), want)
 		}
 	})
+}
+
+// TestProgressSaysWhatOfThisMachineIsWaitedFor: a pipe that gives nothing, or takes
+// nothing, is no member's fault; a member that is waited for as well is named.
+func TestProgressSaysWhatOfThisMachineIsWaitedFor(t *testing.T) {
+	drawn(t, 80, "db", 0, func(p *progress, to *shown) {
+		p.busy("standard input")
+		time.Sleep(time.Second)
+		if to.text() != "db" {
+			t.Errorf("at once: %q", to.text())
+		}
+		time.Sleep(4 * time.Second)
+		if want := "db  waiting for standard input for 5s"; to.text() != want {
+			t.Errorf("while it gives nothing: %q, want %q", to.text(), want)
+		}
+		p.waits(control.Progress{ProgressState: node.ProgressState{Waiting: []string{"n3"}}})
+		time.Sleep(time.Second)
+		if want := "db  waiting for n3 for 6s"; to.text() != want {
+			t.Errorf("with a member: %q, want %q", to.text(), want)
+		}
+		p.waits(control.Progress{})
+		p.busy("")
+		time.Sleep(time.Second)
+		if want := "db  nothing for 7s"; to.text() != want {
+			t.Errorf("with neither: %q, want %q", to.text(), want)
+		}
+	})
+}
+
+// TestTransfersSayWhomTheyWaitFor: before the first byte, and behind the last one,
+// and with the bytes on a pipe; and who has no terminal, or wants JSON, is not
+// asked for. (Row 31: a get said "nothing for 5s".)
+func TestTransfersSayWhomTheyWaitFor(t *testing.T) {
+	for _, c := range []struct {
+		args  []string
+		drawn bool
+	}{
+		{[]string{"get", "f"}, true},
+		{[]string{"get", "f", "-o", "-"}, true},
+		{[]string{"rm", "f"}, true},
+		{[]string{"put", "-", "--name", "f", "--allow-empty"}, true},
+		{[]string{"get", "f", "--json"}, false},
+		{[]string{"rm", "f", "--json"}, false},
+		{[]string{"put", "-", "--name", "f", "--allow-empty", "--json"}, false},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			t.Parallel()
+			ids, told := make(chan string, 1), make(chan struct{})
+			dir := fakePeer(t, func(w http.ResponseWriter, r *http.Request) {
+				if id, ok := strings.CutPrefix(r.URL.Path, "/v1/progress/"); ok {
+					json.NewEncoder(w).Encode(control.Progress{Known: id == <-ids, ProgressState: node.ProgressState{Waiting: []string{"n3"}}})
+					ids <- id
+					return
+				}
+				io.Copy(io.Discard, r.Body)
+				ids <- r.URL.Query().Get("progress")
+				if c.drawn {
+					<-told
+				}
+				w.WriteHeader(http.StatusNotFound)
+				json.NewEncoder(w).Encode(control.Error{Code: control.CodeNotFound, Message: "it ends here"})
+			})
+			var to shown
+			ended := make(chan struct{})
+			go func() { // ends with told
+				defer close(ended)
+				out := bufio.NewWriter(io.Discard)
+				execute(t.Context(), append(c.args, "--dir", dir), &console{in: strings.NewReader(""), out: out, stdout: io.Discard, err: &to, terminal: true})
+			}()
+			if c.drawn {
+				eventually(t, "the line", func(context.Context) bool {
+					return strings.HasPrefix(to.text(), "f  waiting for n3 for ")
+				})
+			}
+			close(told)
+			<-ended
+			if id := <-ids; (id != "") != c.drawn {
+				t.Errorf("the id is %q", id)
+			}
+		})
+	}
+}
+
+// TestProgressForgetsAMemberThatIsWaitedForNoMore: a get whose last bytes stay in
+// a pipe is over for the peer.
+func TestProgressForgetsAMemberThatIsWaitedForNoMore(t *testing.T) {
+	for what, after := range map[string]func(http.ResponseWriter){
+		"over":   func(w http.ResponseWriter) { json.NewEncoder(w).Encode(control.Progress{}) },
+		"ailing": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			var asked atomic.Int32
+			dir := fakePeer(t, func(w http.ResponseWriter, r *http.Request) {
+				if asked.Add(1) == 1 {
+					json.NewEncoder(w).Encode(control.Progress{Known: true, ProgressState: node.ProgressState{Waiting: []string{"n3"}}})
+					return
+				}
+				after(w)
+			})
+			var to shown
+			a := &app{console: &console{err: &to, terminal: true}}
+			p := a.progress("f", 0)
+			p.follow(t.Context(), control.New(dir), p.waits)
+			p.start()
+			defer p.done()
+			eventually(t, "the end of a wait", func(context.Context) bool {
+				return strings.HasPrefix(to.text(), "f  nothing for ")
+			})
+		})
+	}
 }
 
 // TestProgressKeepsToTheWidth: a line that is wider begins a new one each time

@@ -157,10 +157,11 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 	a.interrupts.stand("%s is as it was: nothing of this put is stored", name(stored))
 	return a.read(file, opt, func(src *source) error {
 		bar := a.progress(stored, src.info.Size)
-		bar.last, src.info.Progress = "waiting for the copies", bar.at
+		bar.last = "waiting for the copies"
+		src.info.Progress = bar.follow(ctx, client, bar.at)
 		bar.start()
 		all := func() { a.interrupts.stand("%s", mayBe(stored, "stored")) }
-		result, err := client.Put(ctx, stored, src.info, &tillEnd{src, all})
+		result, err := client.Put(ctx, stored, src.info, &putBody{src, bar, inputName(file), all})
 		bar.done()
 		if err != nil {
 			return err
@@ -176,17 +177,22 @@ func (a *app) put(ctx context.Context, client *control.Client, file string, opt 
 	})
 }
 
-// tillEnd calls end before it gives io.EOF: from there on a put is stored
-// whether its user waits for it or not.
-type tillEnd struct {
+// putBody is the bytes of a put. It tells a progress when they are waited for, and
+// calls end before it gives io.EOF: from there on they may be stored, whether the
+// user waits for it or not.
+type putBody struct {
 	io.Reader
-	end func()
+	bar  *progress
+	name string // in words
+	end  func()
 }
 
-func (t *tillEnd) Read(p []byte) (int, error) {
-	n, err := t.Reader.Read(p)
+func (b *putBody) Read(p []byte) (int, error) {
+	b.bar.busy(b.name)
+	n, err := b.Reader.Read(p)
+	b.bar.busy("")
 	if err == io.EOF {
-		t.end()
+		b.end()
 	}
 	return n, err
 }

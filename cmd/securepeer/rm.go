@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"securepeer/internal/control"
 )
 
 func rmCommand(a *app) *cobra.Command {
@@ -28,19 +31,26 @@ role=steward, anybody's. The names may be used again.`,
 					once = append(once, arg)
 				}
 			}
-			return a.each(once, func(stored string) error {
-				a.interrupts.stand("%s", mayBe(stored, "removed"))
-				result, err := client.Remove(cmd.Context(), stored)
-				if err != nil && !wasInterrupted(err) {
-					a.interrupts.stand("%s is not removed", name(stored))
-				}
-				if err != nil {
-					return a.spelled(cmd.Context(), client, stored, err)
-				}
-				return a.stored(result, "removed")
-			})
+			return a.each(once, func(stored string) error { return a.rm(cmd.Context(), client, stored) })
 		},
 	}
 	addJSON(cmd, a)
 	return cmd
+}
+
+func (a *app) rm(ctx context.Context, client *control.Client, stored string) error {
+	a.interrupts.stand("%s", mayBe(stored, "removed"))
+	bar := a.progress(stored, 0)
+	progress := bar.follow(ctx, client, bar.waits)
+	bar.start()
+	result, err := client.Remove(ctx, stored, progress)
+	bar.done()
+	switch {
+	case wasInterrupted(err):
+		return err
+	case err != nil:
+		a.interrupts.stand("")
+		return a.spelled(ctx, client, stored, err)
+	}
+	return a.stored(result, "removed")
 }

@@ -10,8 +10,6 @@ import (
 	"iter"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -24,9 +22,8 @@ import (
 // Header fields of file transfers. The result of a get is a trailer: it is
 // known only behind the last byte.
 const (
-	fileField     = "Securepeer-File"     // node.FileInfo
-	resultField   = "Securepeer-Result"   // GetResult, or Error
-	progressField = "Securepeer-Progress" // node.PutState
+	fileField   = "Securepeer-File"   // node.FileInfo
+	resultField = "Securepeer-Result" // GetResult, or Error
 )
 
 // chunkFrame is at least what HTTP puts around a chunk of bufferSize, so that
@@ -92,9 +89,18 @@ func (c *Client) Ping(ctx context.Context, member string) (p Ping, err error) {
 	return p, c.ask(ctx, http.MethodPost, "/v1/ping/"+escape(member), &p)
 }
 
-// Remove removes name from the ring.
-func (c *Client) Remove(ctx context.Context, name string) (r PutResult, err error) {
-	return r, c.ask(ctx, http.MethodDelete, "/v1/files/"+escape(name), &r)
+// Remove removes name from the ring. progress is the id of the removal, or "".
+func (c *Client) Remove(ctx context.Context, name, progress string) (r PutResult, err error) {
+	path := "/v1/files/" + escape(name)
+	if progress != "" {
+		path += "?progress=" + url.QueryEscape(progress)
+	}
+	return r, c.ask(ctx, http.MethodDelete, path, &r)
+}
+
+// Progress asks how far the put, get or removal is that was given this id.
+func (c *Client) Progress(ctx context.Context, id string) (p Progress, err error) {
+	return p, c.snapshot(ctx, "/v1/progress/"+escape(id), &p)
 }
 
 // Forget says at the peer that a member will not come back.
@@ -129,18 +135,10 @@ func (c *Client) Put(ctx context.Context, name string, info PutInfo, body io.Rea
 	if info.Size > 0 {
 		query.Set("size", strconv.FormatInt(info.Size, 10))
 	}
-	inner := ctx
-	if info.Progress != nil {
-		query.Set("progress", "true")
-		inner = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			var state node.PutState
-			if code == http.StatusProcessing && json.Unmarshal([]byte(header.Get(progressField)), &state) == nil {
-				info.Progress(state)
-			}
-			return nil
-		}})
+	if info.Progress != "" {
+		query.Set("progress", info.Progress)
 	}
-	req, err := newRequest(inner, http.MethodPut, "/v1/files/"+escape(name)+"?"+query.Encode())
+	req, err := newRequest(ctx, http.MethodPut, "/v1/files/"+escape(name)+"?"+query.Encode())
 	if err != nil {
 		return r, err
 	}
@@ -239,14 +237,23 @@ type Download struct {
 	resp *http.Response
 }
 
-// Get begins to fetch the newest version of name, or the newest one by a
-// member if by is not empty. The caller closes the Download.
-func (c *Client) Get(ctx context.Context, name, by string) (*Download, error) {
-	path := "/v1/files/" + escape(name)
-	if by != "" {
-		path += "?by=" + url.QueryEscape(by)
+// GetOptions choose among several files of one name.
+type GetOptions struct {
+	By       string // the writer; "": the newest of all
+	Progress string // the id of this get; "": nobody asks how far it is
+}
+
+// Get begins to fetch the newest version of name. The caller closes the
+// Download.
+func (c *Client) Get(ctx context.Context, name string, opt GetOptions) (*Download, error) {
+	query := url.Values{}
+	if opt.By != "" {
+		query.Set("by", opt.By)
 	}
-	req, err := newRequest(ctx, http.MethodGet, path)
+	if opt.Progress != "" {
+		query.Set("progress", opt.Progress)
+	}
+	req, err := newRequest(ctx, http.MethodGet, "/v1/files/"+escape(name)+"?"+query.Encode())
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func (s *served) put(t *testing.T, name string, body []byte) PutResult {
 
 func (s *served) get(t *testing.T, name string) []byte {
 	t.Helper()
-	d, err := s.Get(t.Context(), name, "")
+	d, err := s.Get(t.Context(), name, GetOptions{})
 	if err != nil {
 		t.Fatalf("getting %q: %v", name, err)
 	}
@@ -146,7 +146,7 @@ func TestModeAndTimeCrossTheSocket(t *testing.T) {
 	if _, err := s.Put(t.Context(), "f", PutInfo{Size: 1, Mode: 0o751, Mtime: at}, strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
-	d, err := s.Get(t.Context(), "f", "")
+	d, err := s.Get(t.Context(), "f", GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,31 +156,71 @@ func TestModeAndTimeCrossTheSocket(t *testing.T) {
 	}
 }
 
-// TestPutSaysHowFarItIs: what is read is not what has arrived.
+// follow asks how far a transfer is until ok, or the test ends.
+func (s *served) follow(t *testing.T, id string, ok func(Progress) bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		p, err := s.Progress(t.Context(), id)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if ok(p) {
+			return
+		}
+		<-again.C
+	}
+}
+
+// TestPutSaysHowFarItIs: what is read is not what has arrived, and a put whose
+// user gives nothing waits for no member. (Row 31: it named all that had taken all
+// there was.)
 func TestPutSaysHowFarItIs(t *testing.T) {
 	s := serve(t)
-	states := make(chan node.PutState, 1000)
 	some := bytes.NewReader(randomBytes(1 << 20))
 	body := io.MultiReader(some, iotest(func([]byte) (int, error) {
-		for {
-			select {
-			case state := <-states:
-				if state.Taken < 1<<20 {
-					continue // not all of it is there yet
-				}
-				if state.Taken > 1<<20 || len(state.Waiting) != 1 || state.Waiting[0] != "solo" {
-					t.Errorf("after 1 MiB the put is at %+v", state)
-				}
-				return 0, io.EOF
-			case <-t.Context().Done():
-				return 0, t.Context().Err()
+		s.follow(t, "1", func(p Progress) bool {
+			if p.Taken > 1<<20 {
+				t.Errorf("after 1 MiB the put is at %+v", p)
 			}
-		}
+			return p.Known && p.Taken == 1<<20 && len(p.Waiting) == 0
+		})
+		return 0, io.EOF
 	}))
-	r, err := s.Put(t.Context(), "f", PutInfo{Progress: func(state node.PutState) { states <- state }}, body)
+	r, err := s.Put(t.Context(), "f", PutInfo{Progress: "1"}, body)
 	if err != nil || r.Size != 1<<20 {
 		t.Fatalf("put = %+v, %v", r, err)
 	}
+	if p, err := s.Progress(t.Context(), "1"); err != nil || p.Known {
+		t.Errorf("after its end the put is at %+v, %v", p, err)
+	}
+}
+
+// TestGetSaysItsProgress: a get whose user reads nothing waits for no member.
+func TestGetSaysItsProgress(t *testing.T) {
+	s := serve(t)
+	s.put(t, "f", randomBytes(8<<20))
+	d, err := s.Get(t.Context(), "f", GetOptions{Progress: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle := 0
+	s.follow(t, "1", func(p Progress) bool {
+		if idle++; !p.Known || len(p.Waiting) > 0 {
+			idle = 0
+		}
+		return idle == 10
+	})
+	if _, err := s.Get(t.Context(), "f", GetOptions{Progress: "1"}); codeOf(err) != CodeBadRequest {
+		t.Errorf("two transfers have one id: %v", err)
+	}
+	if _, err := s.Get(t.Context(), "f", GetOptions{Progress: strings.Repeat("1", maxProgressID+1)}); codeOf(err) != CodeBadRequest {
+		t.Errorf("an id is too long: %v", err)
+	}
+	d.Close()
+	s.follow(t, "1", func(p Progress) bool { return !p.Known })
 }
 
 // TestTimesThatAManifestCannotHave: years of files reach from before Christ to
@@ -241,7 +281,7 @@ func TestNamesCrossTheSocket(t *testing.T) {
 		if list, err := s.List(t.Context(), name); err != nil || len(list.Files) == 0 || list.Files[0].Name != name {
 			t.Errorf("list of %q = %+v, %v", name, list, err)
 		}
-		if r, err := s.Remove(t.Context(), name); err != nil || r.Name != name || r.Schema != SchemaRemove {
+		if r, err := s.Remove(t.Context(), name, ""); err != nil || r.Name != name || r.Schema != SchemaRemove {
 			t.Errorf("removing %q: %+v, %v", name, r, err)
 		}
 	}
@@ -260,10 +300,10 @@ func TestNamesThatAreNone(t *testing.T) {
 		if _, err := s.Put(t.Context(), name, PutInfo{Size: 5}, never); codeOf(err) != CodeBadName {
 			t.Errorf("putting %q: %v", name, err)
 		}
-		if _, err := s.Get(t.Context(), name, ""); codeOf(err) != CodeBadName {
+		if _, err := s.Get(t.Context(), name, GetOptions{}); codeOf(err) != CodeBadName {
 			t.Errorf("getting %q: %v", name, err)
 		}
-		if _, err := s.Remove(t.Context(), name); codeOf(err) != CodeBadName {
+		if _, err := s.Remove(t.Context(), name, ""); codeOf(err) != CodeBadName {
 			t.Errorf("removing %q: %v", name, err)
 		}
 		if _, err := s.Stat(t.Context(), name); codeOf(err) != CodeBadName {
@@ -282,10 +322,10 @@ func (f iotest) Read(b []byte) (int, error) { return f(b) }
 
 func TestErrorsOfAPeerKeepTheirCode(t *testing.T) {
 	s := serve(t)
-	if _, err := s.Get(t.Context(), "nothing", ""); codeOf(err) != CodeNotFound {
+	if _, err := s.Get(t.Context(), "nothing", GetOptions{}); codeOf(err) != CodeNotFound {
 		t.Errorf("getting nothing: %v", err)
 	}
-	if _, err := s.Get(t.Context(), "nothing", "nobody"); codeOf(err) != CodeNoPeer {
+	if _, err := s.Get(t.Context(), "nothing", GetOptions{By: "nobody"}); codeOf(err) != CodeNoPeer {
 		t.Errorf("getting by nobody: %v", err)
 	}
 	if _, err := s.Ping(t.Context(), "no/body?"); codeOf(err) != CodeNoPeer {
@@ -309,13 +349,13 @@ func TestWriterByNameOrID(t *testing.T) {
 	s := serve(t)
 	s.put(t, "file", []byte("bytes"))
 	for _, by := range []string{"solo", "0"} {
-		d, err := s.Get(t.Context(), "file", by)
+		d, err := s.Get(t.Context(), "file", GetOptions{By: by})
 		if err != nil {
 			t.Fatalf("getting by %s: %v", by, err)
 		}
 		d.Close()
 	}
-	if _, err := s.Get(t.Context(), "file", "1"); codeOf(err) != CodeNoPeer {
+	if _, err := s.Get(t.Context(), "file", GetOptions{By: "1"}); codeOf(err) != CodeNoPeer {
 		t.Errorf("getting by an id that nobody has: %v", err)
 	}
 }
@@ -337,7 +377,7 @@ func TestBodyThatFails(t *testing.T) {
 		if _, err := s.Put(t.Context(), "f", PutInfo{Size: size}, body); !errors.Is(err, broken) {
 			t.Errorf("put = %v, want %v", err, broken)
 		}
-		if _, err := s.Get(t.Context(), "f", ""); codeOf(err) != CodeNotFound {
+		if _, err := s.Get(t.Context(), "f", GetOptions{}); codeOf(err) != CodeNotFound {
 			t.Errorf("after a put that failed, get = %v", err)
 		}
 	}
@@ -351,7 +391,7 @@ func TestBodyOfAnotherSize(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "bytes that were announced") {
 			t.Errorf("put = %v", err)
 		}
-		if _, err := s.Get(t.Context(), "f", ""); codeOf(err) != CodeNotFound {
+		if _, err := s.Get(t.Context(), "f", GetOptions{}); codeOf(err) != CodeNotFound {
 			t.Errorf("after a put that failed, get = %v", err)
 		}
 	}
@@ -374,7 +414,7 @@ func TestUploadThatBreaksOff(t *testing.T) {
 		t.Errorf("put = %v, want %v", err, context.Canceled)
 	}
 	s.put(t, "behind it", nil) // by now the peer knows
-	if _, err := s.Get(t.Context(), "f", ""); codeOf(err) != CodeNotFound {
+	if _, err := s.Get(t.Context(), "f", GetOptions{}); codeOf(err) != CodeNotFound {
 		t.Errorf("after a put that broke off, get = %v", err)
 	}
 }
@@ -523,7 +563,7 @@ func TestLeaveAnswersWhenThePeerHasEnded(t *testing.T) {
 func TestPeerEndsThoughAClientReadsNothing(t *testing.T) {
 	s := serve(t)
 	s.put(t, "f", randomBytes(8<<20))
-	d, err := s.Get(t.Context(), "f", "")
+	d, err := s.Get(t.Context(), "f", GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -639,7 +679,7 @@ func TestGetThatIsNotWhole(t *testing.T) {
 					w.Header().Set(resultField, test.trailer)
 				}
 			})
-			d, err := New(dir).Get(t.Context(), "f", "")
+			d, err := New(dir).Get(t.Context(), "f", GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

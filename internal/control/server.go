@@ -30,9 +30,6 @@ const (
 	// endWait is how long a client that reads nothing keeps a peer that has
 	// ended from being gone.
 	endWait = time.Second
-	// tellEvery is how often a client that wants to know it hears how far its
-	// put is.
-	tellEvery = 200 * time.Millisecond
 	// headerWait bounds how long a client takes to ask.
 	headerWait = 10 * time.Second
 )
@@ -43,6 +40,8 @@ type Server struct {
 	Reload func() error // rereads the roster file and gives it to Node
 	Stop   func()       // begins to end the peer, and does not wait
 	Logger *slog.Logger // nil: discard
+
+	underway underway
 }
 
 // Serve answers what comes to listener until ctx ends. Then it takes nothing
@@ -100,10 +99,11 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/peers":              s.peers,
 		"GET /v1/events":             s.events, // ?pings=true; one Event a line
 		"POST /v1/ping/{member}":     s.whenReady(s.ping),
-		"GET /v1/files":              s.whenReady(s.list), // ?prefix=
-		"PUT /v1/files/{name...}":    s.whenReady(s.put),  // ?mode= octal, &mtime= RFC 3339, &size= of a body in chunks, &progress=true
-		"GET /v1/files/{name...}":    s.whenReady(s.get),  // ?by= writer
-		"DELETE /v1/files/{name...}": s.whenReady(s.remove),
+		"GET /v1/files":              s.whenReady(s.list),   // ?prefix=
+		"PUT /v1/files/{name...}":    s.whenReady(s.put),    // ?mode= octal, &mtime= RFC 3339, &size= of a body in chunks, &progress=
+		"GET /v1/files/{name...}":    s.whenReady(s.get),    // ?by= writer, &progress=
+		"DELETE /v1/files/{name...}": s.whenReady(s.remove), // ?progress=
+		"GET /v1/progress/{id}":      s.progress,            // of the transfer that was given this id
 		"GET /v1/stat/{name...}":     s.whenReady(s.stat),
 		"GET /v1/lookup/{name...}":   s.whenReady(s.lookup),
 		"POST /v1/forget/{member}":   s.whenReady(s.forget),
@@ -335,13 +335,13 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := &upload{body: r.Body}
 	defer s.whenEnding(func() { duplex.SetReadDeadline(time.Now()) })() // fails only if the client has gone
-	told := func() {}
-	if r.URL.Query().Get("progress") == "true" {
-		options.Progress = new(node.Progress)
-		told = tell(w, options.Progress)
+	progress, end, err := s.underway.begin(r)
+	if err != nil {
+		return err
 	}
+	defer end()
+	options.Progress = progress
 	result, err := s.Node.Put(r.Context(), r.PathValue("name"), body, options)
-	told()
 	if err != nil {
 		failure := errorOf(s.ended(err))
 		sendStatus(w, statusOf(failure.Code), failure)
@@ -354,39 +354,6 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	send(w, newPutResult(SchemaPut, result))
 	return nil
-}
-
-// tell sends, in the header of informational answers (RFC 2518, 10.1), how far
-// a put is when that has changed, until end is called. Nothing else may write
-// to w meanwhile: net/http has, with 100, when the first byte of a body has come.
-func tell(w http.ResponseWriter, p *node.Progress) (end func()) {
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() { // ends with stop, for which end waits
-		defer close(ended)
-		tick := time.NewTicker(tellEvery)
-		defer tick.Stop()
-		for last := ""; ; {
-			select {
-			case <-tick.C:
-			case <-stop:
-				return
-			}
-			state, ok := p.Now()
-			state.Waiting = list(state.Waiting)
-			text, err := json.Marshal(state)
-			if !ok || err != nil || string(text) == last {
-				continue
-			}
-			last = string(text)
-			w.Header().Set(progressField, last)
-			w.WriteHeader(http.StatusProcessing)
-			w.Header().Del(progressField)
-		}
-	}()
-	return func() {
-		close(stop)
-		<-ended
-	}
 }
 
 func newPutResult(schema string, r node.PutResult) PutResult {
@@ -476,7 +443,12 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 		}
 		by = writer.Name
 	}
-	file, err := s.Node.Get(r.Context(), name, node.GetOptions{By: by})
+	progress, end, err := s.underway.begin(r)
+	if err != nil {
+		return err
+	}
+	defer end()
+	file, err := s.Node.Get(r.Context(), name, node.GetOptions{By: by, Progress: progress})
 	if err != nil {
 		return s.othersHave(r.Context(), name, by, err)
 	}
@@ -531,7 +503,12 @@ func (s *Server) othersHave(ctx context.Context, name, by string, err error) err
 }
 
 func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
-	result, err := s.Node.Remove(r.Context(), r.PathValue("name"))
+	progress, end, err := s.underway.begin(r)
+	if err != nil {
+		return err
+	}
+	defer end()
+	result, err := s.Node.Remove(r.Context(), r.PathValue("name"), progress)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,10 @@ const (
 	SchemaStop   = "securepeer/stop/1"
 	SchemaLeave  = "securepeer/leave/1"
 	SchemaEvent  = "securepeer/event/1"
-	SchemaError  = "securepeer/error/1"
+
+	SchemaProgress = "securepeer/progress/1"
+
+	SchemaError = "securepeer/error/1"
 )
 
 // Status is what a peer says of itself and of what it knows.
@@ -157,9 +160,14 @@ type PutInfo struct {
 	Mode  uint16
 	Mtime time.Time // zero: now
 
-	// Progress, if it is not nil, is called now and then with how far the put is,
-	// by another goroutine, and maybe once more when Put has returned.
-	Progress func(node.PutState)
+	Progress string // the id of this put; "": nobody asks how far it is
+}
+
+// Progress says how far a put, a get or a removal is.
+type Progress struct {
+	Schema string `json:"schema"`
+	Known  bool   `json:"known"` // it is under way
+	node.ProgressState
 }
 
 // PutResult says where the copies of a file, or of its removal, are.

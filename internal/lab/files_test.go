@@ -58,7 +58,7 @@ func (p *peer) get(name string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var got bytes.Buffer
-	d, err := p.client.Get(ctx, name, "")
+	d, err := p.client.Get(ctx, name, control.GetOptions{})
 	if err == nil {
 		_, err = d.CopyTo(&got)
 		d.Close()
