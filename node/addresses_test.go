@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"securepeer/wire"
 )
 
 // nameServer answers for a test: what it has no answer for does not exist.
@@ -402,6 +404,33 @@ func TestOwnFailureIsShownAsOwn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAckThatDoesNotLeaveIsNoEvidence: a member whose pings come from an address to
+// which nothing can be sent, which it may choose, is not shown as one that this
+// machine cannot reach; one to which no ping can be sent is. (By such pings
+// a member kept itself from being judged.)
+func TestAckThatDoesNotLeaveIsNoEvidence(t *testing.T) {
+	broken := &brokenConn{}
+	set := func(b *bubble) {
+		b.change = func(i int, c *Config) {
+			if i == 0 {
+				broken.PacketConn, c.PacketConn = c.PacketConn, broken
+			}
+		}
+	}
+	inBubbleOf(t, 3, 3, "interval=1s", nil, set, func(b *bubble) {
+		t, n := b.t, b.nodes[0]
+		broken.set(syscall.ENETUNREACH, "10.9.9.9")
+		to := []path{{remote: netip.MustParseAddrPort("10.9.9.9:7")}}
+		for _, ack := range []bool{true, false} {
+			offer(n.outgoing, ping{member: b.roster.Members[1], to: to, body: wire.Ping{Ack: ack}})
+			synctest.Wait()
+			if s := status(t, n).Peers[1]; (s.Problem == "") != ack {
+				t.Errorf("ack %v: n1 is shown as %q: %q", ack, s.Why, s.Problem)
+			}
+		}
+	})
 }
 
 // TestSilenceIsNotOwn: a dead member with an address that this machine cannot

@@ -45,8 +45,9 @@ type incoming struct {
 	conn   *crypto.Conn // brings its segment; nil: it waits for the next one
 	expiry *time.Timer  // of one that waits
 	held   uint64       // bytes on the disk
-	last   time.Time    // when some last came
-	mark   uint64       // bytes on the disk when it last was no slower than leastRate
+	got    uint64       // bytes that have come
+	last   time.Time    // when some last did
+	mark   uint64       // how many had when it last was no slower than leastRate
 	moved  time.Time    // and when that was
 }
 
@@ -103,26 +104,26 @@ func (u *uploads) take(k uploadKey, conn *crypto.Conn) *incoming {
 	return nil
 }
 
-// wrote notes how many bytes of in are on the disk. A segment without any moves
-// nothing, and what comes slower than leastRate stands still.
+// wrote notes how many bytes of in are on the disk.
 func (u *uploads) wrote(in *incoming, now time.Time) {
+	u.came(in, in.offset, now)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	came := in.offset - in.mark
-	if in.offset > in.held {
-		in.last = now
-	}
-	if came > 0 && float64(came) >= leastRate*now.Sub(in.moved).Seconds() {
-		in.mark, in.moved = in.offset, now
-	}
 	in.held = in.offset
 }
 
-// came notes that bytes of in have come, which are not on the disk yet.
-func (u *uploads) came(in *incoming, now time.Time) {
+// came notes how many bytes of in have come, on the disk or not yet: over a slow line
+// that takes long. A segment without any moves nothing, and what comes slower than
+// leastRate stands still.
+func (u *uploads) came(in *incoming, got uint64, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	in.moved = now
+	if got > in.got {
+		in.got, in.last = got, now
+	}
+	if got > in.mark && float64(got-in.mark) >= leastRate*now.Sub(in.moved).Seconds() {
+		in.mark, in.moved = got, now
+	}
 }
 
 // bring reports whether an upload that goes on here may be that of m, as far as

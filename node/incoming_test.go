@@ -347,3 +347,27 @@ func TestUploadsThatBringAVersion(t *testing.T) {
 		}
 	}
 }
+
+// TestUploadOverASlowLineMakesNoRoom: what has come is what moves an upload, not what
+// is on the disk: over 20 KiB/s that is written each 13 s. (Row 32: it counted as one
+// that brings nothing.)
+func TestUploadOverASlowLineMakesNoRoom(t *testing.T) {
+	inTable(t, func(t *testing.T, x *table) {
+		const rate = 20 << 10
+		u, c := newUploads(), x.accept(crypto.Transfer)
+		in := u.begin(uploadKey{1, 7}, c, wire.Put{Name: "f", Size: 1 << 30})
+		in.offset = copyBuffer
+		u.wrote(in, time.Now())
+		for s := range uint64(copyBuffer/rate + 1) {
+			u.came(in, in.offset+s*rate, time.Now())
+			if u.makeRoom(time.Now()) || closed(c) {
+				t.Fatalf("%d s after the last write it makes room", s)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(uploadStall)
+		if u.makeRoom(time.Now()); !closed(c) {
+			t.Error("one that brings nothing any more goes on")
+		}
+	})
+}

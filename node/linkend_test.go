@@ -73,23 +73,34 @@ func (b *bubble) stuffed(count int) (*crypto.Conn, *memConn) {
 	return c, far
 }
 
-// TestMessageThatDoesNotLeaveEndsItsLink: one that takes longer than writeTime.
+// largest is how long the largest message may take to leave.
+func largest() time.Duration {
+	return time.Until(writeLimit(len(wire.Rows{Rows: make([]wire.Row, wire.MaxRows)}.Append(nil))))
+}
+
+// TestMessageThatDoesNotLeaveEndsItsLink: one that takes longer than writeTime and
+// its time at leastRate. (Row 32: 30 s for any message, which for the largest was a
+// least rate that no document named.)
 func TestMessageThatDoesNotLeaveEndsItsLink(t *testing.T) {
 	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
+		most := largest()
+		if most < writeTime+20*time.Second {
+			b.t.Errorf("the largest message has %v", most)
+		}
 		_, far := b.stuffed(linkLarge / 2)
-		time.Sleep(writeTime - time.Second)
+		time.Sleep(most - time.Second)
 		if synctest.Wait(); far.isGone() {
-			b.t.Errorf("closed before %v", writeTime)
+			b.t.Errorf("closed before %v", most)
 		}
 		time.Sleep(2 * time.Second)
 		if synctest.Wait(); !far.isGone() {
-			b.t.Errorf("open after %v", writeTime)
+			b.t.Errorf("open after %v", most)
 		}
 	})
 }
 
 // TestFullQueueIsNobodysFault: a link whose queue is full goes on, and what was
-// queued comes; one that reads nothing for writeTime is cut, and counted if its
+// queued comes; one that reads nothing for as long as a message may take is cut, and counted if its
 // member is there. Once honest peers that had much to say to each other cut
 // their links and blamed each other.
 func TestFullQueueIsNobodysFault(t *testing.T) {
@@ -109,7 +120,7 @@ func TestFullQueueIsNobodysFault(t *testing.T) {
 				b.t.Fatal("a full queue is the other's fault")
 			}
 			rows, heres, err := 0, 0, error(nil)
-			for end := time.Now().Add(2 * writeTime); err == nil && time.Now().Before(end); {
+			for end := time.Now().Add(2 * largest()); err == nil && time.Now().Before(end); {
 				var body [crypto.PingBodySize]byte
 				wire.Ping{Mine: 1}.Append(body[:0])
 				s.ping(body)
@@ -356,7 +367,7 @@ func TestIdleLinkEndsWithAnEnd(t *testing.T) {
 	})
 }
 
-// TestRequestThatDoesNotLeave: in writeTime.
+// TestRequestThatDoesNotLeave: in writeTime, and its time at leastRate.
 func TestRequestThatDoesNotLeave(t *testing.T) {
 	inBubble(t, 2, 1, "copies=1", func(b *bubble) {
 		t, p := b.t, b.nodes[0].pool
@@ -368,13 +379,14 @@ func TestRequestThatDoesNotLeave(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.drop(link)
-		began := time.Now()
+		began, list := time.Now(), wire.BlockList{Hashes: make([]wire.Sum, wire.MaxHashes)}
+		most := time.Until(writeLimit(len(list.Append(nil))))
 		for err == nil {
-			err = writeMessage(link.Conn, wire.BlockList{Hashes: make([]wire.Sum, wire.MaxHashes)})
+			err = writeMessage(link.Conn, list)
 		}
 		var timeout net.Error
-		if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(began) != writeTime {
-			t.Errorf("%v after %v, want a timeout after %v", err, time.Since(began), writeTime)
+		if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(began) != most {
+			t.Errorf("%v after %v, want a timeout after %v", err, time.Since(began), most)
 		}
 	})
 }

@@ -24,8 +24,8 @@ const (
 	// at once, and the offers of all that it does; what is beyond is lost.
 	linkQueue = 2048
 	linkLarge = 256
-	// writeTime is how long one message may take to leave. Only who takes nothing
-	// for so long has its link cut.
+	// writeTime is how long one message may take to leave, besides its time at
+	// leastRate. A member that takes nothing for so long has its link cut.
 	writeTime = 30 * time.Second
 	// endTime is how long a link that was ended waits for the other side's end.
 	endTime = 5 * time.Second
@@ -434,8 +434,8 @@ func (n *Node) writeLink(l *link, queue <-chan wire.Message) {
 	for {
 		select {
 		case msg, ok := <-queue:
-			l.conn.SetWriteDeadline(time.Now().Add(writeTime)) // an error comes back from the write
 			if !ok {
+				l.conn.SetWriteDeadline(writeLimit(0)) // an error comes back from the write
 				// If the end does not go out the other side finds the link cut.
 				l.conn.CloseWrite()
 				l.conn.SetReadDeadline(time.Now().Add(endTime))
@@ -445,6 +445,7 @@ func (n *Node) writeLink(l *link, queue <-chan wire.Message) {
 				l.large.Add(-1)
 			}
 			buf = msg.Append(buf[:0])
+			l.conn.SetWriteDeadline(writeLimit(len(buf))) // an error comes back from the write
 			if err := l.conn.WriteRecord(byte(msg.Type()), buf); err != nil {
 				l.unread.Store(errors.Is(err, os.ErrDeadlineExceeded))
 				l.conn.Close() // the reader ends with this and reports
@@ -458,6 +459,11 @@ func (n *Node) writeLink(l *link, queue <-chan wire.Message) {
 			return
 		}
 	}
+}
+
+// writeLimit is until when a message of size bytes may take to leave.
+func writeLimit(size int) time.Time {
+	return time.Now().Add(writeTime + time.Duration(size)*time.Second/leastRate)
 }
 
 // drain empties the queue of a link that is dead until the loop closes it.

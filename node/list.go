@@ -18,9 +18,11 @@ const (
 	listTime = 5 * time.Second
 	// maxListPeers is how many are asked at once.
 	maxListPeers = 16
-	// maxListTime and maxListNames are how long one member may go on, and how
-	// many names it may list: then the rest of its listing is missing.
+	// maxListTime, besides the time at listRate, in bytes a second, of what has
+	// come, and maxListNames are how long one member may go on, and how many names
+	// it may list: then the rest of its listing is missing.
 	maxListTime  = 30 * time.Second
+	listRate     = 12 << 10
 	maxListNames = 1_000_000
 )
 
@@ -145,11 +147,6 @@ func checkPrefix(prefix string) error {
 // listFrom asks one member page by page, or this peer's own store. One that
 // does not come to an end in maxListTime is left.
 func (n *Node) listFrom(ctx context.Context, id wire.ID, prefix string, l *listing) {
-	if id != n.self {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, maxListTime)
-		defer cancel()
-	}
 	if err := n.listPages(ctx, id, prefix, l); err != nil {
 		l.misses(id, err)
 	}
@@ -167,7 +164,7 @@ func (l *listing) misses(id wire.ID, why error) {
 
 // listPages returns why the listing is not whole, if it is not.
 func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *listing) error {
-	names := 0
+	names, came, began := 0, 0, time.Now()
 	for after := ""; ; {
 		ms, more, err := n.listPage(ctx, id, prefix, after)
 		if err != nil {
@@ -183,6 +180,12 @@ func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *list
 		l.add(ms)
 		if !more {
 			return nil
+		}
+		if id != n.self {
+			came += len(wire.Listed{Manifests: ms}.Append(nil))
+			if time.Since(began) > maxListTime+time.Duration(came)*time.Second/listRate {
+				return errNotWhole
+			}
 		}
 		after = ms[len(ms)-1].Name
 	}

@@ -251,7 +251,7 @@ func (l *loop) do(a ring.Action, source path) {
 	case ring.Send:
 		l.links.send(a.To, a.Msg)
 	case ring.SendPing:
-		if ours := n.sendPing(a, source); ours != nil {
+		if ours := n.sendPing(a, source); ours != nil && !a.Ping.Ack {
 			l.note(happened{event: ring.NotSent{Peer: a.To}, ours: ours})
 			l.pending = append(l.pending, ring.NotSent{Peer: a.To})
 		}

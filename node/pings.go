@@ -108,7 +108,9 @@ func (n *Node) writePings() {
 		if err != nil {
 			continue // no session: the ring sees no ack and dials
 		}
-		if err := n.sendTo(p, datagram); err != nil {
+		// An ack goes where its ping came from, which is the member's choice: that
+		// it cannot be sent there excuses no silence of that member.
+		if err := n.sendTo(p, datagram); err != nil && !p.body.Ack {
 			offer(n.pinged, happened{event: ring.NotSent{Peer: p.member.ID}, ours: err})
 		}
 	}

@@ -198,8 +198,9 @@ func (n *Node) parse(c *crypto.Conn, typ byte, body []byte) (wire.Message, error
 	return msg, err
 }
 
-// writeMessage sends one message, within writeTime.
+// writeMessage sends one message, within writeLimit.
 func writeMessage(c *crypto.Conn, m wire.Message) error {
-	c.SetWriteDeadline(time.Now().Add(writeTime)) // an error comes back from the write
-	return c.WriteRecord(byte(m.Type()), m.Append(nil))
+	body := m.Append(nil)
+	c.SetWriteDeadline(writeLimit(len(body))) // an error comes back from the write
+	return c.WriteRecord(byte(m.Type()), body)
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -296,6 +297,41 @@ func TestLastWordsAreLogged(t *testing.T) {
 		n.Close()
 		if !strings.Contains(text.String(), "the last word") {
 			b.t.Errorf("the log is %q", text.String())
+		}
+	})
+}
+
+// TestLongListingOverASlowLineIsWhole: pages that come one after the other are waited
+// for, though all of them take longer than maxListTime. (Row 32: 30 s for any number
+// of names.)
+func TestLongListingOverASlowLineIsWhole(t *testing.T) {
+	inBubble(t, 3, 2, "copies=2", func(b *bubble) {
+		n, page := b.nodes[0], 0
+		const pages, each = 50, wire.MaxListed
+		b.hung(2, func(c *crypto.Conn) {
+			for {
+				msg, err := readMessage(c)
+				if err != nil {
+					return
+				}
+				ask, ok := msg.(wire.List)
+				if !ok {
+					continue
+				}
+				var ms []wire.Manifest
+				for i := range each {
+					ms = append(ms, claim(b.secrets[2], wire.Manifest{Name: fmt.Sprintf("a/%03d/%03d", page, i), Version: 1, Writer: 2, Signer: 2, Size: 1, Blocks: wire.Sum{1}}))
+				}
+				page++
+				time.Sleep(time.Second)
+				tell(c, wire.Listed{Req: ask.Req, More: page < pages, Manifests: ms})
+			}
+		})
+		l := &listing{names: make(map[string][]wire.Manifest)}
+		began := time.Now()
+		n.listFrom(b.t.Context(), 2, "", l)
+		if d := time.Since(began); len(l.silent) > 0 || len(l.names) != pages*each || d < maxListTime {
+			b.t.Errorf("%d names after %v, missing: %v", len(l.names), d, l.silent)
 		}
 	})
 }

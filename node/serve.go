@@ -19,9 +19,10 @@ const (
 	// serveIdle is how long a transfer link that others dialled may be without
 	// a request; its dialler ends it before.
 	serveIdle = 2 * transferIdle
-	// receiveTime is how long an upload waits for the next bytes within a
-	// segment, replyTime for the ring's word on it.
-	receiveTime = 60 * time.Second
+	// receiveTime is how long an upload waits for the next record within a
+	// segment, the largest of which has its time at leastRate; replyTime for the
+	// ring's word on it.
+	receiveTime = quietTime + (crypto.MaxBody*time.Second+leastRate-1)/leastRate
 	replyTime   = 10 * time.Second
 	// progressEach is how often the sender of an upload hears how much has come,
 	// while something does, and workEach how often while it is synced.
@@ -254,7 +255,7 @@ func (n *Node) receiveSegment(conn *crypto.Conn, in *incoming, buf []byte) (end 
 					return nil, 0, err
 				}
 				in.told, told = got, time.Now()
-				n.uploads.came(in, told)
+				n.uploads.came(in, got, told)
 			}
 		}
 		if in.offset+uint64(size) > last {

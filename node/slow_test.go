@@ -58,7 +58,7 @@ func (b *bubble) outsider(name string) (at *Node) {
 func TestSlowHolderIsReplaced(t *testing.T) {
 	inBubble(t, 4, 4, "copies=3", func(b *bubble) {
 		t := b.t
-		data := bytesOf(1, 16<<20)
+		data := bytesOf(1, 8<<20)
 		b.line(fastLine)
 		put(t, b.nodes[0], "f", data)
 		at := b.outsider("f")
@@ -175,7 +175,7 @@ func TestSlowTargetIsReplaced(t *testing.T) {
 		for _, rate := range eachRate(10<<10, slowLine, 250<<10, 1<<20) {
 			inBubble(t, members, members, "copies=3", func(b *bubble) {
 				t := b.t
-				data := bytesOf(1, 16<<20)
+				data := bytesOf(1, 8<<20)
 				b.line(fastLine)
 				quiet := timed(func() { put(t, b.nodes[0], "quiet", data) })
 				b.net.shape(b.addr(1), rate, 0)

@@ -351,8 +351,8 @@ func (c *copier) stored(now Time, x Version) {
 // confirmed takes the answer to an offer.
 func (c *copier) confirmed(now Time, from wire.ID, m wire.Confirmed, v *view, o *outbox) {
 	if m.Code == wire.CodeMore {
-		if c.pass != nil {
-			prolong(now, c.pass.offers, from, m.Req, Time(c.doubts.grace))
+		if c.pass != nil && prolong(now, c.pass.offers, from, m.Req, Time(c.doubts.grace)) {
+			c.progress = now
 		}
 		return
 	}

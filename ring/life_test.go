@@ -242,3 +242,43 @@ func TestTransfersAreNoticed(t *testing.T) {
 		}
 	}
 }
+
+// TestLeaveIsPatientWhileBytesCome: a member that says that bytes of what it was
+// offered come is waited for, for the grace at most, and nobody is told to be missing
+// meanwhile. (Row 32: ten intervals, whatever the line.)
+func TestLeaveIsPatientWhileBytesCome(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	const grace = 2 * time.Minute
+	began := w.now
+	w.copies.doubts.grace = grace
+	todo, offers := w.step(Leave{Op: 7}), make(map[wire.ID][]uint32)
+	var done Time
+	for next := w.now; w.now < began+3*Time(grace) && done == 0; {
+		for len(todo) > 0 {
+			a := todo[0]
+			todo = todo[1:]
+			switch a := a.(type) {
+			case Persist:
+				todo = append(todo, w.step(Persisted(a))...)
+			case Scan:
+				todo = append(todo, w.step(Scanned{Scan: a.Scan, Versions: []Version{{Key: 15, Sum: wire.Sum{1}}}})...)
+			case SendOffer:
+				offers[a.To] = append(offers[a.To], a.Req)
+			case Done:
+				done = w.now
+			}
+		}
+		if w.now >= next {
+			next = w.now + offerWait/4
+			for _, to := range []wire.ID{20, 30, 40} {
+				for _, req := range offers[to] {
+					todo = append(todo, w.step(Received{to, wire.Confirmed{Req: req, Code: wire.CodeMore}})...)
+				}
+			}
+		}
+		todo = append(todo, w.keepAlive(500*ms, 20, 30, 40)...)
+	}
+	if after := time.Duration(done - began); done == 0 || after < grace {
+		t.Errorf("gives up after %v, the grace is %v", after, grace)
+	}
+}

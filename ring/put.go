@@ -58,13 +58,16 @@ type offered struct {
 }
 
 // prolong notes that the bytes of an offered version are on their way, which
-// counts until most after the offer was made: a liar may say so for ever.
-func prolong(now Time, offers []offered, peer wire.ID, req uint32, most Time) {
+// counts until most after the offer was made: a liar may say so for ever. It reports
+// whether it does.
+func prolong(now Time, offers []offered, peer wire.ID, req uint32, most Time) bool {
 	for i := range offers {
 		if f := &offers[i]; f.peer == peer && f.req == req && now < f.made+most {
 			f.at = now
+			return true
 		}
 	}
+	return false
 }
 
 // overdue is when the first of offers has gone for offerWait without a word, and
