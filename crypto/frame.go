@@ -11,8 +11,9 @@ import (
 
 // Specification constants, in the order of docs/protocol.md.
 const (
-	// Version is the first byte of frame 1.
-	Version = 1
+	// Version is the first byte of frame 1. It rises with every change of a
+	// message, or of what is signed: peers of two versions have no link.
+	Version = 2
 	// Frame1Size is the size in bytes of the dialler's first frame:
 	// version 1 | mac1 16 | Noise message 1.
 	Frame1Size = 1 + macSize + message1Size
@@ -72,7 +73,7 @@ func parseInfo(b *[infoSize]byte) (i Info) {
 var errRingName = fmt.Errorf("ring name is not 1 to %d bytes long", maxRing)
 
 // prologue is `securepeer/1` | 0 | length of ring 1 | ring. It makes a frame
-// for another ring, or for another version, fail as a forged one does.
+// for another ring fail as a forged one does.
 func prologue(ring string) ([]byte, error) {
 	if len(ring) == 0 || len(ring) > maxRing {
 		return nil, errRingName
@@ -106,18 +107,22 @@ func mac1(responder *[32]byte, version byte, message []byte) (sum [macSize]byte,
 // the wire they are one: silence.
 var (
 	errFrameSize = errors.New("frame has the wrong size")
-	errVersion   = errors.New("frame has another version")
 	errMAC       = errors.New("frame is not for this key")
 )
 
-// openFrame1 checks size, version and mac1 for the responder with this static
-// key, and returns Noise message 1, which aliases frame.
+// VersionError is why a frame is refused that somebody made for this peer's key
+// in another version of the protocol, which is this byte.
+type VersionError byte
+
+// Error names the version.
+func (e VersionError) Error() string { return fmt.Sprintf("frame has version %d", byte(e)) }
+
+// openFrame1 checks size, mac1 and version for the responder with this static
+// key, and returns Noise message 1, which aliases frame. A [VersionError] is of
+// one who knew the key, and no scanner.
 func openFrame1(responder *[32]byte, frame []byte) (message []byte, err error) {
 	if len(frame) != Frame1Size {
 		return nil, errFrameSize
-	}
-	if frame[0] != Version {
-		return nil, errVersion
 	}
 	message = frame[1+macSize:]
 	want, err := mac1(responder, frame[0], message)
@@ -126,6 +131,9 @@ func openFrame1(responder *[32]byte, frame []byte) (message []byte, err error) {
 	}
 	if subtle.ConstantTimeCompare(want[:], frame[1:1+macSize]) != 1 {
 		return nil, errMAC
+	}
+	if frame[0] != Version {
+		return nil, VersionError(frame[0])
 	}
 	return message, nil
 }

@@ -115,7 +115,7 @@ type Responder struct {
 }
 
 // Respond reads a first frame meant for secret in the named ring: size,
-// version and mac1 first, then message 1. Every error means the same to the
+// mac1 and version first, then message 1. Every error means the same to the
 // other side: silence.
 func Respond(secret *keys.Secret, ring string, frame []byte) (*Responder, error) {
 	own := secret.Public().Noise

@@ -183,13 +183,15 @@ func TestFrame1ForAnotherKeyRingVersionOrSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := b.Public().Noise
-	version2 := bytes.Clone(frame)
-	version2[0] = 2
-	mac, err := mac1(&own, 2, version2[1+macSize:])
+	version1 := bytes.Clone(frame)
+	version1[0] = 1
+	mac, err := mac1(&own, 1, version1[1+macSize:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	copy(version2[1:], mac[:])
+	copy(version1[1:], mac[:])
+	forged := bytes.Clone(frame)
+	forged[0] = 1
 	for name, try := range map[string]struct {
 		secret *keys.Secret
 		ring   string
@@ -200,7 +202,8 @@ func TestFrame1ForAnotherKeyRingVersionOrSize(t *testing.T) {
 		"another ring":    {b, "attiC", frame, errMessage1},
 		"longer ring":     {b, "attic2", frame, errMessage1},
 		"no ring":         {b, "", frame, errRingName},
-		"another version": {b, "attic", version2, errVersion},
+		"another version": {b, "attic", version1, VersionError(1)},
+		"that and no mac": {b, "attic", forged, errMAC},
 		"short":           {b, "attic", frame[:Frame1Size-1], errFrameSize},
 		"long":            {b, "attic", append(bytes.Clone(frame), 0), errFrameSize},
 		"empty":           {b, "attic", nil, errFrameSize},

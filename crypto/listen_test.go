@@ -63,6 +63,7 @@ func TestStrangersGetNoByte(t *testing.T) {
 	rand.Read(noise)
 	versioned := bytes.Clone(noise)
 	versioned[0] = Version
+	own := p.secret.Public().Noise
 	frame := func(from *testPeer, ring string) []byte {
 		_, frame, err := NewInitiator(from.secret, p.secret.Public(), ring, Info{PingIndex: 1}, rand.Reader)
 		if err != nil {
@@ -70,6 +71,13 @@ func TestStrangersGetNoByte(t *testing.T) {
 		}
 		return frame
 	}
+	other := frame(member, "attic")
+	other[0] = Version + 1
+	mac, err := mac1(&own, other[0], other[1+macSize:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(other[1:], mac[:])
 	stranger := newPeer(t, new(testRoster))
 	hello := clientHello(t)
 	for _, try := range []struct {
@@ -78,18 +86,16 @@ func TestStrangersGetNoByte(t *testing.T) {
 		want error
 	}{
 		{"nothing", nil, io.EOF},
-		{"random bytes", noise, errVersion},
+		{"random bytes", noise, errMAC},
 		{"random bytes with our version", versioned, errMAC},
-		{"TLS hello", append(hello, make([]byte, Frame1Size)...), errVersion},
+		{"TLS hello", append(hello, make([]byte, Frame1Size)...), errMAC},
+		{"a member of another version", other, VersionError(Version + 1)},
 		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), io.ErrUnexpectedEOF},
 		{"a key outside the roster", frame(stranger, "attic"), &StrangerError{stranger.secret.Public().Noise}},
 		{"another ring", frame(member, "cellar"), errMessage1},
 		{"a frame cut short", frame(member, "attic")[:Frame1Size-1], io.ErrUnexpectedEOF},
 		{"a ping", make([]byte, DatagramSize), io.ErrUnexpectedEOF},
 	} {
-		if noise[0] == Version {
-			noise[0]++
-		}
 		if back := p.send(t, try.sent); len(back) != 0 {
 			t.Errorf("%s: %d bytes came back", try.name, len(back))
 		}

@@ -263,7 +263,7 @@ func (n *Node) Remove(ctx context.Context, name string, progress *Progress) (Put
 	steward := n.members.book().self.Steward
 	r, err := n.call(ctx, func(op ring.Op) ring.Event {
 		progress.begins(n, op)
-		return ring.Remove{Op: op, Name: name, Mtime: nanos(time.Now()), Steward: steward}
+		return ring.Remove{Op: op, Name: name, Made: nanos(time.Now()), Steward: steward}
 	})
 	return n.putResult(name, r, false, err)
 }
@@ -423,8 +423,12 @@ func (f *File) Close() error {
 
 // info describes a manifest.
 func (b *book) info(m wire.Manifest) FileInfo {
-	return FileInfo{Name: m.Name, Size: int64(m.Size), Version: m.Version, Writer: b.name(m.Writer), Signer: b.name(m.Signer),
-		Mode: m.Mode, Mtime: time.Unix(0, m.Mtime), Sum: fmt.Sprintf("%x", m.Sum()), Removed: m.Flags&wire.Tombstone != 0}
+	f := FileInfo{Name: m.Name, Size: int64(m.Size), Version: m.Version, Writer: b.name(m.Writer), Signer: b.name(m.Signer),
+		Mode: m.Mode, Mtime: time.Unix(0, m.Mtime), Made: time.Unix(0, m.Made), Sum: fmt.Sprintf("%x", m.Sum()), Removed: m.Flags&wire.Tombstone != 0}
+	if m.Prior != (wire.Sum{}) {
+		f.Prior = fmt.Sprintf("%x", m.Prior)
+	}
+	return f
 }
 
 // Stat says which versions of name there are, and on whose disks.

@@ -65,6 +65,8 @@ func (n *Node) turnedAway(source net.Addr, reason error) {
 	stranger, named := errors.AsType[*crypto.StrangerError](reason)
 	switch {
 	case errors.Is(reason, errClosing): // this peer's own doing
+	case errors.As(reason, new(crypto.VersionError)):
+		n.refused.stranger(source, "links in another version of the protocol: run the same securepeer on all machines")
 	case !named:
 		n.refused.stranger(source, "connections that opened no link: strangers, or members that gave up")
 	default:

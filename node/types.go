@@ -59,7 +59,9 @@ type FileInfo struct {
 	Signer  string    `json:"signer"`
 	Mode    uint16    `json:"mode"`
 	Mtime   time.Time `json:"mtime"`
-	Sum     string    `json:"sum"` // hex SHA-256 of the manifest
+	Made    time.Time `json:"made"`            // when it was put or removed, by the clock of the signer: its word
+	Sum     string    `json:"sum"`             // hex SHA-256 of the manifest
+	Prior   string    `json:"prior,omitempty"` // sum of the version by the same writer that it replaces; "": none that the signer knew
 	Removed bool      `json:"removed,omitempty"`
 	AlsoBy  []string  `json:"also_by,omitempty"` // other writers with a live file of the name
 }

@@ -644,23 +644,24 @@ func (u *upload) end(ctx context.Context, t *target, s *segment, offset uint64) 
 	return answer.ack, answer.err
 }
 
-// sealed makes the manifest of what was streamed; same says that it is prior,
-// whose bytes were these.
+// sealed makes the manifest of what was streamed; same says that it is one of
+// before, whose bytes were these.
 func (n *Node) sealed(a ring.Upload, name string, hash *blockHasher, opt PutOptions) (m wire.Manifest, same bool) {
 	root := hash.root()
-	if p := a.Prior; p != nil && p.Size == hash.size && p.Blocks == root {
+	if p := a.Same; p != nil && p.Size == hash.size && p.Blocks == root {
 		return *p, true
 	}
 	mode := opt.Mode
 	if mode == 0 {
 		mode = 0o644
 	}
+	now := time.Now()
 	mtime := opt.Mtime
 	if mtime.IsZero() {
-		mtime = time.Now()
+		mtime = now
 	}
-	m = wire.Manifest{Name: name, Version: a.Version, Writer: n.self, Signer: n.self,
-		Mode: mode & wire.MaxMode, Mtime: nanos(mtime), Size: hash.size, Blocks: root}
+	m = wire.Manifest{Name: name, Version: a.Version, Writer: n.self, Signer: n.self, Mode: mode & wire.MaxMode,
+		Mtime: nanos(mtime), Made: nanos(now), Size: hash.size, Blocks: root, Prior: a.Prior}
 	m.Sig = n.config.Secret.Sign(m.SignedBytes(n.members.book().Ring, nil))
 	return m, false
 }

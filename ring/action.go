@@ -48,16 +48,17 @@ type Answer struct {
 }
 
 // Upload: stream the bytes of a Put to all of To at once, over transfer
-// links, naming Holders; sign a manifest with this Version and Writer when
-// they have been read ([Sealed]); report each end as [Uploaded]. A target
+// links, naming Holders; sign a manifest with this Version, Writer and Prior
+// when they have been read ([Sealed]); report each end as [Uploaded]. A target
 // that is this peer itself gets its bytes too. If the bytes are those of
-// Prior, the newest version by this writer, the manifest is Prior.
+// Same, the newest version of the name, the manifest is Same.
 type Upload struct {
 	Op      Op
 	To      []wire.ID
 	Holders []wire.ID
 	Version uint64
-	Prior   *wire.Manifest
+	Prior   wire.Sum       // of the version by this writer that it replaces; zero: none
+	Same    *wire.Manifest // or nil
 }
 
 // Fetch: bring the bytes of Manifest to the user, verified, from Sources:

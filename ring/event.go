@@ -102,12 +102,12 @@ type Uploaded struct {
 	Kept bool
 }
 
-// Remove: make a tombstone for Name. Mtime is the wall clock's, in Unix
+// Remove: make a tombstone for Name. Made is what the wall clock shows, in Unix
 // nanoseconds; Steward says that this peer may remove others' names.
 type Remove struct {
 	Op      Op
 	Name    string
-	Mtime   int64
+	Made    int64
 	Steward bool
 }
 

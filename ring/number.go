@@ -31,7 +31,7 @@ type numbered struct {
 	open  int           // puts and removes under way
 	last  uint64        // the highest number given out
 	sure  uint64        // the highest that every later look finds, or leaps above
-	acked wire.Manifest // the newest that is confirmed, while a put is open
+	acked wire.Manifest // the newest that is confirmed
 }
 
 // begin opens the numbers of a name for one put.
@@ -58,7 +58,6 @@ func (n *numbers) end(g *numbered) {
 		delete(n.names, g.hash)
 		return
 	}
-	g.acked = wire.Manifest{} // nobody asks any more
 	n.unsure = append(n.unsure, g.hash)
 	if len(n.unsure) > maxUnsure {
 		old := n.unsure[0]

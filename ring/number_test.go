@@ -62,8 +62,8 @@ func TestRemoveTakesANumberOfItsOwn(t *testing.T) {
 	acts := w.answerLooks(w.step(Remove{Op: 2, Name: "0015"}), have)
 	_, o := firstOffer(t, acts)
 	two := w.placed(t, 3, have)
-	if one.Version != 5 || o.Manifest.Version != 6 || two.Version != 7 || two.Prior != nil {
-		t.Fatalf("put %d, remove %d, put %d with prior %v; want 5, 6, 7 and none", one.Version, o.Manifest.Version, two.Version, two.Prior)
+	if one.Version != 5 || o.Manifest.Version != 6 || two.Version != 7 || two.Same != nil {
+		t.Fatalf("put %d, remove %d, put %d with prior %v; want 5, 6, 7 and none", one.Version, o.Manifest.Version, two.Version, two.Same)
 	}
 	for to, offers := range offersOf(acts) {
 		acts = append(acts, w.step(Received{to, wire.Confirmed{Req: offers.Req}})...)
@@ -142,8 +142,8 @@ func TestTheSameBytesUseUpNoNumber(t *testing.T) {
 	have := map[wire.ID][]wire.Manifest{20: {mine}, 30: {mine}, 40: {mine}}
 	for op := range Op(3) {
 		up := w.placed(t, op, have)
-		if up.Version != 4 || up.Prior == nil {
-			t.Fatalf("put %d: version %d, prior %v; want 4 and one", op, up.Version, up.Prior)
+		if up.Version != 4 || up.Same == nil {
+			t.Fatalf("put %d: version %d, prior %v; want 4 and one", op, up.Version, up.Same)
 		}
 		w.step(Sealed{op, mine})
 		if r := first[Done](t, w.end(up, wire.CodeOK)).Result; r.Manifest != mine || r.Newer.Name != "" {
@@ -152,8 +152,8 @@ func TestTheSameBytesUseUpNoNumber(t *testing.T) {
 	}
 	// While other bytes are under way the same are a new version: they are to win.
 	w.placed(t, 5, have)
-	if up := w.placed(t, 6, have); up.Version != 5 || up.Prior != nil {
-		t.Errorf("beside another put: version %d, prior %v", up.Version, up.Prior)
+	if up := w.placed(t, 6, have); up.Version != 5 || up.Same != nil {
+		t.Errorf("beside another put: version %d, prior %v", up.Version, up.Same)
 	}
 }
 
@@ -200,8 +200,8 @@ func TestNoNumberIsGivenTwice(t *testing.T) {
 					shown = append(shown, m)
 					delete(open, op)
 				case 2:
-					if up.Prior != nil {
-						w.step(Sealed{op, *up.Prior})
+					if up.Same != nil {
+						w.step(Sealed{op, *up.Same})
 						w.end(up, wire.CodeOK)
 						delete(open, op)
 						delete(given, up.Version) // on no manifest

@@ -15,7 +15,7 @@ type put struct {
 	query
 	key     wire.Pos
 	remove  bool
-	mtime   int64
+	made    int64
 	steward bool
 
 	numbered *numbered // what was given out of the name, while this put is open
@@ -176,7 +176,8 @@ func (p *put) place(now Time, s scene) {
 			mine = nil // not the newest of the name: the same bytes are a new version
 		}
 		p.uploading, p.waiting, p.placed = true, to, now
-		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: p.claim(newest, s.view.self, s), Prior: mine})
+		prior := p.replaced(newest, s.view.self, s.view.self)
+		s.out.do(Upload{Op: p.op, To: slices.Clone(to), Holders: slices.Clone(to), Version: p.claim(newest, s.view.self, s), Prior: prior, Same: mine})
 	}
 }
 
@@ -192,6 +193,25 @@ func (p *put) claim(newest []wire.Manifest, writer wire.ID, s scene) uint64 {
 	p.before, p.claimed = g.last, g.next(version)
 	g.last = p.claimed
 	return p.claimed
+}
+
+// replaced returns the sum of the version by writer that the next one replaces:
+// the newest that a holder has shown, or has confirmed to this peer, self. Zero:
+// none. What was put and not confirmed may be nowhere, and replaces nothing.
+func (p *put) replaced(newest []wire.Manifest, writer, self wire.ID) wire.Sum {
+	var prior wire.Manifest
+	if writer == self {
+		prior = p.numbered.acked
+	}
+	for _, m := range newest {
+		if m.Writer == writer && m.Newer(prior) {
+			prior = m
+		}
+	}
+	if prior.Version == 0 {
+		return wire.Sum{}
+	}
+	return prior.Sum()
 }
 
 // number returns that of the next version by writer: above its own and above
@@ -255,7 +275,7 @@ func (p *put) bury(now Time, mine *wire.Manifest, others, newest []wire.Manifest
 		p.finish(Result{Outcome: NotFound}, s)
 	default:
 		m := wire.Manifest{Name: p.name, Version: p.claim(newest, target.Writer, s), Writer: target.Writer, Signer: s.view.self,
-			Flags: wire.Tombstone, Mtime: p.mtime}
+			Flags: wire.Tombstone, Mtime: p.made, Made: p.made, Prior: p.replaced(newest, target.Writer, s.view.self)}
 		m.Sig = s.own.sign(m.SignedBytes(s.own.ring, nil))
 		p.manifest, p.sealed = m, true
 		p.complete(now, s)

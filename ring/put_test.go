@@ -155,8 +155,8 @@ func TestPutOfAnothersName(t *testing.T) {
 			continue
 		}
 		up := first[Upload](t, acts)
-		if up.Version != c.version || (up.Prior != nil) != c.prior {
-			t.Errorf("%s: version %d, prior %v, want %d, %v", c.name, up.Version, up.Prior, c.version, c.prior)
+		if up.Version != c.version || (up.Same != nil) != c.prior {
+			t.Errorf("%s: version %d, prior %v, want %d, %v", c.name, up.Version, up.Same, c.version, c.prior)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func TestRemove(t *testing.T) {
 	theirs := wire.Manifest{Name: "0015", Version: 3, Writer: 30, Signer: 30, Size: 1}
 	for _, steward := range []bool{false, true} {
 		w := within(t, 20, 30, 40)
-		acts := w.answerLooks(w.step(Remove{Op: 1, Name: "0015", Mtime: 5, Steward: steward}), map[wire.ID][]wire.Manifest{20: {theirs}})
+		acts := w.answerLooks(w.step(Remove{Op: 1, Name: "0015", Made: 5, Steward: steward}), map[wire.ID][]wire.Manifest{20: {theirs}})
 		if !steward {
 			if got := first[Done](t, acts).Result; got.Outcome != Taken || got.By != 30 {
 				t.Errorf("%+v, want taken by 30", got)

@@ -194,7 +194,7 @@ func (r *Ring) operation(now Time, ev Event) {
 	case Put:
 		r.ops.add(now, &put{query: query{op: e.Op, name: e.Name}}, s)
 	case Remove:
-		r.ops.add(now, &put{query: query{op: e.Op, name: e.Name}, remove: true, mtime: e.Mtime, steward: e.Steward}, s)
+		r.ops.add(now, &put{query: query{op: e.Op, name: e.Name}, remove: true, made: e.Made, steward: e.Steward}, s)
 	case Get:
 		r.ops.add(now, &get{query: query{op: e.Op, name: e.Name}, by: e.By, hasBy: e.HasBy}, s)
 	case Stat:

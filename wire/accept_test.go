@@ -17,7 +17,7 @@ import (
 var rules = map[string]string{
 	"row":      "2 8 1-7 16 64",
 	"vote":     "2 2 8 1-3 8 64",
-	"manifest": "name version 2 2 0-0 mode 8 8 <=1099511627776 nonzero 64 | name version 2 2 1-1 mode 8 8 <=0 zero 64",
+	"manifest": "name version 2 2 0-0 mode 8 8 8 <=1099511627776 nonzero 32 64 | name version 2 2 1-1 mode 8 8 8 <=0 zero 32 64",
 	"size":     "<=1099511627776 | unknown",
 
 	"16": "256*row 256*vote",

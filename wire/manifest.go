@@ -10,8 +10,8 @@ import (
 // Sizes of an encoded manifest in bytes: with a name of one byte, and of
 // MaxName.
 const (
-	minManifest = 2 + 1 + 135
-	maxManifest = 2 + MaxName + 135
+	minManifest = 2 + 1 + 175
+	maxManifest = 2 + MaxName + 175
 )
 
 // Flags of a manifest.
@@ -26,7 +26,7 @@ const Tombstone Flags = 1
 // signer: the writer itself or a steward.
 //
 //	name 2+n | version 8 | writer 2 | signer 2 | flags 1 | mode 2 | mtime 8 |
-//	expires 8 | size 8 | blocks 32 | signature 64
+//	made 8 | expires 8 | size 8 | blocks 32 | prior 32 | signature 64
 type Manifest struct {
 	Name    string
 	Version uint64
@@ -35,13 +35,15 @@ type Manifest struct {
 	Flags   Flags
 	Mode    uint16 // permission bits, at most MaxMode
 	Mtime   int64  // Unix nanoseconds
+	Made    int64  // Unix nanoseconds, by the signer's wall clock when it signed: its word, and nothing is decided by it
 	Expires int64  // Unix nanoseconds, 0: never
 	Size    uint64 // bytes, at most MaxSize
 	Blocks  Sum    // BLAKE3 of the block list: 32 bytes for each started MiB
+	Prior   Sum    // sum of the writer's version that this one replaces, as its signer knew; zero: none
 	Sig     Sig
 }
 
-// Append appends the encoding of m to b: 138 to 1,161 bytes, those that a
+// Append appends the encoding of m to b: 178 to 1,201 bytes, those that a
 // store keeps and that [Manifest.Sum] names.
 func (m Manifest) Append(b []byte) []byte {
 	return append(m.appendUnsigned(b), m.Sig[:]...)
@@ -55,9 +57,11 @@ func (m Manifest) appendUnsigned(b []byte) []byte {
 	b = append(b, byte(m.Flags))
 	b = be.AppendUint16(b, m.Mode)
 	b = be.AppendUint64(b, uint64(m.Mtime))
+	b = be.AppendUint64(b, uint64(m.Made))
 	b = be.AppendUint64(b, uint64(m.Expires))
 	b = be.AppendUint64(b, m.Size)
-	return append(b, m.Blocks[:]...)
+	b = append(b, m.Blocks[:]...)
+	return append(b, m.Prior[:]...)
 }
 
 // SignedBytes appends to b what Sig signs in the ring of that name:
@@ -108,10 +112,12 @@ func (d *decoder) manifest() Manifest {
 		Flags:   Flags(d.oneOf("flags", 0, uint8(Tombstone))),
 		Mode:    d.u16(),
 		Mtime:   int64(d.u64()),
+		Made:    int64(d.u64()),
 		Expires: int64(d.u64()),
 		Size:    d.atMost("size", MaxSize),
 	}
 	d.fill(m.Blocks[:])
+	d.fill(m.Prior[:])
 	d.fill(m.Sig[:])
 	if d.err != nil {
 		return m

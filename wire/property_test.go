@@ -200,13 +200,16 @@ func (g generator) vote() Vote {
 func (g generator) manifest() Manifest {
 	m := Manifest{
 		Name: g.name(), Version: 1 + g.Uint64N(MaxVersion), Writer: ID(g.Uint32()), Signer: ID(g.Uint32()),
-		Mode: uint16(g.IntN(MaxMode + 1)), Mtime: int64(g.Uint64()), Expires: int64(g.Uint64()),
+		Mode: uint16(g.IntN(MaxMode + 1)), Mtime: int64(g.Uint64()), Made: int64(g.Uint64()), Expires: int64(g.Uint64()),
 	}
 	if g.IntN(4) == 0 {
 		m.Flags = Tombstone
 	} else {
 		m.Size = g.Uint64N(MaxSize + 1)
 		g.fill(m.Blocks[:])
+	}
+	if g.coin() {
+		g.fill(m.Prior[:])
 	}
 	g.fill(m.Sig[:])
 	return m

@@ -176,8 +176,8 @@ func TestJSONOfCommands(t *testing.T) {
 	}{
 		{ringTable{"securepeer/ring/1", "attic", "a", ringRows([]string{"a", "b"}), []string{"c"}, true, []control.Absent{{Name: "c", Why: "silent", Since: 1.5}}},
 			`{"schema":"securepeer/ring/1","ring":"attic","self":"a","peers":[{"peer":"a","predecessors":["","b"],"successors":["b",""]},{"peer":"b","predecessors":["","a"],"successors":["a",""]}],"unmonitored":["c"],"cut":true,"absent":[{"name":"c","why":"silent","gone":false,"since_s":1.5}]}`},
-		{download{control.GetResult{Schema: "securepeer/get/1", From: "b", AlsoBy: []string{}}, node.FileInfo{Name: "f", Size: 1, Version: 2, Writer: "a", Signer: "a", Mode: 420, Mtime: at, Sum: "9f"}, "out"},
-			`{"schema":"securepeer/get/1","from":"b","one_answer":false,"also_by":[],"file":{"name":"f","size":1,"version":2,"writer":"a","signer":"a","mode":420,"mtime":"2026-11-22T12:00:00Z","sum":"9f"},"path":"out"}`},
+		{download{control.GetResult{Schema: "securepeer/get/1", From: "b", AlsoBy: []string{}}, node.FileInfo{Name: "f", Size: 1, Version: 2, Writer: "a", Signer: "a", Mode: 420, Mtime: at, Made: at.Add(time.Second), Sum: "9f", Prior: "8e"}, "out"},
+			`{"schema":"securepeer/get/1","from":"b","one_answer":false,"also_by":[],"file":{"name":"f","size":1,"version":2,"writer":"a","signer":"a","mode":420,"mtime":"2026-11-22T12:00:00Z","made":"2026-11-22T12:00:01Z","sum":"9f","prior":"8e"},"path":"out"}`},
 		{build{"securepeer/version/1", "v1.0.0", "abc", "go1.26", "linux/amd64"},
 			`{"schema":"securepeer/version/1","version":"v1.0.0","commit":"abc","go":"go1.26","system":"linux/amd64"}`},
 		{publicKey{"securepeer/pubkey/1", "sp1"}, `{"schema":"securepeer/pubkey/1","key":"sp1"}`},

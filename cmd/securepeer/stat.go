@@ -44,6 +44,9 @@ func (a *app) showStat(stat control.Stat) {
 	if f := stat.Newest; f != nil && !f.Removed {
 		a.printf("%s by %s, %s, %s, mode %04o\n", versionOf(*f), name(f.Writer), size(f.Size), f.Mtime.Local().Format(time.DateTime), f.Mode)
 	}
+	if f := stat.Newest; f != nil {
+		a.printf("%s %s, by the clock of %s\n", made(*f), f.Made.Local().Format(time.DateTime), name(f.Signer))
+	}
 	table := a.table()
 	for _, h := range stat.Holders {
 		table.row(name(h.Peer), place(h), holds(h))
@@ -109,6 +112,14 @@ func holds(h node.HolderStat) string {
 		return "nothing"
 	}
 	return strings.Join(has, ", ")
+}
+
+// made says what was done at the time that the manifest names.
+func made(f node.FileInfo) string {
+	if f.Removed {
+		return "removed"
+	}
+	return "stored"
 }
 
 func versionOf(f node.FileInfo) string {

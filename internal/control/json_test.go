@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // these files may be added, and none changed or removed.
 func TestJSON(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 500, time.UTC)
-	info := node.FileInfo{Name: "notes/today", Size: 5, Version: 2, Writer: "alice", Signer: "alice", Mode: 0o640, Mtime: at, Sum: "9f2c"}
+	info := node.FileInfo{Name: "notes/today", Size: 5, Version: 2, Writer: "alice", Signer: "alice", Mode: 0o640, Mtime: at, Made: at.Add(time.Hour), Sum: "9f2c", Prior: "8e1b"}
 	roster := Roster{Serial: 42, Digest: "dcdebe16f391928b", Space: 64, Copies: 3, Interval: 1.5, Grace: 300}
 	for name, v := range map[string]any{
 		"status": Status{

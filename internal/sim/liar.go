@@ -105,7 +105,7 @@ func (p *process) invents(name string, found wire.Found) wire.Found {
 	if l.Claims {
 		found.Home, found.Code = true, wire.CodeOK
 		m := wire.Manifest{Name: name, Version: liarVersion, Writer: p.id, Signer: p.id, Mode: 0o644,
-			Mtime: p.world.wall(), Size: 1 << 10, Blocks: content{p.world.rand.Uint64(), 1 << 10}.blocks()}
+			Mtime: p.host.wall(), Size: 1 << 10, Blocks: content{p.world.rand.Uint64(), 1 << 10}.blocks()}
 		m.Sig = sign(p.id, p.host.key(), m.SignedBytes(ringName, nil))
 		found.Manifests = append(found.Manifests, m)
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -106,8 +107,8 @@ func (p *process) upload(u ring.Upload) {
 // again are the same version.
 func (p *process) seal(op *Op, u ring.Upload) wire.Manifest {
 	blocks := op.content.blocks()
-	if prior := u.Prior; prior != nil && prior.Blocks == blocks && prior.Flags&wire.Tombstone == 0 {
-		return *prior
+	if same := u.Same; same != nil && same.Blocks == blocks && same.Flags&wire.Tombstone == 0 {
+		return *same
 	}
 	m := wire.Manifest{
 		Name:    op.Name,
@@ -115,16 +116,21 @@ func (p *process) seal(op *Op, u ring.Upload) wire.Manifest {
 		Writer:  p.id,
 		Signer:  p.id,
 		Mode:    0o644,
-		Mtime:   p.world.wall(),
+		Mtime:   p.host.wall(),
+		Made:    p.host.wall(),
 		Size:    uint64(op.content.size),
 		Blocks:  blocks,
+		Prior:   u.Prior,
 	}
 	m.Sig = sign(p.id, p.host.key(), m.SignedBytes(ringName, nil))
 	return m
 }
 
-// wall is the wall clock of everybody, in Unix nanoseconds.
-func (w *World) wall() int64 { return 1_700_000_000_000_000_000 + int64(w.now) }
+// wall is what the wall clock of a host shows, in Unix nanoseconds: anything, at
+// any time. Nothing that a ring decides may depend on it.
+func (h *Host) wall() int64 {
+	return int64(rand.NewPCG(h.world.Config.Seed^uint64(h.ID), uint64(h.world.now)).Uint64())
+}
 
 // uploadTo brings the bytes to one target and reports how that ended.
 func (p *process) uploadTo(op *Op, to wire.ID, holders []wire.ID, m wire.Manifest) {

@@ -82,7 +82,7 @@ func (w *World) GetBy(id wire.ID, name string, by wire.ID) *Op {
 // Remove removes a name.
 func (w *World) Remove(id wire.ID, name string) *Op {
 	return w.begin(id, RemoveOp, name, func(op *Op) ring.Event {
-		return ring.Remove{Op: op.ID, Name: name, Mtime: w.wall()}
+		return ring.Remove{Op: op.ID, Name: name, Made: w.byID[id].wall()}
 	})
 }
 
