@@ -291,7 +291,7 @@ func (n *Node) endUpload(conn *crypto.Conn, peer keys.Member, in *incoming, m wi
 	case m.Signer != peer.ID || n.verify.manifest(b, m, n.account(peer)) != nil:
 		code = wire.CodeForbidden
 		n.refused.add(peer.Name, "upload in another's name")
-	case m.Name != in.put.Name || m.Flags != 0 || m.Size != uint64(size) || m.Blocks != root:
+	case m.Name != in.put.Name || m.Flags&wire.Tombstone != 0 || m.Size != uint64(size) || m.Blocks != root:
 		code = wire.CodeInvalid
 	default:
 		// A sync of a large file takes longer than any write.

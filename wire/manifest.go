@@ -79,14 +79,14 @@ func (m Manifest) Sum() Sum {
 }
 
 // Newer says whether m comes after o in the order of versions: the higher
-// version, then a tombstone, then the larger sum. Of two manifests one is newer
-// unless they are the same.
+// version, then a tombstone, whatever other flags there are, then the larger
+// sum. Of two manifests one is newer unless they are the same.
 func (m Manifest) Newer(o Manifest) bool {
 	if m.Version != o.Version {
 		return m.Version > o.Version
 	}
-	if m.Flags != o.Flags {
-		return m.Flags > o.Flags
+	if removed := m.Flags & Tombstone; removed != o.Flags&Tombstone {
+		return removed != 0
 	}
 	a, b := m.Sum(), o.Sum()
 	return bytes.Compare(a[:], b[:]) > 0

@@ -2,27 +2,56 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
+	"math"
 	"testing"
 )
 
-// TestNewer: the order is by version, then by sum; total, and of two that
-// differ exactly one is newer.
-func TestNewer(t *testing.T) {
-	later, other, signed := sampleManifest, sampleManifest, sampleManifest
-	later.Version++
-	other.Blocks[0]++
-	signed.Sig[63]++
-	all := []Manifest{sampleManifest, later, other, signed, sampleTombstone}
+// TestOrderIsOfNumberTombstoneAndSum: over every pair of flag bytes, also those
+// that only a later program knows, and whatever the two clocks said. The order is
+// total: of two that differ exactly one is newer.
+func TestOrderIsOfNumberTombstoneAndSum(t *testing.T) {
+	var all []Manifest
+	for _, version := range []uint64{1, 2} {
+		for flags := range 256 {
+			for _, made := range []int64{math.MinInt64, math.MaxInt64} {
+				m := sampleManifest
+				m.Version, m.Flags, m.Made = version, Flags(flags), made
+				all = append(all, m)
+			}
+		}
+	}
+	sums := make([]Sum, len(all))
+	for i, m := range all {
+		sums[i] = m.Sum()
+	}
+	removed := func(m Manifest) int { return int(m.Flags) % 2 }
 	for i, a := range all {
 		for j, b := range all {
-			sa, sb := a.Sum(), b.Sum()
-			want := a.Version > b.Version || a.Version == b.Version && bytes.Compare(sa[:], sb[:]) > 0
-			if got := a.Newer(b); got != want {
-				t.Errorf("%d newer than %d: %v, want %v", i, j, got, want)
+			order := cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(removed(a), removed(b)), bytes.Compare(sums[i][:], sums[j][:]))
+			if got := a.Newer(b); got != (order > 0) {
+				t.Fatalf("version %d with flags %#x, made at %d, newer than version %d with flags %#x, made at %d: %v",
+					a.Version, a.Flags, a.Made, b.Version, b.Flags, b.Made, got)
 			}
-			if i != j && a.Newer(b) == b.Newer(a) {
-				t.Errorf("%d and %d: neither or both are newer", i, j)
+		}
+	}
+}
+
+// TestEveryByteIsInTheOrder: two manifests that differ anywhere have another
+// sum, so that exactly one of them is newer.
+func TestEveryByteIsInTheOrder(t *testing.T) {
+	b := sampleManifest.Append(nil)
+	for at := range b {
+		for _, bit := range []byte{1, 0x80} {
+			other := bytes.Clone(b)
+			other[at] ^= bit
+			m, err := ParseManifest(other)
+			if err != nil {
+				continue
+			}
+			if m.Newer(sampleManifest) == sampleManifest.Newer(m) {
+				t.Errorf("byte %d: neither or both are newer", at)
 			}
 		}
 	}
