@@ -241,7 +241,7 @@ func (d *disk) works() bool {
 // reason is why the disk takes no writes; nil: it does.
 func (d *disk) reason() error {
 	if err := d.Stuck(); err != nil {
-		return err
+		return fmt.Errorf("%w: start this machine again; or stop the peer, mount its file system anew, and give start --disk-mounted-anew", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -275,8 +275,8 @@ func (d *disk) measure() {
 	}
 }
 
-// become notes a state; a stuck disk stays so until the next start, or until it
-// works.
+// become notes a state; a stuck disk stays so until this machine is started
+// again, or until it works.
 func (d *disk) become(s wire.State) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

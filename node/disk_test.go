@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
@@ -237,9 +238,13 @@ func TestCommitThatFailedIsNoCopy(t *testing.T) {
 	}
 }
 
-// TestPullOfWhatAnEarlierRunLeft: a version that is there but was not synced in
-// this run is read, checked and written anew before it counts.
+// TestPullOfWhatAnEarlierRunLeft: a version of an earlier run counts as soon as
+// the disk is settled, and is neither read nor written for that.
 func TestPullOfWhatAnEarlierRunLeft(t *testing.T) {
+	synctest.Test(t, pullOfWhatAnEarlierRunLeft)
+}
+
+func pullOfWhatAnEarlierRunLeft(t *testing.T) {
 	w := newWorld(t, 2, "")
 	b, err := newBook(w.roster, w.secrets[0].Public())
 	if err != nil {
@@ -261,13 +266,27 @@ func TestPullOfWhatAnEarlierRunLeft(t *testing.T) {
 		t.Fatalf("commit: code %d", code)
 	}
 	d.Close()
-	n := &Node{disk: diskOf(t, sim), members: newMembers(b, nil), log: slog.New(slog.DiscardHandler)}
+	sim.Kill()
+	n := &Node{disk: diskOf(t, sim), members: newMembers(b, nil), log: slog.New(slog.DiscardHandler), ctx: t.Context()}
 	v := versionOf(b.Space, m)
 	if present, synced, err := n.disk.Has(v); !present || synced || err != nil {
 		t.Fatalf("after a restart: present %v, synced %v, %v", present, synced, err)
 	}
-	if code := n.pull(ring.Pull{From: 1, Manifest: m}, []wire.ID{1}); code != wire.CodeOK {
-		t.Errorf("pull: code %d", code)
+	wrote := false
+	sim.Fail = func(c simdisk.Call) error {
+		wrote = wrote || c.Op == "Create" || c.Op == "WriteAt" || c.Op == "ReadAt"
+		return nil
+	}
+	pulled := make(chan wire.Code, 1)
+	go func() { pulled <- n.pull(ring.Pull{From: 1, Manifest: m}, []wire.ID{1}) }() // ends with the settle
+	if synctest.Wait(); len(pulled) > 0 {
+		t.Errorf("pull: code %d before the disk is settled", <-pulled)
+	}
+	if err := n.disk.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-pulled; code != wire.CodeOK || wrote {
+		t.Errorf("pull: code %d, read or written: %v", code, wrote)
 	}
 	if _, synced, err := n.disk.Has(v); !synced || err != nil {
 		t.Errorf("confirmed, and synced %v, %v", synced, err)

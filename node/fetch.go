@@ -434,12 +434,20 @@ func (f *fetch) healed() bool {
 	return slices.ContainsFunc(f.holders, func(h *holder) bool { return h.lied && h.peer == f.node.self })
 }
 
-// pull makes sure that a version is on this disk, checked and synced in this
-// run.
+// pull makes sure that a version is on this disk, checked when it came and
+// synced.
 func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 	b := n.members.book()
 	v := versionOf(b.Space, a.Manifest)
-	_, synced, err := n.disk.Has(v)
+	present, synced, err := n.disk.Has(v)
+	if present && !synced { // of an earlier run, as a rule: it counts as soon as that is settled
+		select {
+		case <-n.disk.Settled():
+		case <-n.ctx.Done():
+			return wire.CodeBusy
+		}
+		_, synced, err = n.disk.Has(v)
+	}
 	if err != nil {
 		return n.disk.code(err)
 	}
@@ -448,12 +456,6 @@ func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 	}
 	if a.Manifest.Flags&wire.Tombstone != 0 {
 		return n.bury(b.Space, a.Manifest)
-	}
-	// What an earlier run left is read again, checked, and written anew.
-	if err := n.disk.Sync(v); err == nil {
-		return wire.CodeOK
-	} else if !errors.Is(err, store.ErrNotFound) {
-		return n.disk.code(err)
 	}
 	if code := n.disk.room(int64(a.Manifest.Size)); code != wire.CodeOK {
 		return code // before 32 bytes for each MiB of it come to memory

@@ -29,6 +29,9 @@ type Config struct {
 	Roster *keys.Roster
 	// Dir is the peer's folder; its files are in Dir/store.
 	Dir string
+	// MountedAnew says that Dir's file system was mounted anew since a sync of
+	// it failed: else the disk is stuck until this machine is started again.
+	MountedAnew bool
 
 	// Listen is the HOST:PORT of TCP and UDP; "": that of the roster, of which
 	// a literal address is listened at, and for a name all addresses of this
@@ -222,7 +225,11 @@ func newNode(c Config, b *book) *Node {
 }
 
 func (n *Node) openStore(fsys store.FS) error {
-	s, err := store.Open(fsys, rand.Reader)
+	openFolder := store.Open
+	if n.config.MountedAnew {
+		openFolder = store.OpenAnew
+	}
+	s, err := openFolder(fsys, rand.Reader)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", n.config.Dir, err)
 	}
@@ -292,6 +299,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.work.Go(func() { n.lines.write(n.ctx) })
 		n.work.Go(n.writeState)
 		n.work.Go(n.watchDisk)
+		n.work.Go(n.settleDisk)
 		if n.config.Listener == nil {
 			n.work.Go(n.watchAddresses)
 		}
@@ -371,6 +379,27 @@ func (n *Node) wait(d time.Duration) bool {
 		return true
 	case <-n.ctx.Done():
 		return false
+	}
+}
+
+// settleDisk has what earlier runs left count as copies. It ends when that is
+// so, when it never will be in this run, or with the node.
+func (n *Node) settleDisk() {
+	for {
+		err := n.disk.Settle()
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, store.ErrStuck):
+			n.disk.failed(err)
+			n.log.Error("disk takes no writes", "error", err)
+			return
+		}
+		n.disk.failed(err)
+		n.log.Warn("disk is not settled, trying again", "error", err)
+		if !n.wait(persistAgain) {
+			return
+		}
 	}
 }
 

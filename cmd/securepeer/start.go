@@ -28,6 +28,7 @@ type startOptions struct {
 	contact   string // the member to ask first
 	interval  time.Duration
 	shortcuts bool
+	anew      bool     // the disk was mounted anew since a sync failed
 	requests  bool     // print ping requests
 	responses bool     // print ping responses
 	debug     bool     // print who comes and goes, and log in detail
@@ -65,6 +66,7 @@ SIGHUP has it read the roster again.`,
 	}
 	addStartFlags(cmd, a, &opt)
 	cmd.Flags().StringVar(&opt.contact, "join", "", "the `MEMBER` to ask first (default: any)")
+	cmd.Flags().BoolVar(&opt.anew, "disk-mounted-anew", false, "after a failed sync: its file system was unmounted and mounted again since")
 	addDuration(cmd.Flags(), &opt.interval, "interval", "time between pings (default: the roster's)")
 	return cmd
 }
@@ -184,7 +186,8 @@ func (a *app) newPeer(ctx context.Context, stop func(), opt startOptions) (*peer
 	p.node, err = node.New(node.Config{
 		Secret: secret, Roster: roster, Dir: a.dir,
 		Listen: opt.listen, Contact: opt.contact, Interval: opt.interval, Shortcuts: opt.shortcuts,
-		Logger: p.logger, NotYet: func(err error) bool { return wait.again(ctx, err) },
+		MountedAnew: opt.anew,
+		Logger:      p.logger, NotYet: func(err error) bool { return wait.again(ctx, err) },
 	})
 	wait.end()
 	if err != nil && ctx.Err() != nil {
@@ -295,6 +298,9 @@ func (p *peer) announce() {
 	p.notef("ready: %s is peer %d of ring %s, on %s", name(status.Name), status.ID, name(status.Ring), status.Listen)
 	for _, warning := range status.Warnings {
 		p.notef("warning: %s", clean(warning))
+	}
+	if status.Store.Problem != "" {
+		p.notef("warning: it takes no writes: %s", clean(status.Store.Problem))
 	}
 	if alone(status) {
 		p.notef("no other member answers: securepeer status shows why")

@@ -22,6 +22,7 @@ type disk struct {
 	files       map[ring.Version]file
 	state       wire.State // Active; Full or Stuck: takes no more bytes
 	fails       bool       // every sync fails
+	failed      bool       // a sync has, since the machine was started
 	writes      []*write   // on their way, oldest first
 }
 
@@ -42,10 +43,13 @@ func (d *disk) wipe(id wire.StoreID) {
 	*d = disk{store: id, files: make(map[ring.Version]file), state: wire.Active}
 }
 
-// boot is what a start makes of the disk: a failed sync is forgotten with the
-// run that saw it.
+// boot is what a start of the process makes of the disk: a failed sync is
+// forgotten with the machine that saw it, and not with the run (R3).
 func (d *disk) boot() {
-	if d.state == wire.Stuck {
+	switch {
+	case d.failed:
+		d.state = wire.Stuck
+	case d.state == wire.Stuck:
 		d.state = wire.Active
 	}
 }
@@ -65,6 +69,7 @@ func (d *disk) crash(w *World, dark bool) int {
 	if !dark {
 		return caught
 	}
+	d.failed = false
 	for _, v := range d.versions() {
 		f := d.files[v]
 		switch {
@@ -159,10 +164,35 @@ func (p *process) write(change func(durable bool), done func(wire.Code)) {
 	})
 }
 
-// jam is a failed sync: it is never tried again, and the disk of this run is
-// stuck.
+// settle has the disk synced as a whole, beside everything else. Before it has
+// ended nothing of an earlier run counts as a copy, after it everything does
+// (R1, R2).
+func (p *process) settle() {
+	w, d := p.world, &p.host.disk
+	w.at(w.now+ring.Time(w.upTo(w.Config.Disk)), p, func() {
+		switch {
+		case d.state == wire.Stuck:
+		case d.fails:
+			p.jam()
+		default:
+			p.counts = true
+			for v, f := range d.files {
+				f.durable = true
+				d.files[v] = f
+			}
+		}
+		for _, pull := range p.unsettled {
+			p.pull(pull)
+		}
+		p.unsettled, p.settled = nil, true
+	})
+}
+
+// jam is a failed sync: it is never tried again, and the disk is stuck until
+// the machine is started again.
 func (p *process) jam() {
 	p.world.Count.Jammed++
+	p.host.disk.failed = true
 	if d := &p.host.disk; d.state != wire.Stuck {
 		d.state = wire.Stuck
 		p.world.at(p.world.now, p, func() { p.step(ring.DiskChanged{State: wire.Stuck}, nil) })
@@ -182,8 +212,7 @@ func (p *process) persist(a ring.Persist) {
 	p.write(func(bool) { d.incarnation = max(d.incarnation, a.Incarnation) }, done)
 }
 
-// store has a version on the disk, synced, or says why not. One that is there
-// already is written anew, unless this run has synced it.
+// store has a version on the disk, synced, or says why not.
 func (p *process) store(m wire.Manifest, blocks wire.Sum, done func(wire.Code)) {
 	d := &p.host.disk
 	v := p.world.version(m)

@@ -55,7 +55,7 @@ func TestCrashLeavesWholeOrAbsent(t *testing.T) {
 }
 
 // A version that a kill left without a synced folder may still be lost with
-// the power of a later run, unless that run has written it anew.
+// the power of a later run, unless that run has settled the disk.
 func TestUnsyncedNameIsLostLater(t *testing.T) {
 	lost := 0
 	for seed := range uint64(50) {
@@ -80,7 +80,7 @@ func TestUnsyncedNameIsLostLater(t *testing.T) {
 }
 
 // A failed sync is never acked and never tried again: the disk is stuck, says
-// so, and serves what it has; a start forgets it.
+// so, and serves what it has; a start does not forget it, the machine's does.
 func TestFailedSyncIsStuck(t *testing.T) {
 	w := world(t, plain(3))
 	putAll(t, w, "0010") // on 14, 19 and 2
@@ -103,6 +103,11 @@ func TestFailedSyncIsStuck(t *testing.T) {
 	}
 	w.Kill(14)
 	w.Start(14)
+	w.Run(10 * time.Second)
+	if s := w.Host(14).disk.state; s != wire.Stuck {
+		t.Errorf("disk %v in the next run, want stuck until the machine is started again", s)
+	}
+	w.mend(w.Host(14))
 	whole(t, w, 20*time.Second)
 	settled(t, w)
 }

@@ -44,7 +44,7 @@ const (
 	WhatSkew       What = "skew"       // a Change of the roster that Side knows of, and after Lasts all
 	WhatLie        What = "lie"        // the one liar begins to lie
 	WhatFull       What = "full"       // the disk, for Lasts
-	WhatStuck      What = "stuck"      // syncs fail, for Lasts; then the peer is started anew
+	WhatStuck      What = "stuck"      // syncs fail, for Lasts; then the machine is started again
 	WhatStop       What = "stop"       // SIGTERM; after Lasts it starts again
 	WhatJoin       What = "join"       // a member that has not run yet, through Whom
 	WhatLeave      What = "leave"      // for good
@@ -185,16 +185,28 @@ func (w *World) calm() {
 	w.disturbed()
 }
 
-// mend ends what is wrong with a disk. A stuck one is so for its process.
+// mend ends what is wrong with a disk. A stuck one is so until its machine is
+// started again.
 func (w *World) mend(h *Host) {
 	h.disk.fails = false
 	switch {
 	case h.disk.state == wire.Full:
 		w.SetDisk(h.ID, wire.Active)
-	case h.disk.state == wire.Stuck && h.process != nil && !h.process.leaving:
+	case h.disk.state != wire.Stuck:
+	case h.process == nil:
+		w.reboot(h)
+	case !h.process.leaving:
 		w.Kill(h.ID)
+		w.reboot(h)
 		w.Start(h.ID)
 	}
+}
+
+// reboot starts a machine again whose peer does not run. What it had not written
+// is gone, as with the power.
+func (w *World) reboot(h *Host) {
+	w.logf("[%v] its machine is started again", h.ID)
+	w.Count.Unsynced += h.disk.crash(w, true)
 }
 
 // apply does one thing of a plan, unless it makes no sense at that moment,

@@ -229,12 +229,14 @@ func (p *process) sendAck(to *process, ack wire.PutAck, report func(wire.PutAck)
 // pull has a version on this disk, from another peer's if need be.
 func (p *process) pull(a ring.Pull) {
 	v := p.world.version(a.Manifest)
-	f, have := p.host.disk.files[v]
+	_, have := p.host.disk.files[v]
 	report := func(code wire.Code) { p.step(ring.Pulled{Version: v, Code: code, New: !have}, nil) }
 	switch {
-	case p.synced[v] && have:
+	case have && (p.synced[v] || p.counts):
 		p.world.at(p.world.now, p, func() { report(wire.CodeOK) })
-	case have && f.blocks == a.Manifest.Blocks, a.Manifest.Flags&wire.Tombstone != 0:
+	case have && !p.settled:
+		p.unsettled = append(p.unsettled, a)
+	case a.Manifest.Flags&wire.Tombstone != 0:
 		p.store(a.Manifest, a.Manifest.Blocks, report)
 	default:
 		p.read(a.From, a.Manifest, func(from *process, got wire.Sum, code wire.Code) {

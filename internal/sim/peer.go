@@ -63,10 +63,13 @@ type process struct {
 
 	pairs map[wire.ID]*pair // links and sessions with others
 
-	synced map[ring.Version]bool // by this run
-	serves map[uint64]func(wire.PutAck)
-	ops    map[ring.Op]*Op
-	lastOp ring.Op
+	synced    map[ring.Version]bool // by this run
+	counts    bool                  // what earlier runs left is synced
+	settled   bool                  // or never will be in this run
+	unsettled []ring.Pull           // wait for that
+	serves    map[uint64]func(wire.PutAck)
+	ops       map[ring.Op]*Op
+	lastOp    ring.Op
 }
 
 const (
@@ -111,6 +114,7 @@ func (w *World) process(h *Host, contact ...wire.ID) *process {
 	}
 	p.ring = ring.New(c)
 	h.process = p
+	p.settle()
 	return p
 }
 

@@ -124,11 +124,16 @@ func TestReadersDuringRenameOver(t *testing.T) {
 		if present, synced, err := s.Has(v); !present || synced || err != nil {
 			t.Errorf("Has = %v, %v, %v in the next run", present, synced, err)
 		}
-		if err := s.Sync(v); err != nil {
-			t.Error(err)
-		}
+	}
+	if err := s.Settle(); err != nil {
+		t.Error(err)
+	}
+	for _, v := range versions {
 		if _, synced, err := s.Has(v); !synced {
-			t.Errorf("not synced after Sync: %v", err)
+			t.Errorf("not synced after Settle: %v", err)
+		}
+		if _, err := put(s, v.Key, fmt.Appendf(nil, "%d", v.Key), data); err != nil {
+			t.Error(err)
 		}
 	}
 	close(done)

@@ -80,6 +80,14 @@ func (d dirFS) Open(name string) (File, error) {
 	return dirFile{f}, nil
 }
 
+func (d dirFS) Edit(name string) (File, error) {
+	f, err := os.OpenFile(d.path(name), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return dirFile{f}, nil
+}
+
 func (d dirFS) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
 
 func (d dirFS) Remove(name string) error { return os.Remove(d.path(name)) }
@@ -94,6 +102,28 @@ func syncDir(path string) error {
 	defer f.Close() // nothing was written through it
 	return f.Sync()
 }
+
+// SyncAll syncs the file system, or else each folder of versions and those
+// above it.
+func (d dirFS) SyncAll() error {
+	if done, err := syncFS(string(d)); done {
+		return err
+	}
+	names, err := d.List("files")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if n, ok := parseFolder(name); ok {
+			if err := d.SyncDir(folderPath(n)); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(d.SyncDir("files"), d.SyncDir("."))
+}
+
+func (d dirFS) Boot() string { return bootID() }
 
 func (d dirFS) List(dir string) ([]string, error) {
 	f, err := os.Open(d.path(dir))

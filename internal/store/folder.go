@@ -13,8 +13,9 @@ import (
 // read when they are first asked for, and kept up to date from then on, so what
 // somebody else puts into the folder is seen by the next run (R21).
 type folder struct {
-	mu   sync.Mutex // held while a name in the folder changes
-	made bool       // by this run, or found and synced by it
+	mu     sync.Mutex // held while a name in the folder changes
+	made   bool       // by this run, or found and synced by it
+	naming []Version  // named by this run and not synced; changed with Store.mu held too
 
 	names   sync.Mutex // taken after mu, and held across no call of the disk but that which reads the names
 	read    bool
@@ -104,9 +105,9 @@ func (s *Store) Each(key uint64, f func(Entry)) error {
 	return nil
 }
 
-// Has tells whether v is here, and whether this run has synced it. Only a
-// version that is both counts as a copy; [Store.Sync] makes it so. An error
-// means that nothing is known: it is never a no.
+// Has tells whether v is here, and whether it is known to be on the disk. Only
+// a version that is both counts as a copy: one that this run wrote, and after
+// [Store.Settle] all. An error means that nothing is known: it is never a no.
 func (s *Store) Has(v Version) (present, synced bool, err error) {
 	e, err := s.Find(v)
 	if errors.Is(err, ErrNotFound) {

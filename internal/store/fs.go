@@ -27,23 +27,37 @@ type FS interface {
 	// Remove removes a file, or a folder with nothing in it.
 	Remove(name string) error
 
+	// Edit opens a file for reading and writing, and makes it if it is
+	// missing.
+	Edit(name string) (File, error)
+
 	// SyncDir forces the names in a folder to disk. What the names stand for
 	// is not synced by it.
 	SyncDir(dir string) error
+
+	// SyncAll forces to disk all that lay in the data folder when it was
+	// called: names, and where the system has a sync of a whole file system
+	// that tells its errors, bytes too.
+	SyncAll() error
 
 	// List returns the names in a folder, in any order.
 	List(dir string) ([]string, error)
 
 	// Space returns the bytes free for this process and the size of the disk.
 	Space() (free, total int64, err error)
+
+	// Boot names the time since this machine was last started, in at most 48
+	// characters; "" where the system has no name for it. What the kernel
+	// holds of a disk it holds for that long.
+	Boot() string
 }
 
 // File is an open file of an [FS]. There is no preallocation: Create asks
 // Space instead, which refuses a file that is too large as early, works on
 // every file system, and leaves nothing to take back.
 type File interface {
-	io.ReaderAt // of one from Open
-	io.WriterAt // of one from Create
+	io.ReaderAt // of one from Open or Edit
+	io.WriterAt // of one from Create or Edit
 
 	// Size returns the length of the file in bytes.
 	Size() (int64, error)

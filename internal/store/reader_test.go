@@ -116,33 +116,6 @@ func TestGoodBlockIsNotQuarantined(t *testing.T) {
 	}
 }
 
-// TestSyncOfDamagedVersion: what an earlier run left damaged is not confirmed.
-func TestSyncOfDamagedVersion(t *testing.T) {
-	disk := simdisk.New(1)
-	s, err := store.Open(disk.Mount(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := put(s, 1, []byte("m"), content(1, 3*store.BlockSize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	disk.Kill()
-	if s, err = store.Open(disk.Mount(), rand.Reader); err != nil {
-		t.Fatal(err)
-	}
-	flip := func(b []byte) []byte { b[store.BlockSize+3] ^= 1; return b }
-	if err := disk.Damage("files/000/"+nameOf(t, s, v), flip); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Sync(v); !errors.Is(err, store.ErrDamaged) {
-		t.Errorf("Sync = %v, want ErrDamaged", err)
-	}
-	if err := s.Sync(v); !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
-		t.Errorf("Sync again = %v, want ErrNotFound", err)
-	}
-}
-
 // TestReadRanges compares ReadAt and CopyRange with the bytes, at every edge.
 func TestReadRanges(t *testing.T) {
 	s := open(t, t.TempDir())

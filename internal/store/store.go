@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -49,7 +50,8 @@ var (
 
 	// ErrStuck says that a sync has failed. What the disk holds is then
 	// unknown and a second sync would lie (Linux marks the pages clean), so
-	// nothing is written or confirmed until the store is opened again.
+	// nothing is written or confirmed until this machine has been started
+	// again, or the store is opened with OpenAnew.
 	ErrStuck = errors.New("disk has failed a sync, writing has stopped")
 )
 
@@ -67,35 +69,58 @@ type Store struct {
 	// of a folder are locked last of all.
 	dirs sync.Mutex
 
-	mu     sync.Mutex
-	stuck  error                // the first failed sync
-	synced map[Version]struct{} // files whose content and name this run has synced; under 100 bytes each
+	// syncing is held for reading across each sync of a folder: see Settle.
+	syncing sync.RWMutex
+	settled chan struct{} // closed by Settle
+
+	mu      sync.Mutex
+	run     run
+	stuck   error                // the first failed sync
+	counts  bool                 // what earlier runs left is synced
+	written map[Version]struct{} // synced by this run, while counts is false; under 100 bytes each
 }
 
 // Open takes the data folder of fsys, clears what an earlier run left
 // unfinished, and reads its id, or draws one from random (16 bytes) if the
-// folder is new. It opens no version, so it takes the same time however much
-// is stored. The error is ErrInUse if another process has the folder.
-func Open(fsys FS, random io.Reader) (*Store, error) {
+// folder is new. It opens and lists no version, so it takes the same time
+// however much is stored; what earlier runs left counts after [Store.Settle].
+// If a sync failed in an earlier run since this machine was started, the store
+// is stuck from the beginning. The error is ErrInUse if another process has
+// the folder.
+func Open(fsys FS, random io.Reader) (*Store, error) { return open(fsys, random, false) }
+
+// OpenAnew is Open for who knows that the file system was mounted anew since a
+// sync failed, so that nothing is held of it that is not on the disk.
+func OpenAnew(fsys FS, random io.Reader) (*Store, error) { return open(fsys, random, true) }
+
+func open(fsys FS, random io.Reader, anew bool) (*Store, error) {
 	lock, err := fsys.Lock()
 	if err != nil {
 		return nil, fmt.Errorf("locking data folder: %w", err)
 	}
-	s := &Store{fs: fsys, lock: lock, synced: make(map[Version]struct{})}
-	if err := s.prepare(random); err != nil {
-		lock.Close() // err is why it ends; the kernel lets go in any case
+	s := &Store{fs: fsys, lock: lock, settled: make(chan struct{}), written: make(map[Version]struct{}), run: run{boot: fsys.Boot()}}
+	if err := s.prepare(random, anew); err != nil {
+		s.Close() // err is why it ends; the kernel lets go in any case
 		return nil, fmt.Errorf("opening data folder: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Store) prepare(random io.Reader) error {
+func (s *Store) prepare(random io.Reader, anew bool) error {
 	known, err := s.readID()
 	if err != nil {
 		return err
 	}
+	if err := s.failedBefore(); outOfDescriptors(err) {
+		return err
+	} else if err != nil && !anew {
+		s.stuck = fmt.Errorf("%w: %w", ErrStuck, err)
+	}
 	if err := s.makeDirs(".", "files", "tmp", "trash", "bad", "state"); err != nil {
 		return err
+	}
+	if s.stuck == nil {
+		s.writeRun(runRuns)
 	}
 	names, err := s.fs.List("tmp")
 	if err != nil {
@@ -111,6 +136,9 @@ func (s *Store) prepare(random io.Reader) error {
 	}
 	if _, err := io.ReadFull(random, s.id[:]); err != nil {
 		return fmt.Errorf("drawing store id: %w", err)
+	}
+	if s.stuck != nil {
+		return nil // the next run draws another
 	}
 	return s.writeChecked(idFile, ".", append([]byte{format}, s.id[:]...))
 }
@@ -136,7 +164,12 @@ func (s *Store) readID() (known bool, err error) {
 }
 
 // Close lets the data folder go. All writers and readers must have ended.
-func (s *Store) Close() error { return s.lock.Close() }
+func (s *Store) Close() error {
+	if f := s.run.file; f != nil {
+		f.Close() // its word is the kernel's to keep
+	}
+	return s.lock.Close()
+}
 
 // ID is random and as old as the data folder: another id means that what was
 // stored is gone.
@@ -153,15 +186,20 @@ func (s *Store) Stuck() error {
 // syncFailed is called with the error of every failed sync. A sync that never
 // began, for want of a descriptor, has harmed nothing.
 func (s *Store) syncFailed(err error) error {
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	if outOfDescriptors(err) {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stuck == nil {
 		s.stuck = fmt.Errorf("%w: %w", ErrStuck, err)
+		s.writeRun(runFailed) // R3
 	}
 	return s.stuck
+}
+
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // syncDirLocked syncs a folder whose lock the caller holds. The lock is held
@@ -175,6 +213,8 @@ func (s *Store) syncFailed(err error) error {
 //
 // With the lock B comes after A has said that the store is stuck.
 func (s *Store) syncDirLocked(dir string) error {
+	s.syncing.RLock()
+	defer s.syncing.RUnlock()
 	if err := s.Stuck(); err != nil {
 		return err
 	}
@@ -197,6 +237,9 @@ func (s *Store) makeDirs(parent string, dirs ...string) error {
 			return diskError(err)
 		}
 	}
+	if s.Stuck() != nil {
+		return nil // of a store that was stuck when it was opened: nothing will be confirmed
+	}
 	err := s.syncDirLocked(parent)
 	if err != nil {
 		// The next run would find these folders, sync a parent that counts
@@ -218,17 +261,16 @@ func (s *Store) publish(temp string, e Entry) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := s.Stuck()
-	if err == nil && s.isSynced(e.Version) {
-		s.fs.Remove(temp) // another writer of the same version was first; see prepare
-		return nil
-	}
 	if err == nil && !d.made {
 		err = s.makeDirs("files", folderPath(folderOf(e.Key)))
 		d.made = err == nil
 	}
 	if err == nil {
-		// A file may be there already. If this run did not sync it, nobody
-		// knows whether its name is on the disk; a rename makes it new.
+		// A file may be there already. A rename makes it new: its bytes have
+		// just been checked, those there were checked some time ago.
+		if !s.exists(e) || !s.isSynced(e.Version) {
+			s.naming(d, e.Version) // else it is on the disk whatever comes of this
+		}
 		err = diskError(s.fs.Rename(temp, e.path()))
 	}
 	if err != nil {
@@ -239,17 +281,28 @@ func (s *Store) publish(temp string, e Entry) error {
 	if err := s.syncDirLocked(folderPath(folderOf(e.Key))); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.synced[e.Version] = struct{}{}
+	s.named(d)
 	return nil
+}
+
+// exists reports whether a file has the name of e.
+func (s *Store) exists(e Entry) bool {
+	f, err := s.fs.Open(e.path())
+	if err != nil {
+		return false
+	}
+	f.Close() // nothing was read
+	return true
 }
 
 func (s *Store) isSynced(v Version) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.synced[v]
-	return ok
+	if slices.Contains(s.folders[folderOf(v.Key)].naming, v) {
+		return false
+	}
+	_, ok := s.written[v]
+	return ok || s.counts
 }
 
 // newTemp creates a file in tmp/.
@@ -268,46 +321,6 @@ func (s *Store) newTemp() (File, string, error) {
 		}
 		return f, name, nil
 	}
-}
-
-// Sync makes sure that v is whole and synced by this run. It reads every
-// block, verifies it, writes it to a new file and puts that in the old one's
-// place: a sync of a file that an earlier run wrote proves nothing, because a
-// failed sync leaves its pages marked clean. The error is ErrNotFound if v is
-// not here, and ErrDamaged, with v quarantined, if it is not whole.
-func (s *Store) Sync(v Version) error {
-	r, err := s.Reader(v)
-	if err != nil {
-		return err
-	}
-	defer r.Close() // read only
-	if s.isSynced(v) {
-		return nil
-	}
-	list, err := r.BlockList()
-	if err != nil {
-		return err
-	}
-	verifier, err := NewVerifier(list, r.foot.root, r.foot.size)
-	if err != nil {
-		return err
-	}
-	w, err := s.CreateFrom(verifier)
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	err = r.CopyRange(w, 0, r.Size(), make([]byte, 128<<10))
-	if bad, ok := errors.AsType[*BlockError](err); ok {
-		if err := s.Quarantine(v, bad.Block); err != nil {
-			return err
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("syncing version again: %w", err)
-	}
-	_, err = w.Commit(v.Key, r.entry.Labels, r.Manifest())
-	return err
 }
 
 // Quarantine is for a block of v that somebody found to be bad: it reads the
@@ -399,7 +412,7 @@ func (s *Store) moveLocked(e Entry, dir string) error {
 func (s *Store) unsync(v Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.synced, v)
+	delete(s.written, v)
 }
 
 // Usage is how much room the disk under the data folder has, in bytes.

@@ -48,7 +48,7 @@ var errUnmounted = errors.New("simdisk: not mounted any more")
 // Call is one call of the disk.
 type Call struct {
 	N    int    // how many calls came before it, since New
-	Op   string // Lock, Mkdir, Create, Open, Rename, Remove, SyncDir, List, Space, or ReadAt, WriteAt, Size, Sync, Close
+	Op   string // Lock, Mkdir, Create, Open, Edit, Rename, Remove, SyncDir, SyncAll, List, Space, or ReadAt, WriteAt, Size, Sync, Close
 	Name string // of the file or folder
 }
 
@@ -56,8 +56,8 @@ type Call struct {
 type Disk struct {
 	// Fail is asked before every call; the call fails with the error it
 	// returns, unless that is nil. A write that fails may have written the
-	// first part, a sync that fails any part; but a SyncDir that fails with
-	// EMFILE has not begun. Fail must not use the disk.
+	// first part, a sync that fails any part; but a SyncDir or SyncAll that
+	// fails with EMFILE has not begun. Fail must not use the disk.
 	Fail func(Call) error
 
 	// Capacity is the room for the bytes of files; 0 means no limit.
@@ -67,6 +67,7 @@ type Disk struct {
 	rng    *rand.Rand
 	calls  int
 	mounts int  // the current mount; files of another are dead
+	boots  int  // how often the power was cut
 	locked bool // by the current mount
 	root   *node
 }
@@ -164,14 +165,23 @@ func put(b []byte, off int, p []byte) []byte {
 	return b
 }
 
-// cut is what a power cut does to a node and all below it. The order is that
-// of the names, so that chance falls the same way each time.
+// cut is what a power cut does to a node and all below it, in the order of
+// each.
 func (n *node) cut(rng *rand.Rand) {
 	n.settle(rng)
 	n.data = bytes.Clone(n.safe)
 	n.names = maps.Clone(n.safeNames)
 	for _, name := range slices.Sorted(maps.Keys(n.names)) {
 		n.names[name].cut(rng)
+	}
+}
+
+// each calls f for a node and all below it, by name, so that chance falls the
+// same way each time.
+func (n *node) each(f func(*node)) {
+	f(n)
+	for _, name := range slices.Sorted(maps.Keys(n.names)) {
+		n.names[name].each(f)
 	}
 }
 
@@ -194,6 +204,7 @@ func (d *Disk) PowerCut() {
 
 func (d *Disk) cutLocked() {
 	d.killLocked()
+	d.boots++
 	d.root.cut(d.rng)
 }
 
@@ -356,6 +367,25 @@ func (m *mount) Open(name string) (store.File, error) {
 	return &file{mount: m, node: n, name: name}, nil
 }
 
+// Edit implements [store.FS].
+func (m *mount) Edit(name string) (store.File, error) {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	if err := m.begin("Edit", name); err != nil {
+		return nil, err
+	}
+	dir, base, err := m.disk.parent(name)
+	if err != nil {
+		return nil, err
+	}
+	n := dir.names[base]
+	if n == nil {
+		n = &node{}
+		dir.set(base, n)
+	}
+	return &file{mount: m, node: n, name: name}, nil
+}
+
 // Rename implements [store.FS].
 func (m *mount) Rename(from, to string) error {
 	m.disk.mu.Lock()
@@ -418,6 +448,28 @@ func (m *mount) SyncDir(dir string) error {
 	}
 	n.sync()
 	return nil
+}
+
+// SyncAll implements [store.FS]. One that fails is the worst that can be: of
+// every file and folder any part is on the disk, and all of it counts as clean.
+func (m *mount) SyncAll() error {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	if fault := m.begin("SyncAll", "."); fault != nil {
+		if fault != errUnmounted && !errors.Is(fault, syscall.EMFILE) {
+			m.disk.root.each(func(n *node) { n.settle(m.disk.rng) })
+		}
+		return fault
+	}
+	m.disk.root.each((*node).sync)
+	return nil
+}
+
+// Boot implements [store.FS]: another one after each power cut.
+func (m *mount) Boot() string {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	return fmt.Sprintf("boot %d", m.disk.boots)
 }
 
 // List implements [store.FS].
