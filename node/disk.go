@@ -526,7 +526,7 @@ func versionOf(space wire.Space, m wire.Manifest) store.Version {
 func (d *disk) commit(w *store.Writer, space wire.Space, m wire.Manifest) wire.Code {
 	v, err := w.Commit(uint64(wire.KeyOf(space, m.Name)), labelsOf(m), m.Append(nil))
 	if err == nil {
-		d.index.add(indexed{m.Name, v, m.Size})
+		d.index.add(indexed{m.Name, v})
 	}
 	return d.code(err)
 }

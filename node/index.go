@@ -14,16 +14,18 @@ import (
 // is a cache of what the files say: built at the first listing, rebuilt at
 // the next start, and never asked who holds what.
 type index struct {
-	mu      sync.Mutex
+	building sync.Mutex // held by who walks the store; taken before mu
+
+	mu      sync.Mutex // held across no call of the disk: a commit takes it
 	built   bool
+	walking bool
+	fresh   []indexed // committed while a walk went on
 	entries []indexed // by name, then version hash
-	size    uint64    // sum of theirs
 }
 
 type indexed struct {
 	name    string
 	version store.Version
-	size    uint64
 }
 
 func compareIndexed(a, b indexed) int {
@@ -35,54 +37,73 @@ func compareIndexed(a, b indexed) int {
 func (x *index) add(e indexed) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.built {
-		return
+	switch {
+	case x.built:
+		x.insertLocked(e)
+	case x.walking:
+		x.fresh = append(x.fresh, e)
 	}
+}
+
+func (x *index) insertLocked(e indexed) {
 	if i, ok := slices.BinarySearchFunc(x.entries, e, compareIndexed); !ok {
 		x.entries = slices.Insert(x.entries, i, e)
-		x.size += e.size
 	}
 }
 
-// usage is how many versions there are, and their bytes.
-func (x *index) usage() (versions int, size uint64) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(x.entries), x.size
-}
-
-// build walks the store once, and holds the lock meanwhile: a commit that
-// comes then waits for the walk and is noted after it. An index that lacks what
-// could not be read is not kept.
+// build walks the store once. No commit waits for it: what comes meanwhile is
+// noted when the walk has ended (R4). An index that lacks what could not be read
+// is not kept.
 func (x *index) build(s *store.Store) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.built {
+	x.building.Lock()
+	defer x.building.Unlock()
+	if x.begin() {
 		return nil
 	}
+	entries, err := walk(s)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err == nil {
+		x.entries, x.built = entries, true
+		for _, e := range x.fresh {
+			x.insertLocked(e)
+		}
+	}
+	x.fresh, x.walking = nil, false
+	return err
+}
+
+// begin reports true if there is nothing to build.
+func (x *index) begin() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.walking = !x.built
+	return x.built
+}
+
+// walk reads the name of every version.
+func walk(s *store.Store) ([]indexed, error) {
 	var found []store.Version
 	err := s.List(0, 0, func(e store.Entry) bool {
 		found = append(found, e.Version)
 		return true
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	entries, size := make([]indexed, 0, len(found)), uint64(0)
+	entries := make([]indexed, 0, len(found))
 	for _, v := range found {
 		m, err := readManifest(s, v)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			continue // quarantined, or gone meanwhile
 		case err != nil:
-			return err
+			return nil, err
 		}
-		entries = append(entries, indexed{m.Name, v, m.Size})
-		size += m.Size
+		entries = append(entries, indexed{m.Name, v})
 	}
 	slices.SortFunc(entries, compareIndexed)
-	x.entries, x.size, x.built = entries, size, true
-	return nil
+	return entries, nil
 }
 
 // named is the versions of one name.

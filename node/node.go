@@ -300,6 +300,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.work.Go(n.writeState)
 		n.work.Go(n.watchDisk)
 		n.work.Go(n.settleDisk)
+		n.work.Go(n.countDisk)
 		if n.config.Listener == nil {
 			n.work.Go(n.watchAddresses)
 		}
@@ -398,6 +399,20 @@ func (n *Node) settleDisk() {
 		n.disk.failed(err)
 		n.log.Warn("disk is not settled, trying again", "error", err)
 		if !n.wait(persistAgain) {
+			return
+		}
+	}
+}
+
+// countDisk has the disk know what it holds, and again when it no longer does. It
+// ends with the node.
+func (n *Node) countDisk() {
+	for {
+		if err := n.disk.Count(n.ctx); err != nil && n.ctx.Err() == nil {
+			n.disk.failed(err)
+			n.log.Warn("versions are not counted, trying again", "error", err)
+		}
+		if !n.wait(measureEach) {
 			return
 		}
 	}

@@ -200,13 +200,10 @@ func (n *Node) storeStatus() StoreStatus {
 	slices.SortFunc(s.Unfinished, func(a, b Unfinished) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Peer, b.Peer))
 	})
-	err := n.disk.index.build(n.disk.Store)
-	s.Versions, s.Bytes = n.disk.index.usage()
-	if usage, uerr := n.disk.Usage(); uerr == nil {
-		s.Free, s.Total = usage.Free, usage.Total
-	} else {
-		err = uerr
-	}
+	versions, bytes, known := n.disk.Stored()
+	s.Versions, s.Bytes, s.Counting = versions, uint64(max(bytes, 0)), !known
+	usage, err := n.disk.Usage()
+	s.Free, s.Total = usage.Free, usage.Total
 	n.disk.failed(err)
 	if reason := n.disk.reason(); reason != nil {
 		err = reason

@@ -221,7 +221,8 @@ type RevokedStatus struct {
 type StoreStatus struct {
 	ID       string // hex
 	Versions int
-	Bytes    uint64 // of the files
+	Bytes    uint64 // of their files on the disk
+	Counting bool   // Versions and Bytes are not all yet
 	Free     int64  // bytes of the disk
 	Total    int64
 	Problem  string // why it takes no writes

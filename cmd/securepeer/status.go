@@ -34,7 +34,11 @@ func statusCommand(a *app) *cobra.Command {
 func (a *app) showStatus(s control.Status) {
 	a.printf("%s  peer %d of ring %s  %s  up %s  on %s\n", name(s.Name), s.ID, name(s.Ring), strings.Join(moods(s), ", "), span(seconds(s.Uptime)), name(s.Listen))
 	a.printf("roster %s  %s, %s\n", name(s.Roster.Digest), count(len(s.Members), "member"), copies(s.Roster.Copies))
-	a.printf("store  %s, %s; %s of %s free\n", count(s.Store.Versions, "version"), size(int64(s.Store.Bytes)), size(s.Store.Free), size(s.Store.Total))
+	still := ""
+	if s.Store.Counting {
+		still = " counted so far"
+	}
+	a.printf("store  %s, %s%s; %s of %s free\n", count(s.Store.Versions, "version"), size(int64(s.Store.Bytes)), still, size(s.Store.Free), size(s.Store.Total))
 	for _, warning := range s.Warnings {
 		a.printf("warning  %s\n", clean(warning))
 	}

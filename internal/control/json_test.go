@@ -87,7 +87,7 @@ func TestStatusSaysAllThatTheNodeSays(t *testing.T) {
 		Name: "a", ID: 1, Ring: "r", Listen: "l", Ready: true, Behind: true, Stopping: true, State: "s", Incarnation: 2, Position: 3,
 		Space: 64, Copies: 4, Interval: time.Second, Grace: time.Minute, View: "v", RosterSerial: 5, RosterDigest: "d", Successors: []string{"x"},
 		Predecessors: []string{"y"}, Circle: []string{"z"}, Cut: true, Moving: 6, BytesIn: 7, BytesOut: 8, Refused: []node.Refusal{{Count: 1}},
-		Uptime: 9 * time.Second, Store: node.StoreStatus{ID: "i", Versions: 1, Bytes: 2, Free: 3, Total: 4, Problem: "p"},
+		Uptime: 9 * time.Second, Store: node.StoreStatus{ID: "i", Versions: 1, Bytes: 2, Counting: true, Free: 3, Total: 4, Problem: "p"},
 		Peers: []node.PeerStatus{{
 			ID: 1, Name: "n", Key: "k", Address: "a", Position: 2, State: "s", Incarnation: 3, Self: true, InRing: true,
 			Unreachable: true, Suspect: true, Linked: true, Steward: true, Drain: true, Silence: time.Second, RTT: time.Second,

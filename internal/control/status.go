@@ -40,6 +40,7 @@ func newStatus(s node.Status) Status {
 			ID:       s.Store.ID,
 			Versions: s.Store.Versions,
 			Bytes:    s.Store.Bytes,
+			Counting: s.Store.Counting,
 			Free:     s.Store.Free,
 			Total:    s.Store.Total,
 			Problem:  s.Store.Problem,

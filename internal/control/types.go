@@ -83,6 +83,7 @@ type Roster struct {
 type Store struct {
 	ID       string `json:"id"`
 	Versions int    `json:"versions"`
+	Counting bool   `json:"counting"`          // versions and bytes are not all yet
 	Bytes    uint64 `json:"bytes"`             // of the files
 	Free     int64  `json:"free"`              // bytes of the disk
 	Total    int64  `json:"total"`             //

@@ -20,6 +20,8 @@ type folder struct {
 	names   sync.Mutex // taken after mu, and held across no call of the disk but that which reads the names
 	read    bool
 	entries []Entry // in their order, with room for an eighth more at most
+	sized   bool
+	bytes   int64 // of the files of all entries, if sized
 }
 
 // loadLocked reads the names, if nobody has.
@@ -42,9 +44,9 @@ func (d *folder) loadLocked(fsys FS, n int) error {
 	return nil
 }
 
-// add notes a name that is there now. Before the names are read there is
-// nothing to note: the reading will find it.
-func (d *folder) add(e Entry) {
+// add notes a name that is there now, and the length of its file. Before the
+// names are read there is nothing to note: the reading will find it.
+func (d *folder) add(e Entry, length int64) {
 	d.names.Lock()
 	defer d.names.Unlock()
 	i, found := slices.BinarySearchFunc(d.entries, e, Entry.compare)
@@ -55,14 +57,18 @@ func (d *folder) add(e Entry) {
 		d.entries = append(make([]Entry, 0, n+n/8+1), d.entries...)
 	}
 	d.entries = slices.Insert(d.entries, i, e)
+	d.bytes += length
 }
 
-// drop notes that a name is gone.
-func (d *folder) drop(e Entry) {
+// drop notes that a name is gone, and the length that its file had; -1: nobody
+// knows, and the folder is counted again.
+func (d *folder) drop(e Entry, length int64) {
 	d.names.Lock()
 	defer d.names.Unlock()
 	if i, found := slices.BinarySearchFunc(d.entries, e, Entry.compare); found {
 		d.entries = slices.Delete(d.entries, i, i+1)
+		d.bytes -= length
+		d.sized = d.sized && length >= 0
 	}
 }
 

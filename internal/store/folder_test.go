@@ -215,7 +215,7 @@ func TestMemoryOfNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range each { // and as many that come later
-			s.folders[folder].add(entry(folder, each+i))
+			s.folders[folder].add(entry(folder, each+i), 0)
 		}
 	}
 	fsys.claims = nil

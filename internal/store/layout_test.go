@@ -314,8 +314,8 @@ func FuzzVersionFile(f *testing.F) {
 			t.Fatal(err)
 		}
 		d := &s.folders[0]
-		d.add(e)
-		defer d.drop(e)
+		d.add(e, 0)
+		defer d.drop(e, 0)
 		defer os.Remove(path)
 		whole := checkFile(s, v)
 		if whole != nil && !errors.Is(whole, ErrDamaged) {

@@ -256,28 +256,29 @@ func (s *Store) makeDirs(parent string, dirs ...string) error {
 // publish gives a synced temporary file the name of v: steps 6 to 8 of a
 // durable write. Only after it may v be confirmed. The temporary file is gone
 // in any case.
-func (s *Store) publish(temp string, e Entry) error {
+func (s *Store) publish(temp string, e Entry, length int64) error {
 	d := &s.folders[folderOf(e.Key)]
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := s.Stuck()
+	if err == nil && s.isSynced(e.Version) && (!s.countsAll() || s.exists(e)) {
+		s.fs.Remove(temp) // another writer of the same version was first; see prepare
+		return nil
+	}
 	if err == nil && !d.made {
 		err = s.makeDirs("files", folderPath(folderOf(e.Key)))
 		d.made = err == nil
 	}
 	if err == nil {
-		// A file may be there already. A rename makes it new: its bytes have
-		// just been checked, those there were checked some time ago.
-		if !s.exists(e) || !s.isSynced(e.Version) {
-			s.naming(d, e.Version) // else it is on the disk whatever comes of this
-		}
+		// A file may be there already, of an earlier run: a rename makes it new.
+		s.naming(d, e.Version)
 		err = diskError(s.fs.Rename(temp, e.path()))
 	}
 	if err != nil {
 		s.fs.Remove(temp) // see prepare
 		return err
 	}
-	d.add(e)
+	d.add(e, length)
 	if err := s.syncDirLocked(folderPath(folderOf(e.Key))); err != nil {
 		return err
 	}
@@ -285,14 +286,28 @@ func (s *Store) publish(temp string, e Entry) error {
 	return nil
 }
 
+// countsAll reports whether what earlier runs left is settled: before, what is
+// synced is what this run wrote.
+func (s *Store) countsAll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts
+}
+
 // exists reports whether a file has the name of e.
 func (s *Store) exists(e Entry) bool {
+	_, err := s.length(e)
+	return err == nil
+}
+
+// length returns the length of the file of e, in bytes.
+func (s *Store) length(e Entry) (int64, error) {
 	f, err := s.fs.Open(e.path())
 	if err != nil {
-		return false
+		return 0, err
 	}
-	f.Close() // nothing was read
-	return true
+	defer f.Close() // nothing was read
+	return f.Size()
 }
 
 func (s *Store) isSynced(v Version) bool {
@@ -373,7 +388,7 @@ func (s *Store) reopen(e Entry, check func(*Reader) error) (*Reader, error) {
 		}
 	} else if errors.Is(err, ErrNotFound) {
 		s.unsync(e.Version)
-		d.drop(e)
+		d.drop(e, -1)
 	}
 	if err != nil {
 		return nil, err
@@ -399,9 +414,13 @@ func (s *Store) Remove(v Version) error {
 // moveLocked moves e to another folder; the lock of its own is held.
 func (s *Store) moveLocked(e Entry, dir string) error {
 	s.unsync(e.Version) // before the file goes: nobody may count on it from here
-	err := s.fs.Rename(e.path(), dir+"/"+e.String())
+	length, err := s.length(e)
+	if err != nil {
+		length = -1
+	}
+	err = s.fs.Rename(e.path(), dir+"/"+e.String())
 	if gone := errors.Is(err, fs.ErrNotExist); err == nil || gone {
-		s.folders[folderOf(e.Key)].drop(e)
+		s.folders[folderOf(e.Key)].drop(e, length)
 		if gone {
 			return ErrNotFound
 		}

@@ -193,7 +193,7 @@ func (w *Writer) finish(f footer, e Entry, manifest []byte) error {
 		return diskError(err)
 	}
 	w.temp = ""
-	return w.store.publish(temp, e)
+	return w.store.publish(temp, e, f.fileLength())
 }
 
 // Abort ends the writer and removes what it wrote. After Commit or a final

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// Stored returns how many versions are here and the bytes of their files. Not
+// known is that before [Store.Count] has ended, and after a file has been taken
+// away by somebody else until it has again.
+func (s *Store) Stored() (versions int, bytes int64, known bool) {
+	known = true
+	for i := range s.folders {
+		d := &s.folders[i]
+		d.names.Lock()
+		versions, bytes, known = versions+len(d.entries), bytes+d.bytes, known && d.sized
+		d.names.Unlock()
+	}
+	return versions, bytes, known
+}
+
+// Count has Stored know, from the names and the lengths of the files: it reads
+// none. A folder's lock is held while its names are read, and never while files
+// are measured, so that no commit waits for it (R4). It ends with ctx.
+func (s *Store) Count(ctx context.Context) error {
+	names, err := s.fs.List("files")
+	if err != nil {
+		return fmt.Errorf("counting versions: %w", err)
+	}
+	there := make(map[int]bool)
+	for _, name := range names {
+		if n, ok := parseFolder(name); ok {
+			there[n] = true
+		}
+	}
+	for n := range s.folders {
+		if !there[n] && s.countAbsent(n) {
+			continue
+		}
+		if err := s.countFolder(ctx, n); err != nil {
+			return fmt.Errorf("counting versions: %w", err)
+		}
+	}
+	return nil
+}
+
+// countAbsent notes that nothing is in a folder that was not there. It reports
+// false if this run may have made it since.
+func (s *Store) countAbsent(n int) bool {
+	d := &s.folders[n]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.made {
+		return false
+	}
+	d.names.Lock()
+	defer d.names.Unlock()
+	d.read = true
+	d.sized = len(d.entries) == 0
+	return d.sized
+}
+
+// countFolder measures the files of a folder. What was named or went meanwhile
+// has it look again; they are few.
+func (s *Store) countFolder(ctx context.Context, n int) error {
+	d := &s.folders[n]
+	lengths := make(map[Version]int64)
+	for {
+		d.names.Lock()
+		sized := d.sized
+		d.names.Unlock()
+		if sized || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		entries, err := s.namesOf(n, 0)
+		if err != nil {
+			return err
+		}
+		total := int64(0)
+		for _, e := range entries {
+			length, known := lengths[e.Version]
+			if !known {
+				if length, err = s.length(e); errors.Is(err, fs.ErrNotExist) {
+					r, err := s.reopen(e, asOpened) // forgets it, if it is gone
+					if err == nil {
+						r.Close() // read only
+					}
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				lengths[e.Version] = length
+			}
+			total += length
+		}
+		d.names.Lock()
+		if d.sized = slices.Equal(entries, d.entries); d.sized {
+			d.bytes = total
+		}
+		d.names.Unlock()
+	}
+}
