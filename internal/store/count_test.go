@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"fmt"
+	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 
@@ -106,4 +108,39 @@ func TestCommitsWhileItIsCounted(t *testing.T) {
 	if n, _, known := s.Stored(); n != 100 || !known {
 		t.Errorf("Stored() = %d, %v; want 100", n, known)
 	}
+}
+
+// TestVersionThatIsBackIsKnown: a file that was away when somebody looked, and
+// is back when it is stored again, is known again.
+func TestVersionThatIsBackIsKnown(t *testing.T) {
+	fsys := &awayFS{FS: simdisk.New(1).Mount()}
+	s := openOn(t, fsys)
+	v, err := put(s, 1, []byte("m"), content(1, 1000))
+	if err != nil || s.Settle() != nil {
+		t.Fatal(err)
+	}
+	fsys.away = true
+	if present, _, err := s.Has(v); present || err != nil {
+		t.Errorf("Has = %v, %v while it is away", present, err)
+	}
+	fsys.away = false
+	if _, err := put(s, 1, []byte("m"), content(1, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if present, synced, err := s.Has(v); !present || !synced || err != nil {
+		t.Errorf("Has = %v, %v, %v when it is stored again", present, synced, err)
+	}
+}
+
+// awayFS opens no version while they are away.
+type awayFS struct {
+	store.FS
+	away bool
+}
+
+func (f *awayFS) Open(name string) (store.File, error) {
+	if f.away && strings.HasPrefix(name, "files/") {
+		return nil, fs.ErrNotExist
+	}
+	return f.FS.Open(name)
 }

@@ -263,6 +263,7 @@ func (s *Store) publish(temp string, e Entry, length int64) error {
 	err := s.Stuck()
 	if err == nil && s.isSynced(e.Version) && (!s.countsAll() || s.exists(e)) {
 		s.fs.Remove(temp) // another writer of the same version was first; see prepare
+		d.add(e, length)  // it may have been forgotten while its file was away
 		return nil
 	}
 	if err == nil && !d.made {
