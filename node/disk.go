@@ -350,7 +350,7 @@ func (d *disk) look(space wire.Space, name string) (ms []wire.Manifest, read int
 // version, however many there are (R22). One that turns out to be damaged is not
 // there: then the names without it say which one is the newest.
 func (d *disk) lookAt(key uint64, name string) (newest []wire.Manifest, read int, unread error) {
-	missing := make(map[store.Version]bool)
+	missing := make(map[store.Entry]bool)
 	for whole := false; !whole; {
 		entries, err := d.newest(key, name, missing)
 		if err != nil {
@@ -359,10 +359,10 @@ func (d *disk) lookAt(key uint64, name string) (newest []wire.Manifest, read int
 		newest, unread, whole = make([]wire.Manifest, 0, len(entries)), nil, true
 		for _, e := range entries {
 			read++
-			m, err := readManifest(d.Store, e.Version)
+			m, err := readManifest(d.Store, e)
 			switch {
 			case errors.Is(err, store.ErrNotFound):
-				missing[e.Version], whole = true, false
+				missing[e], whole = true, false
 			case err != nil:
 				unread = err
 			default:
@@ -377,7 +377,7 @@ func (d *disk) lookAt(key uint64, name string) (newest []wire.Manifest, read int
 // writer of that name, the newest first, at most wire.MaxManifests. Those that
 // are missing do not count, nor those whose signers others do not believe: the
 // newest that they do may be one below.
-func (d *disk) newest(key uint64, name string, missing map[store.Version]bool) ([]store.Entry, error) {
+func (d *disk) newest(key uint64, name string, missing map[store.Entry]bool) ([]store.Entry, error) {
 	var newest []store.Entry
 	writers := make(map[uint16]int) // where each is in newest
 	hash := wire.NameHash(name)
@@ -388,7 +388,7 @@ func (d *disk) newest(key uint64, name string, missing map[store.Version]bool) (
 		i, known := writers[e.Writer]
 		switch {
 		case known && !newerEntry(e, newest[i]):
-		case !d.may(signed(e)) || missing[e.Version]:
+		case !d.may(signed(e)) || missing[e]:
 		case known:
 			newest[i] = e
 		default:
@@ -478,8 +478,8 @@ func (d *disk) scan(a ring.Scan) (ring.Scanned, error) {
 	return result, err
 }
 
-// flagExpires is in the flags of a file's name, beside those of the manifest,
-// of a version that expires.
+// flagExpires is in the flags of a file's name, beside those of the manifest and
+// store.FlagApart, of a version that expires.
 const flagExpires = 0x80
 
 // labelsOf is what the name of a version's file says, for readManifest to hold
@@ -489,6 +489,9 @@ func labelsOf(m wire.Manifest) store.Labels {
 	l := store.Labels{Name: [16]byte(hash[:]), Number: m.Version, Writer: uint16(m.Writer), Signer: uint16(m.Signer), Flags: uint8(m.Flags)}
 	if m.Expires != 0 {
 		l.Flags |= flagExpires
+	}
+	if m.Size > store.BlockSize {
+		l.Flags |= store.FlagApart
 	}
 	return l
 }
@@ -501,17 +504,16 @@ func signed(e store.Entry) wire.Manifest {
 // readManifest opens a version for its manifest alone. The error is
 // store.ErrNotFound only if there is no such version: none, or a damaged one,
 // which is no longer under its name then.
-func readManifest(s *store.Store, v store.Version) (wire.Manifest, error) {
-	r, err := s.Reader(v)
+func readManifest(s *store.Store, e store.Entry) (wire.Manifest, error) {
+	manifest, err := s.Manifest(e)
 	if err != nil {
 		return wire.Manifest{}, err
 	}
-	defer r.Close() // read only
-	m, err := wire.ParseManifest(r.Manifest())
-	if err == nil && labelsOf(m) == r.Entry().Labels {
+	m, err := wire.ParseManifest(manifest)
+	if err == nil && labelsOf(m) == e.Labels {
 		return m, nil
 	}
-	if err := s.Reject(r.Entry()); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := s.Reject(e); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return m, err
 	}
 	return m, fmt.Errorf("manifest is not what its file's name says: %w", store.ErrDamaged)
@@ -520,6 +522,19 @@ func readManifest(s *store.Store, v store.Version) (wire.Manifest, error) {
 // versionOf is where the store keeps a manifest's bytes.
 func versionOf(space wire.Space, m wire.Manifest) store.Version {
 	return store.Version{Key: uint64(wire.KeyOf(space, m.Name)), Sum: m.Sum()}
+}
+
+// adopt makes a version of bytes that are here under the same key and lie apart,
+// and reports whether there are any: nothing is fetched for them.
+func (d *disk) adopt(space wire.Space, m wire.Manifest) (wire.Code, bool) {
+	v, err := d.Adopt(uint64(wire.KeyOf(space, m.Name)), labelsOf(m), m.Blocks, int64(m.Size), m.Append(nil))
+	if errors.Is(err, store.ErrNotFound) {
+		return wire.CodeOK, false
+	}
+	if err == nil {
+		d.index.add(indexed{m.Name, v})
+	}
+	return d.code(err), true
 }
 
 // commit makes what w took a version, and says how that went as a code.

@@ -239,7 +239,8 @@ func TestCommitThatFailedIsNoCopy(t *testing.T) {
 }
 
 // TestPullOfWhatAnEarlierRunLeft: a version of an earlier run counts as soon as
-// the disk is settled, and is neither read nor written for that.
+// the disk is settled, and its bytes are neither read nor written for that: its
+// own file, of a manifest, says where they are.
 func TestPullOfWhatAnEarlierRunLeft(t *testing.T) {
 	synctest.Test(t, pullOfWhatAnEarlierRunLeft)
 }
@@ -272,9 +273,13 @@ func pullOfWhatAnEarlierRunLeft(t *testing.T) {
 	if present, synced, err := n.disk.Has(v); !present || synced || err != nil {
 		t.Fatalf("after a restart: present %v, synced %v, %v", present, synced, err)
 	}
+	own, err := n.disk.Find(v)
+	if err != nil {
+		t.Fatal(err)
+	}
 	wrote := false
 	sim.Fail = func(c simdisk.Call) error {
-		wrote = wrote || c.Op == "Create" || c.Op == "WriteAt" || c.Op == "ReadAt"
+		wrote = wrote || c.Op == "Create" || c.Op == "WriteAt" || c.Op == "ReadAt" && !strings.HasSuffix(c.Name, own.String())
 		return nil
 	}
 	pulled := make(chan wire.Code, 1)
@@ -290,6 +295,51 @@ func pullOfWhatAnEarlierRunLeft(t *testing.T) {
 	}
 	if _, synced, err := n.disk.Has(v); !synced || err != nil {
 		t.Errorf("confirmed, and synced %v, %v", synced, err)
+	}
+}
+
+// TestPullOfBytesThatAreHereFetchesNothing: a version whose bytes another version of
+// the name has, as after an undelete, is made of its manifest alone; and of other
+// bytes nothing is made without a source.
+func TestPullOfBytesThatAreHereFetchesNothing(t *testing.T) {
+	w := newWorld(t, 2, "")
+	b, err := newBook(w.roster, w.secrets[0].Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Node{disk: diskOf(t, simdisk.New(1)), members: newMembers(b, nil), log: slog.New(slog.DiscardHandler)}
+	n.rates = newRates()
+	n.ctx = t.Context()
+	data := bytesOf(1, 3*wire.BlockSize/2)
+	writer, err := n.disk.Create(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	_, root, size := writer.Blocks()
+	m := wire.Manifest{Name: "f", Version: 1, Writer: 1, Signer: 1, Size: uint64(size), Blocks: root}
+	m = claim(w.secrets[1], m)
+	if code := n.disk.commit(writer, b.Space, m); code != wire.CodeOK {
+		t.Fatalf("commit: code %d", code)
+	}
+	m.Version = 5
+	m = claim(w.secrets[1], m)
+	if code := n.pull(ring.Pull{From: 1, Manifest: m}, nil); code != wire.CodeOK {
+		t.Errorf("of the same bytes: code %d", code)
+	}
+	if present, synced, err := n.disk.Has(versionOf(b.Space, m)); !present || !synced || err != nil {
+		t.Errorf("confirmed, and present %v, synced %v, %v", present, synced, err)
+	}
+	ms, _, err := n.disk.look(b.Space, "f")
+	if err != nil || len(ms) != 1 || ms[0] != m {
+		t.Errorf("look: %+v, %v", ms, err)
+	}
+	m.Blocks[31] ^= 1
+	m = claim(w.secrets[1], m)
+	if code := n.pull(ring.Pull{From: 1, Manifest: m}, nil); code == wire.CodeOK {
+		t.Error("of other bytes: confirmed")
 	}
 }
 

@@ -457,6 +457,9 @@ func (n *Node) pull(a ring.Pull, sources []wire.ID) wire.Code {
 	if a.Manifest.Flags&wire.Tombstone != 0 {
 		return n.bury(b.Space, a.Manifest)
 	}
+	if code, ok := n.disk.adopt(b.Space, a.Manifest); ok {
+		return code
+	}
 	if code := n.disk.room(int64(a.Manifest.Size)); code != wire.CodeOK {
 		return code // before 32 bytes for each MiB of it come to memory
 	}

@@ -83,24 +83,24 @@ func (x *index) begin() bool {
 
 // walk reads the name of every version.
 func walk(s *store.Store) ([]indexed, error) {
-	var found []store.Version
+	var found []store.Entry
 	err := s.List(0, 0, func(e store.Entry) bool {
-		found = append(found, e.Version)
+		found = append(found, e)
 		return true
 	})
 	if err != nil {
 		return nil, err
 	}
 	entries := make([]indexed, 0, len(found))
-	for _, v := range found {
-		m, err := readManifest(s, v)
+	for _, e := range found {
+		m, err := readManifest(s, e)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			continue // quarantined, or gone meanwhile
 		case err != nil:
 			return nil, err
 		}
-		entries = append(entries, indexed{m.Name, v})
+		entries = append(entries, indexed{m.Name, e.Version})
 	}
 	slices.SortFunc(entries, compareIndexed)
 	return entries, nil

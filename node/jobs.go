@@ -247,7 +247,11 @@ func (n *Node) answer(a ring.Answer) (read int) {
 }
 
 func (n *Node) sendOffer(a ring.SendOffer) {
-	m, err := readManifest(n.disk.Store, store.Version{Key: uint64(a.Version.Key), Sum: a.Version.Sum})
+	e, err := n.disk.Find(store.Version{Key: uint64(a.Version.Key), Sum: a.Version.Sum})
+	var m wire.Manifest
+	if err == nil {
+		m, err = readManifest(n.disk.Store, e)
+	}
 	if err != nil || !n.disk.may(m) {
 		missing := err == nil || n.disk.code(err) == wire.CodeNotFound
 		n.post(happened{event: ring.OfferFailed{Peer: a.To, Req: a.Req, Missing: missing}})

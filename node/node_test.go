@@ -246,6 +246,22 @@ func TestSourceDiesInMidFile(t *testing.T) {
 	}
 }
 
+// bytesOf is where the bytes of a version lie on the disk of node i, if apart.
+func (w *world) bytesOf(i int, e store.Entry) string {
+	w.t.Helper()
+	folder := fmt.Sprintf("files/%03x/", e.Key>>52)
+	names, err := w.disks[i].Mount().List(strings.TrimSuffix(folder, "/"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	begins := fmt.Sprintf("%016x-%x", e.Key, e.Root)
+	at := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, begins) })
+	if at < 0 {
+		w.t.Fatalf("node %d has no bytes of %s", i, e)
+	}
+	return folder + names[at]
+}
+
 // damage flips a byte of a version on the disk of node i.
 func (w *world) damage(i int, name string, at int) {
 	w.t.Helper()
@@ -257,7 +273,10 @@ func (w *world) damage(i int, name string, at int) {
 		w.t.Fatal(err)
 	}
 	for _, v := range versions {
-		path := strings.Join([]string{"files", v.String()[:3], v.String()}, "/")
+		path := fmt.Sprintf("files/%03x/%s", v.Key>>52, v)
+		if v.Flags&store.FlagApart != 0 {
+			path = w.bytesOf(i, v)
+		}
 		err := w.disks[i].Damage(path, func(b []byte) []byte {
 			b[at] ^= 1
 			damaged = true

@@ -79,7 +79,13 @@ func (s *Store) countFolder(ctx context.Context, n int) error {
 		if err != nil {
 			return err
 		}
-		total := int64(0)
+		d.names.Lock()
+		apart := slices.Clone(d.apart)
+		d.names.Unlock()
+		total, err := s.bytesApart(n)
+		if err != nil {
+			return err
+		}
 		for _, e := range entries {
 			length, known := lengths[e.Version]
 			if !known {
@@ -98,9 +104,30 @@ func (s *Store) countFolder(ctx context.Context, n int) error {
 			total += length
 		}
 		d.names.Lock()
-		if d.sized = slices.Equal(entries, d.entries); d.sized {
+		if d.sized = slices.Equal(entries, d.entries) && slices.Equal(apart, d.apart); d.sized {
 			d.bytes = total
 		}
 		d.names.Unlock()
 	}
+}
+
+// bytesApart returns the length of all bytes in a folder that lie apart. Memory
+// does not have their whole names.
+func (s *Store) bytesApart(n int) (total int64, err error) {
+	names, err := s.fs.List(folderPath(n))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	for _, name := range names {
+		b, ok := parseBytesFile(name)
+		if !ok || folderOf(b.key) != n {
+			continue
+		}
+		length, err := s.lengthOf(b.path())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		total += length
+	}
+	return total, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	mathrand "math/rand/v2"
 	"slices"
 	"syscall"
@@ -237,7 +238,25 @@ func (h *history) check(when string) {
 	if err := s.List(0, 0, func(store.Entry) bool { listed++; return true }); err != nil || listed != present {
 		h.t.Errorf("%s: %d versions listed, %v, %d there", when, listed, err, present)
 	}
+	h.checkBytes(when, fsys, s)
 	h.checkState(when, s)
+}
+
+// checkBytes wants no bytes on the disk that lie apart and that no version has, in
+// trash/ neither, now that all names have been listed.
+func (h *history) checkBytes(when string, fsys store.FS, s *store.Store) {
+	h.t.Helper()
+	for _, f := range h.files {
+		names, err := fsys.List(fmt.Sprintf("files/%03x", f.key>>52))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			h.t.Errorf("%s: %v", when, err)
+		}
+		present, _, err := s.Has(store.Version{Key: f.key, Sum: sum(f.manifest)})
+		trashed := f.removed && f.version != (store.Version{})
+		if err != nil || !present && !trashed && slices.Contains(names, bytesName(f.key, f.data)) {
+			h.t.Errorf("%s: bytes that no version has stay, %v", when, err)
+		}
+	}
 }
 
 func (h *history) checkState(when string, s *store.Store) {

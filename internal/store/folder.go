@@ -19,9 +19,11 @@ type folder struct {
 
 	names   sync.Mutex // taken after mu, and held across no call of the disk but that which reads the names
 	read    bool
-	entries []Entry // in their order, with room for an eighth more at most
+	entries []Entry     // in their order, with room for an eighth more at most
+	apart   []bytesKey  // bytes that lie apart, in their order; no version is in entries without its own
+	orphans []bytesFile // that no version here had when the names were read: see sweep
 	sized   bool
-	bytes   int64 // of the files of all entries, if sized
+	bytes   int64 // of all these files, if sized
 }
 
 // loadLocked reads the names, if nobody has.
@@ -34,14 +36,60 @@ func (d *folder) loadLocked(fsys FS, n int) error {
 		return fmt.Errorf("listing versions: %w", err)
 	}
 	entries := make([]Entry, 0, len(names))
+	var files []bytesFile
 	for _, name := range names {
 		if e, ok := parseEntry(name); ok && folderOf(e.Key) == n {
 			entries = append(entries, e)
+		} else if b, ok := parseBytesFile(name); ok && folderOf(b.key) == n {
+			files = append(files, b)
+			d.apart = append(d.apart, b.inMemory())
 		}
 	}
+	slices.SortFunc(d.apart, bytesKey.compare)
 	slices.SortFunc(entries, Entry.compare)
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		_, found := slices.BinarySearchFunc(d.apart, e.bytes(), bytesKey.compare)
+		return e.apart() && !found
+	})
 	d.entries, d.read = entries, true
+	d.orphans = slices.DeleteFunc(files, func(b bytesFile) bool { return d.usedLocked(b.inMemory()) })
 	return nil
+}
+
+// usedLocked tells whether a version here has these bytes.
+func (d *folder) usedLocked(b bytesKey) bool {
+	return slices.ContainsFunc(d.entries[d.from(Version{Key: b.key}):], func(e Entry) bool { return e.apart() && e.bytes() == b })
+}
+
+// has tells whether these bytes are here, as far as the names have been read.
+func (d *folder) has(b bytesKey) bool {
+	d.names.Lock()
+	defer d.names.Unlock()
+	_, found := slices.BinarySearchFunc(d.apart, b, bytesKey.compare)
+	return found
+}
+
+// addBytes notes that bytes are there now, and the length of their file, as add
+// does.
+func (d *folder) addBytes(b bytesKey, length int64) {
+	d.names.Lock()
+	defer d.names.Unlock()
+	if i, found := slices.BinarySearchFunc(d.apart, b, bytesKey.compare); d.read && !found {
+		d.apart = slices.Insert(d.apart, i, b)
+		d.bytes += length
+	}
+}
+
+// dropBytes notes that bytes are gone, and with them the versions that have them.
+// The folder is counted again.
+func (d *folder) dropBytes(b bytesKey) {
+	d.names.Lock()
+	defer d.names.Unlock()
+	if i, found := slices.BinarySearchFunc(d.apart, b, bytesKey.compare); found {
+		d.apart = slices.Delete(d.apart, i, i+1)
+		d.entries = slices.DeleteFunc(d.entries, func(e Entry) bool { return e.apart() && e.bytes() == b })
+		d.sized = false
+	}
 }
 
 // add notes a name that is there now, and the length of its file. Before the
@@ -122,6 +170,9 @@ func (s *Store) Has(v Version) (present, synced bool, err error) {
 	if err != nil {
 		return false, false, fmt.Errorf("looking for version: %w", err)
 	}
+	if e.apart() {
+		return s.hasApart(e)
+	}
 	f, err := s.fs.Open(e.path())
 	if errors.Is(err, fs.ErrNotExist) { // somebody else took it away
 		var r *Reader
@@ -137,6 +188,20 @@ func (s *Store) Has(v Version) (present, synced bool, err error) {
 	}
 	f.Close() // nothing was read
 	return true, s.isSynced(v), nil
+}
+
+// hasApart is the rest of Has for a version whose bytes lie apart: only its own
+// file says how theirs is called.
+func (s *Store) hasApart(e Entry) (present, synced bool, err error) {
+	r, err := s.Reader(e.Version)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, false, nil
+	case err != nil:
+		return false, false, err
+	}
+	r.Close() // nothing was read
+	return true, s.isSynced(e.Version), nil
 }
 
 // List calls f for every version with a key on the arc from (not included) to
@@ -175,6 +240,9 @@ func (s *Store) listRange(folders []int, first, last uint64, f func(Entry) bool)
 		if n < folderOf(first) || n > folderOf(last) {
 			continue
 		}
+		if err := s.sweep(n); err != nil {
+			return false, err
+		}
 		entries, err := s.namesOf(n, first)
 		if err != nil {
 			return false, err
@@ -198,4 +266,39 @@ func (s *Store) namesOf(n int, first uint64) ([]Entry, error) {
 		return nil, err
 	}
 	return slices.Clone(d.entries[d.from(Version{Key: first}):]), nil
+}
+
+// sweep removes the bytes in a folder that no version has, in trash/ neither: those
+// of a put that a crash ended between the two names, or of a version whose own
+// file was damaged and came back from nobody (R26).
+func (s *Store) sweep(n int) error {
+	d := &s.folders[n]
+	d.names.Lock()
+	err := d.loadLocked(s.fs, n)
+	orphans := d.orphans
+	d.names.Unlock()
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	trash, err := s.fs.List("trash")
+	if err != nil {
+		return fmt.Errorf("listing trash: %w", err)
+	}
+	used := make(map[bytesKey]bool)
+	for _, name := range trash {
+		if e, ok := parseEntry(name); ok && e.apart() {
+			used[e.bytes()] = true
+		}
+	}
+	d.mu.Lock() // nobody is between two names
+	defer d.mu.Unlock()
+	d.names.Lock()
+	d.orphans = nil
+	orphans = slices.DeleteFunc(orphans, func(b bytesFile) bool { return used[b.inMemory()] || d.usedLocked(b.inMemory()) })
+	d.names.Unlock()
+	for _, b := range orphans {
+		d.dropBytes(b.inMemory())
+		s.fs.Remove(b.path()) // one that stays costs space and no more, until the next run
+	}
+	return nil
 }

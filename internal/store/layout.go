@@ -28,7 +28,7 @@ const (
 	// 32 MiB long.
 	MaxSize = 1 << 40
 
-	footerMagic = "SPFILE\x00\x01" // the last byte is the version of the layout
+	footerMagic = "SPFILE\x00\x02" // the last byte is the version of the layout
 	footerSize  = 8 + 8 + 8 + 4 + HashSize + HashSize
 )
 
@@ -40,6 +40,11 @@ type Version struct {
 
 func (v Version) String() string { return fmt.Sprintf("%016x-%x", v.Key, v.Sum) }
 
+// FlagApart is among the flags of a version of more than BlockSize bytes: they
+// and its block list lie in a file of their own, which all versions under one
+// key share that have these bytes (R24).
+const FlagApart = 0x40
+
 // Labels are what the caller says of a version in the name of its file, so
 // that nobody opens the file to know it (R20). The store only keeps them.
 type Labels struct {
@@ -47,7 +52,7 @@ type Labels struct {
 	Number uint64   // of the version, among those of the writer
 	Writer uint16
 	Signer uint16
-	Flags  uint8
+	Flags  uint8 // FlagApart is the store's
 }
 
 // Entry is what the name of a version's file says: 88 bytes, no pointers.
@@ -114,6 +119,53 @@ func parseEntry(name string) (e Entry, ok bool) {
 	e.Flags = flags[0]
 	return e, true
 }
+
+// apart tells whether the version's bytes lie in a file of their own.
+func (e Entry) apart() bool { return e.Flags&FlagApart != 0 }
+
+// bytesFile names bytes that lie apart.
+type bytesFile struct {
+	key  uint64
+	root [HashSize]byte // BLAKE3 of the block list
+}
+
+// String is the name of the file of these bytes: KEY-ROOT.
+func (b bytesFile) String() string { return fmt.Sprintf("%016x-%x", b.key, b.root) }
+
+func (b bytesFile) path() string { return folderPath(folderOf(b.key)) + "/" + b.String() }
+
+// parseBytesFile is the reverse of String; ok is false for any other name.
+func parseBytesFile(name string) (b bytesFile, ok bool) {
+	if len(name) != 16+1+64 || name[16] != '-' || strings.ToLower(name) != name {
+		return bytesFile{}, false
+	}
+	var key [8]byte
+	_, err := hex.Decode(key[:], []byte(name[:16]))
+	_, errRoot := hex.Decode(b.root[:], []byte(name[17:]))
+	if err != nil || errRoot != nil {
+		return bytesFile{}, false
+	}
+	b.key = binary.BigEndian.Uint64(key[:])
+	return b, true
+}
+
+// bytesKey is what is in memory of a bytesFile: 24 bytes. It is in order of the key,
+// then the root.
+type bytesKey struct {
+	key  uint64
+	root [16]byte // the first of it
+}
+
+func (b bytesKey) compare(o bytesKey) int {
+	if c := cmp.Compare(b.key, o.key); c != 0 {
+		return c
+	}
+	return bytes.Compare(b.root[:], o.root[:])
+}
+
+func (b bytesFile) inMemory() bytesKey { return bytesKey{b.key, [16]byte(b.root[:16])} }
+
+func (e Entry) bytes() bytesKey { return bytesKey{e.Key, e.Root} }
 
 // compare orders entries by version, and those of one version, which only a
 // file under a wrong name makes, by what else they say.
@@ -218,7 +270,17 @@ func parseTail(tail []byte, length int64) (f footer, manifest []byte, err error)
 	return f, tail[:f.manifestSize], nil
 }
 
-// fileLength is the length of the whole file.
+// apart tells whether the bytes and the block list lie in a file of their own.
+func (f footer) apart() bool { return f.size > BlockSize }
+
+// bytesLength is the length of the bytes and the block list.
+func (f footer) bytesLength() int64 { return f.size + blockCount(f.size)*HashSize }
+
+// fileLength is the length of the version's own file.
 func (f footer) fileLength() int64 {
-	return f.size + blockCount(f.size)*HashSize + int64(f.manifestSize) + footerSize
+	length := int64(f.manifestSize) + footerSize
+	if !f.apart() {
+		length += f.bytesLength()
+	}
+	return length
 }

@@ -34,14 +34,18 @@ func accepts(tail []byte, length int64) bool {
 	}
 	b := tail[len(tail)-92:]
 	size, manifest := number(b[16:24]), number(b[24:28])
-	if string(b[:6]) != "SPFILE" || b[6] != 0 || b[7] != 1 || size > 1099511627776 || manifest < 1 || manifest > 4096 {
+	if string(b[:6]) != "SPFILE" || b[6] != 0 || b[7] != 2 || size > 1099511627776 || manifest < 1 || manifest > 4096 {
 		return false
 	}
 	blocks := size / 1048576
 	if size%1048576 > 0 {
 		blocks++
 	}
-	if uint64(length) != size+32*blocks+manifest+92 || uint64(len(tail)) < manifest+92 {
+	own := manifest + 92
+	if size <= 1048576 {
+		own += size + 32*blocks
+	}
+	if uint64(length) != own || uint64(len(tail)) < manifest+92 {
 		return false
 	}
 	h := blake3.New()
@@ -197,7 +201,7 @@ func TestProtocolDocument(t *testing.T) {
 	}
 	defer s.Close()
 	blocks := hexBlocks(t)
-	for name, data := range map[string]string{"version-empty": "", "version": "hello\n"} {
+	for name, data := range map[string]string{"version-empty": "", "version": "hello\n", "version-large": string(make([]byte, BlockSize+1))} {
 		w, err := s.Create(int64(len(data)))
 		if err != nil {
 			t.Fatal(err)
@@ -219,8 +223,15 @@ func TestProtocolDocument(t *testing.T) {
 			t.Errorf("hex block %s is not\n%x\n(%v)", name, got, err)
 		}
 		delete(blocks, name)
-		if !strings.Contains(protocol(t), "`"+e.path()+"`") {
-			t.Errorf("no file name %s", e.path())
+		names := []string{e.path()}
+		if e.apart() {
+			_, root, _ := w.Blocks()
+			names = append(names, bytesFile{e.Key, root}.path())
+		}
+		for _, path := range names {
+			if !strings.Contains(protocol(t), "`"+path+"`") {
+				t.Errorf("no file name %s", path)
+			}
 		}
 		if err := s.Remove(v); err != nil {
 			t.Fatal(err)

@@ -23,6 +23,19 @@ type Reader struct {
 	manifest []byte
 }
 
+// Manifest returns the manifest in the file that has this name, and opens no other.
+// Errors are as of Reader.
+func (s *Store) Manifest(e Entry) ([]byte, error) {
+	r, err := s.open(e)
+	if errors.Is(err, ErrNotFound) {
+		r, err = s.reopen(e, asOpened)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening version %s: %w", e.Version, err)
+	}
+	return r.manifest, r.Close()
+}
+
 // Reader opens v. The error is ErrNotFound if v is not here, and also
 // ErrDamaged if it was but its footer or manifest is bad: then it is in bad/
 // now.
@@ -31,6 +44,9 @@ func (s *Store) Reader(v Version) (*Reader, error) {
 	var r *Reader
 	if err == nil {
 		r, err = s.open(e)
+		if err == nil {
+			err = r.openBytes()
+		}
 		if errors.Is(err, ErrNotFound) {
 			r, err = s.reopen(e, asOpened)
 		}
@@ -44,7 +60,7 @@ func (s *Store) Reader(v Version) (*Reader, error) {
 // asOpened checks no more than opening does.
 func asOpened(*Reader) error { return nil }
 
-// open is Reader without quarantine.
+// open opens the version's own file, and does not quarantine it.
 func (s *Store) open(e Entry) (*Reader, error) {
 	f, err := s.fs.Open(e.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,11 +91,40 @@ func (r *Reader) load() error {
 	if err != nil {
 		return err
 	}
-	if r.foot.key != r.entry.Key || sha256.Sum256(r.manifest) != r.entry.Sum || [16]byte(r.foot.root[:16]) != r.entry.Root {
+	if r.foot.key != r.entry.Key || sha256.Sum256(r.manifest) != r.entry.Sum || [16]byte(r.foot.root[:16]) != r.entry.Root || r.foot.apart() != r.entry.apart() {
 		return fmt.Errorf("another version under this name: %w", ErrDamaged)
 	}
 	return nil
 }
+
+// openBytes opens the bytes of the version in place of its own file, if they lie
+// apart. If it fails the reader is closed.
+func (r *Reader) openBytes() error {
+	if !r.foot.apart() {
+		return nil
+	}
+	r.file.Close() // read only
+	f, err := r.store.fs.Open(r.bytesFile().path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	length, err := f.Size()
+	if err == nil && length != r.foot.bytesLength() {
+		err = fmt.Errorf("bytes of %d bytes, %d expected: %w", length, r.foot.bytesLength(), ErrDamaged)
+	}
+	if err != nil {
+		f.Close() // read only
+		return err
+	}
+	r.file = f
+	return nil
+}
+
+// bytesFile names the bytes of the version, which lie apart.
+func (r *Reader) bytesFile() bytesFile { return bytesFile{r.entry.Key, r.foot.root} }
 
 // readFull is ReadAt of all of p; a file that ends too early is damaged.
 func readFull(f File, p []byte, off int64) error {

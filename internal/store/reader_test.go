@@ -12,54 +12,53 @@ import (
 	"securepeer/internal/store/simdisk"
 )
 
-// TestDamagedVersionIsMissing damages the file of a version in every way a
+// TestDamagedVersionIsMissing damages the files of a version in every way a
 // disk does, at the places that matter: it is found, moved to bad/, and
 // reported missing; nothing else is.
 func TestDamagedVersionIsMissing(t *testing.T) {
-	const size = store.BlockSize + 700
+	t.Run("one file", func(t *testing.T) { damageVersion(t, 700, false) })
+	t.Run("own file", func(t *testing.T) { damageVersion(t, store.BlockSize+700, false) })
+	t.Run("bytes", func(t *testing.T) { damageVersion(t, store.BlockSize+700, true) })
+}
+
+// damageVersion damages the file of the bytes of a version that lie apart, or its
+// own.
+func damageVersion(t *testing.T, size int, ofBytes bool) {
 	manifest := []byte("the manifest")
-	list, tail := size, size+2*store.HashSize
-	damages := map[string]func([]byte) []byte{
-		"empty":             func(b []byte) []byte { return nil },
-		"last byte missing": func(b []byte) []byte { return b[:len(b)-1] },
-		"a byte more":       func(b []byte) []byte { return append(b, 0) },
-		"first byte missing": func(b []byte) []byte {
-			return b[1:]
-		},
-		"only zeros":     func(b []byte) []byte { return make([]byte, len(b)) },
-		"half":           func(b []byte) []byte { return b[:len(b)/2] },
-		"zeros at a gap": func(b []byte) []byte { clear(b[4096:8192]); return b },
-	}
-	for _, at := range []int{0, store.BlockSize - 1, store.BlockSize, list - 1, list, list + store.HashSize, tail, tail + 5} {
-		damages[fmt.Sprintf("bit of byte %d", at)] = func(b []byte) []byte { b[at] ^= 4; return b }
-	}
-	for i := 1; i <= 92; i++ { // each byte of the footer
-		damages[fmt.Sprintf("bit of byte -%d", i)] = func(b []byte) []byte { b[len(b)-i] ^= 1; return b }
-	}
 	disk := simdisk.New(1)
 	fsys := disk.Mount()
-	s, err := store.Open(fsys, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	s := openSim(t, disk)
+	others := make(map[string]store.Version)
+	for i, name := range []string{"another version", "same manifest, another key"} {
+		v, err := put(s, uint64(7+i), [][]byte{[]byte("other"), manifest}[i], content(2+i, size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		others[name] = v
 	}
-	other, err := put(s, 7, []byte("other"), content(2, 100))
-	if err != nil {
-		t.Fatal(err)
+	fileOf := func(v store.Version, size int) string {
+		if ofBytes {
+			return bytesName(v.Key, content(map[int]int{7: 2, 8: 3}[int(v.Key)], size))
+		}
+		return nameOf(t, s, v)
 	}
-	otherFile := fileOf(t, disk, s, other)
-	otherKey, err := put(s, 8, manifest, content(1, size))
-	if err != nil {
-		t.Fatal(err)
+	damages := waysToDamage(size, len(manifest), ofBytes)
+	for name, v := range others {
+		var file []byte
+		if err := disk.Damage("files/000/"+fileOf(v, size), func(b []byte) []byte { file = bytes.Clone(b); return b }); err != nil {
+			t.Fatal(err)
+		}
+		damages[name] = func([]byte) []byte { return bytes.Clone(file) }
 	}
-	otherKeyFile := fileOf(t, disk, s, otherKey)
-	damages["same manifest, another key"] = func([]byte) []byte { return bytes.Clone(otherKeyFile) }
-	damages["another version"] = func([]byte) []byte { return bytes.Clone(otherFile) }
 	for name, damage := range damages {
 		v, err := put(s, 7, manifest, content(1, size))
 		if err != nil {
 			t.Fatal(err)
 		}
 		file := nameOf(t, s, v)
+		if ofBytes {
+			file = bytesName(7, content(1, size))
+		}
 		if err := disk.Damage("files/000/"+file, damage); err != nil {
 			t.Fatal(err)
 		}
@@ -77,9 +76,44 @@ func TestDamagedVersionIsMissing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, _, err := read(s, other); err != nil {
-		t.Errorf("the version beside it: %v", err)
+	for name, v := range others {
+		if _, _, err := read(s, v); err != nil {
+			t.Errorf("beside it, %s: %v", name, err)
+		}
 	}
+}
+
+// waysToDamage are ways to damage a file of a version.
+func waysToDamage(size, manifest int, ofBytes bool) map[string]func([]byte) []byte {
+	damages := map[string]func([]byte) []byte{
+		"empty":              func(b []byte) []byte { return nil },
+		"last byte missing":  func(b []byte) []byte { return b[:len(b)-1] },
+		"a byte more":        func(b []byte) []byte { return append(b, 0) },
+		"first byte missing": func(b []byte) []byte { return b[1:] },
+		"only zeros":         func(b []byte) []byte { return make([]byte, len(b)) },
+		"half":               func(b []byte) []byte { return b[:len(b)/2] },
+		"zeros at a gap":     func(b []byte) []byte { clear(b[len(b)/3 : len(b)/2]); return b },
+	}
+	flip := func(at int) {
+		damages[fmt.Sprintf("bit of byte %d", at)] = func(b []byte) []byte { b[(at+len(b))%len(b)] ^= 4; return b }
+	}
+	flip(0)
+	if ofBytes {
+		for _, at := range []int{store.BlockSize - 1, store.BlockSize, size - 1, size, size + store.HashSize, size + 2*store.HashSize - 1} {
+			flip(at)
+		}
+		return damages
+	}
+	for i := 1; i <= 92+manifest; i++ { // each byte of footer and manifest
+		flip(-i)
+	}
+	return damages
+}
+
+// bytesName is the name of the file of bytes that lie apart.
+func bytesName(key uint64, data []byte) string {
+	_, root := blockList(data)
+	return fmt.Sprintf("%016x-%x", key, root)
 }
 
 // fileOf returns the bytes of a version's file.

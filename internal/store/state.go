@@ -77,14 +77,9 @@ func stateCheck(name string, data []byte) [HashSize]byte {
 
 // writeChecked writes data and its checksum to a file in dir.
 func (s *Store) writeChecked(name, dir string, data []byte) error {
-	f, temp, err := s.newTemp()
-	if err != nil {
-		return err
-	}
 	sum := stateCheck(path.Base(name), data)
-	err = s.fill(f, append(append(make([]byte, 0, len(data)+len(sum)), data...), sum[:]...))
+	temp, err := s.writeTemp(append(append(make([]byte, 0, len(data)+len(sum)), data...), sum[:]...))
 	if err != nil {
-		s.fs.Remove(temp) // see prepare
 		return err
 	}
 	s.dirs.Lock()
@@ -97,6 +92,19 @@ func (s *Store) writeChecked(name, dir string, data []byte) error {
 		return err
 	}
 	return s.syncDirLocked(dir)
+}
+
+// writeTemp writes, syncs and closes a file in tmp/.
+func (s *Store) writeTemp(b []byte) (temp string, err error) {
+	f, temp, err := s.newTemp()
+	if err != nil {
+		return "", err
+	}
+	if err := s.fill(f, b); err != nil {
+		s.fs.Remove(temp) // see prepare
+		return "", err
+	}
+	return temp, nil
 }
 
 // fill writes, syncs and closes f. After an error f is to be removed, so how

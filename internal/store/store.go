@@ -253,34 +253,57 @@ func (s *Store) makeDirs(parent string, dirs ...string) error {
 	return err
 }
 
-// publish gives a synced temporary file the name of v: steps 6 to 8 of a
-// durable write. Only after it may v be confirmed. The temporary file is gone
-// in any case.
-func (s *Store) publish(temp string, e Entry, length int64) error {
-	d := &s.folders[folderOf(e.Key)]
+// rename is to give a synced temporary file of that length its name.
+type rename struct {
+	temp, name string
+	length     int64
+}
+
+// publish does the renames of e, its bytes first if they lie apart: steps 6 to 8
+// of a durable write. Only after it may e be confirmed. The temporary files are
+// gone in any case. The error is ErrNotFound if e is to have bytes that are not
+// here.
+func (s *Store) publish(e Entry, renames ...rename) error {
+	defer func() {
+		for _, r := range renames { // that are not done; see prepare
+			s.fs.Remove(r.temp)
+		}
+	}()
+	n := folderOf(e.Key)
+	d := &s.folders[n]
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := s.Stuck()
-	if err == nil && s.isSynced(e.Version) && (!s.countsAll() || s.exists(e)) {
-		s.fs.Remove(temp) // another writer of the same version was first; see prepare
-		d.add(e, length)  // it may have been forgotten while its file was away
-		return nil
+	if err == nil && !e.apart() && s.isSynced(e.Version) && s.exists(e) {
+		d.add(e, renames[0].length) // it may have been forgotten while its file was away
+		return nil                  // another writer of the same version was first
+	}
+	if err == nil && e.apart() && len(renames) == 1 && !d.has(e.bytes()) {
+		err = ErrNotFound // a moment ago they were
 	}
 	if err == nil && !d.made {
-		err = s.makeDirs("files", folderPath(folderOf(e.Key)))
+		err = s.makeDirs("files", folderPath(n))
 		d.made = err == nil
 	}
 	if err == nil {
-		// A file may be there already, of an earlier run: a rename makes it new.
 		s.naming(d, e.Version)
-		err = diskError(s.fs.Rename(temp, e.path()))
+	}
+	for err == nil && len(renames) > 0 {
+		// A file may be there already, of an earlier run: a rename makes it new.
+		r := renames[0]
+		if err = diskError(s.fs.Rename(r.temp, r.name)); err != nil {
+			break
+		}
+		if renames = renames[1:]; len(renames) > 0 {
+			d.addBytes(e.bytes(), r.length)
+		} else {
+			d.add(e, r.length)
+		}
 	}
 	if err != nil {
-		s.fs.Remove(temp) // see prepare
 		return err
 	}
-	d.add(e, length)
-	if err := s.syncDirLocked(folderPath(folderOf(e.Key))); err != nil {
+	if err := s.syncDirLocked(folderPath(n)); err != nil {
 		return err
 	}
 	s.named(d)
@@ -302,8 +325,10 @@ func (s *Store) exists(e Entry) bool {
 }
 
 // length returns the length of the file of e, in bytes.
-func (s *Store) length(e Entry) (int64, error) {
-	f, err := s.fs.Open(e.path())
+func (s *Store) length(e Entry) (int64, error) { return s.lengthOf(e.path()) }
+
+func (s *Store) lengthOf(name string) (int64, error) {
+	f, err := s.fs.Open(name)
 	if err != nil {
 		return 0, err
 	}
@@ -376,6 +401,9 @@ func (s *Store) reopen(e Entry, check func(*Reader) error) (*Reader, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r, err := s.open(e)
+	if err == nil && e.apart() {
+		return s.reopenBytesLocked(r, check)
+	}
 	if err == nil {
 		if err = check(r); err != nil {
 			r.Close()
@@ -395,6 +423,31 @@ func (s *Store) reopen(e Entry, check func(*Reader) error) (*Reader, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// reopenBytesLocked is the rest of reopen for a version whose bytes lie apart, r
+// being its own file: they go to bad/ or are forgotten, and with them all
+// versions that have them.
+func (s *Store) reopenBytesLocked(r *Reader, check func(*Reader) error) (*Reader, error) {
+	err := r.openBytes()
+	if err == nil {
+		if err = check(r); err != nil {
+			r.Close()
+		}
+	}
+	if err == nil {
+		return r, nil
+	}
+	if errors.Is(err, ErrNotFound) {
+		s.folders[folderOf(r.entry.Key)].dropBytes(r.entry.bytes()) // before the file goes: nobody may count on them from here
+	}
+	if errors.Is(err, ErrDamaged) {
+		b := r.bytesFile()
+		if moved := s.fs.Rename(b.path(), "bad/"+b.String()); moved != nil && !errors.Is(moved, fs.ErrNotExist) {
+			return nil, fmt.Errorf("quarantining: %w: %w", diskError(moved), err)
+		}
+	}
+	return nil, err
 }
 
 // Remove moves v to trash/. The error is ErrNotFound if it is not here.

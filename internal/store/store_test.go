@@ -234,6 +234,8 @@ func TestHasIsNeverAGuess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	disk.Kill()
+	s = openSim(t, disk) // one that has read no names
 	disk.Fail = func(simdisk.Call) error { return errors.New("no descriptor") }
 	if _, _, err := s.Has(v); err == nil {
 		t.Error("Has gives no error")

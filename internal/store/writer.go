@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/zeebo/blake3"
 )
@@ -170,6 +171,9 @@ func (w *Writer) Commit(key uint64, labels Labels, manifest []byte) (Version, er
 		return Version{}, w.fail(fmt.Errorf("committing version: manifest of %d bytes", len(manifest)))
 	}
 	f := footer{key: key, size: size, manifestSize: len(manifest), root: root}
+	if labels.Flags &^= FlagApart; f.apart() {
+		labels.Flags |= FlagApart
+	}
 	e := Entry{Version{key, sha256.Sum256(manifest)}, labels, [16]byte(root[:16])}
 	if err := w.finish(f, e, manifest); err != nil {
 		return Version{}, w.fail(fmt.Errorf("committing version: %w", err))
@@ -178,10 +182,16 @@ func (w *Writer) Commit(key uint64, labels Labels, manifest []byte) (Version, er
 	return e.Version, nil
 }
 
-// finish is steps 3 to 8 of a durable write, in this order: all bytes, sync,
-// close, rename, folder sync. A sync is never tried twice.
+// finish is the rest of a durable write, in this order: all bytes, sync,
+// close, rename, folder sync. A sync is never tried twice. If the bytes lie apart,
+// the version's own file is written, synced and closed after them, and renamed
+// after them; one folder sync is for both names.
 func (w *Writer) finish(f footer, e Entry, manifest []byte) error {
-	if _, err := w.file.WriteAt(f.appendTail(w.list, manifest), f.size); err != nil {
+	end := w.list
+	if !f.apart() {
+		end = f.appendTail(end, manifest)
+	}
+	if _, err := w.file.WriteAt(end, f.size); err != nil {
 		return diskError(err)
 	}
 	if err := w.file.Sync(); err != nil {
@@ -193,7 +203,63 @@ func (w *Writer) finish(f footer, e Entry, manifest []byte) error {
 		return diskError(err)
 	}
 	w.temp = ""
-	return w.store.publish(temp, e, f.fileLength())
+	if !f.apart() {
+		return w.store.publish(e, rename{temp, e.path(), f.fileLength()})
+	}
+	own, err := w.store.writeTemp(f.appendTail(nil, manifest))
+	if err != nil {
+		w.store.fs.Remove(temp) // see prepare
+		return err
+	}
+	return w.store.publish(e,
+		rename{temp, bytesFile{e.Key, f.root}.path(), f.bytesLength()}, rename{own, e.path(), f.fileLength()})
+}
+
+// Adopt makes a version of size bytes of which only the manifest is new: bytes
+// with that block list are here under the same key, named by this run or an
+// earlier one (R25). They are not read: that they are right is as for any version of
+// an earlier run. The error is ErrNotFound if there are none that count.
+func (s *Store) Adopt(key uint64, labels Labels, root [32]byte, size int64, manifest []byte) (Version, error) {
+	f := footer{key: key, size: size, manifestSize: len(manifest), root: root}
+	b := bytesFile{key, root}
+	if !f.apart() || !s.haveBytes(b, f.bytesLength()) {
+		return Version{}, ErrNotFound
+	}
+	if len(manifest) == 0 || len(manifest) > MaxManifest {
+		return Version{}, fmt.Errorf("adopting version: manifest of %d bytes", len(manifest))
+	}
+	labels.Flags |= FlagApart
+	e := Entry{Version{key, sha256.Sum256(manifest)}, labels, [16]byte(root[:16])}
+	own, err := s.writeTemp(f.appendTail(nil, manifest))
+	if err == nil {
+		err = s.publish(e, rename{own, e.path(), f.fileLength()})
+	}
+	if err != nil {
+		return Version{}, fmt.Errorf("adopting version: %w", err)
+	}
+	return e.Version, nil
+}
+
+// haveBytes tells whether bytes of that length lie apart and are on the disk: what
+// earlier runs left is, or a version that has them.
+func (s *Store) haveBytes(b bytesFile, length int64) bool {
+	var versions []Version
+	err := s.Each(b.key, func(e Entry) {
+		if e.apart() && e.bytes() == b.inMemory() {
+			versions = append(versions, e.Version)
+		}
+	})
+	settled := s.countsAll() && s.folders[folderOf(b.key)].has(b.inMemory())
+	if err != nil || !settled && !slices.ContainsFunc(versions, s.isSynced) {
+		return false
+	}
+	f, err := s.fs.Open(b.path())
+	if err != nil {
+		return false
+	}
+	defer f.Close() // nothing was read
+	got, err := f.Size()
+	return err == nil && got == length
 }
 
 // Abort ends the writer and removes what it wrote. After Commit or a final
