@@ -22,6 +22,7 @@ type folder struct {
 	entries []Entry     // in their order, with room for an eighth more at most
 	apart   []bytesKey  // bytes that lie apart, in their order; no version is in entries without its own
 	orphans []bytesFile // that no version here had when the names were read: see sweep
+	lost    []bytesKey  // that versions here had, and that are gone: see back
 	sized   bool
 	bytes   int64 // of all these files, if sized
 }
@@ -49,6 +50,9 @@ func (d *folder) loadLocked(fsys FS, n int) error {
 	slices.SortFunc(entries, Entry.compare)
 	entries = slices.DeleteFunc(entries, func(e Entry) bool {
 		_, found := slices.BinarySearchFunc(d.apart, e.bytes(), bytesKey.compare)
+		if e.apart() && !found {
+			d.lost = append(d.lost, e.bytes())
+		}
 		return e.apart() && !found
 	})
 	d.entries, d.read = entries, true
@@ -87,8 +91,20 @@ func (d *folder) dropBytes(b bytesKey) {
 	defer d.names.Unlock()
 	if i, found := slices.BinarySearchFunc(d.apart, b, bytesKey.compare); found {
 		d.apart = slices.Delete(d.apart, i, i+1)
+		d.lost = append(d.lost, b)
 		d.entries = slices.DeleteFunc(d.entries, func(e Entry) bool { return e.apart() && e.bytes() == b })
 		d.sized = false
+	}
+}
+
+// back has the names read again if these bytes, on the disk now, were lost: other
+// versions here have them too.
+func (d *folder) back(b bytesKey) {
+	d.names.Lock()
+	defer d.names.Unlock()
+	if slices.Contains(d.lost, b) {
+		d.read, d.entries, d.apart, d.orphans, d.lost = false, nil, nil, nil, nil
+		d.sized, d.bytes = false, 0
 	}
 }
 

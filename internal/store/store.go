@@ -307,6 +307,7 @@ func (s *Store) publish(e Entry, renames ...rename) error {
 		return err
 	}
 	s.named(d)
+	d.back(e.bytes()) // of a version whose bytes do not lie apart they were never lost
 	return nil
 }
 
