@@ -24,8 +24,12 @@ func (s *Store) Stored() (versions int, bytes int64, known bool) {
 
 // Count has Stored know, from the names and the lengths of the files: it reads
 // none. A folder's lock is held while its names are read, and never while files
-// are measured, so that no commit waits for it (R4). It ends with ctx.
+// are measured, so that no commit waits for it (R4). Once all is known it
+// costs no call of the disk. It ends with ctx.
 func (s *Store) Count(ctx context.Context) error {
+	if _, _, known := s.Stored(); known {
+		return nil
+	}
 	names, err := s.fs.List("files")
 	if err != nil {
 		return fmt.Errorf("counting versions: %w", err)

@@ -51,6 +51,10 @@ func TestCountFollowsTheDisk(t *testing.T) {
 		}
 	}
 	want("counted", 6)
+	calls := disk.Calls()
+	if want("counted again", 6); disk.Calls() != calls {
+		t.Error("a count of what is known asks the disk")
+	}
 	disk.Fail = nil
 	if one < 1000 || one > 1500 {
 		t.Errorf("a version of 1000 bytes takes %d", one)

@@ -158,8 +158,13 @@ func (n *node) keep(c change) {
 
 // put is WriteAt for a slice.
 func put(b []byte, off int, p []byte) []byte {
+	if end := off + len(p); end > cap(b) {
+		b = append(make([]byte, 0, max(end, 2*cap(b))), b...)
+	}
 	if end := off + len(p); end > len(b) {
-		b = append(b, make([]byte, end-len(b))...)
+		was := len(b)
+		b = b[:end]
+		clear(b[was:])
 	}
 	copy(b[off:], p)
 	return b
