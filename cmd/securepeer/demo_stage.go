@@ -23,8 +23,8 @@ import (
 const (
 	// askEvery is how often a demo asks its peers whether it is so far.
 	askEvery = 25 * time.Millisecond
-	// askTime is how long one answer may take.
-	askTime = 5 * time.Second
+	// askTime is how long the answers of all peers to one question may take.
+	askTime = patience
 	// logTail is how much of what a peer wrote is shown when it failed.
 	logTail = 2 << 10
 )
@@ -321,7 +321,6 @@ func until(ctx context.Context, actors []*actor, limit time.Duration, what strin
 		if err == nil {
 			last = all
 		}
-		var remote *control.Error
 		switch {
 		case err == nil && so(all):
 			return all, nil
@@ -329,14 +328,21 @@ func until(ctx context.Context, actors []*actor, limit time.Duration, what strin
 			return last, fmt.Errorf("%w: %s", late, differences(last))
 		case ctx.Err() != nil:
 			return last, context.Cause(ctx)
-		case err != nil && !(errors.As(err, &remote) && remote.Code == control.CodeNotRunning):
-			return nil, err // not one that is just starting
+		case err != nil && !passes(err):
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
+}
+
+// passes reports whether a peer that could not be asked for its status may
+// answer later: it is just starting, or the machine is busy.
+func passes(err error) bool {
+	var remote *control.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &remote) && remote.Code == control.CodeNotRunning
 }
 
 // differences says how each peer sees the ring.

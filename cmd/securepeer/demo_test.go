@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"securepeer/crypto"
+	"securepeer/internal/control"
 	"securepeer/keys"
 	"securepeer/wire"
 )
@@ -340,6 +341,26 @@ func TestDemo(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
+	}
+}
+
+// TestDemoWaitsForABusyMachine: seven peers that had not all answered within 5 s
+// ended the demo, though it had all of 20 s for what it waited for.
+func TestDemoWaitsForABusyMachine(t *testing.T) {
+	dir := t.TempDir()
+	listener, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	busy := &actor{client: control.New(dir), process: &process{done: make(chan struct{})}}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := statuses(ctx, []*actor{busy}); !passes(err) {
+		t.Errorf("a peer that takes its time: %v, and it is not asked again", err)
+	}
+	if passes(&control.Error{Code: control.CodeInterrupted}) {
+		t.Error("a peer that has ended is asked again")
 	}
 }
 
