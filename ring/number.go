@@ -71,12 +71,13 @@ func (n *numbers) end(g *numbered) {
 // MaxVersion if there is none.
 func (g *numbered) next(least uint64) uint64 { return min(max(least, g.last+1), wire.MaxVersion) }
 
-// confirmed notes that a version is on disks, on that of a home holder if so, and
-// returns a newer one of which that was noted before. Then no later look takes its
+// confirmed notes that a version is on disks, and returns a newer one of which that
+// was noted before. If it is safe, on the disk of this peer as a home holder or on
+// those of two others, of which one may lie, then no later look takes its
 // number: it finds the version, or is blind and leaps above it; but not if there is
 // a leap in it already, as of that the later look may know nothing.
-func (g *numbered) confirmed(m wire.Manifest, home bool) (newer wire.Manifest) {
-	if home && m.Version <= blindLeap {
+func (g *numbered) confirmed(m wire.Manifest, safe bool) (newer wire.Manifest) {
+	if safe && m.Version <= blindLeap {
 		g.sure = max(g.sure, m.Version)
 	}
 	if g.acked.Newer(m) {

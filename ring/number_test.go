@@ -134,6 +134,29 @@ func TestNumberIsNotGivenAgain(t *testing.T) {
 	}
 }
 
+// TestNumberThatOneHolderMayDenyIsNotGivenAgain: a version that the only home
+// holder had confirmed, and then did not show, had the next one take its number.
+// Found by the simulator, in seed 20788934.
+func TestNumberThatOneHolderMayDenyIsNotGivenAgain(t *testing.T) {
+	w := within(t, 20, 30, 40)
+	c := config(10, 10, 20, 30, 40)
+	c.Roster.Copies = 1
+	w.step(RosterChanged{c.Roster})
+	for _, id := range []wire.ID{20, 30, 40} {
+		w.step(Received{id, wire.Settled{Incarnation: 1, From: 10}})
+	}
+	for op, want := range []uint64{1, 2, 3} {
+		up := w.placed(t, Op(op), nil)
+		if !slices.Equal(up.To, []wire.ID{20}) || up.Version != want {
+			t.Fatalf("put %d to %v takes version %d, want %d at 20", op, up.To, up.Version, want)
+		}
+		w.sealAs(up)
+		if r := first[Done](t, w.end(up, wire.CodeOK)).Result; r.Outcome != Succeeded {
+			t.Fatalf("put %d: %+v", op, r)
+		}
+	}
+}
+
 // TestTheSameBytesUseUpNoNumber: as often as they are put, by one put after the
 // other or at once.
 func TestTheSameBytesUseUpNoNumber(t *testing.T) {

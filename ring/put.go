@@ -99,8 +99,13 @@ func (p *put) begin(now Time, s scene) {
 // it is stored, and is not what a get brings.
 func (p *put) finish(r Result, s scene) {
 	if (r.Outcome == Succeeded || r.Outcome == Degraded) && r.Manifest.Writer == s.view.self {
-		home := func(h holder) bool { return h.home && slices.Contains(r.Copies, h.id) }
-		r.Newer = p.numbered.confirmed(r.Manifest, slices.ContainsFunc(s.view.holders(p.key, nil), home))
+		homes, mine := 0, false
+		for _, h := range s.view.holders(p.key, nil) {
+			if h.home && slices.Contains(r.Copies, h.id) {
+				homes, mine = homes+1, mine || h.id == s.view.self
+			}
+		}
+		r.Newer = p.numbered.confirmed(r.Manifest, mine || homes > 1)
 	}
 	p.release(s.numbers)
 	p.query.finish(r, s)
