@@ -119,7 +119,7 @@ func (e VersionError) Error() string { return fmt.Sprintf("frame has version %d"
 
 // openFrame1 checks size, mac1 and version for the responder with this static
 // key, and returns Noise message 1, which aliases frame. A [VersionError] is of
-// one who knew the key, and no scanner.
+// a sender that knew the key, and no scanner.
 func openFrame1(responder *[32]byte, frame []byte) (message []byte, err error) {
 	if len(frame) != Frame1Size {
 		return nil, errFrameSize

@@ -466,7 +466,7 @@ func TestHalfOpenLimits(t *testing.T) {
 
 // TestIdleConnectionsKeepNoMemberOut: whatever stands silent at the door from a
 // member's own address, or from a stranger's that it shares, the member comes
-// in; and one whose frame came is not cut for those who only dial. Once 34 idle
+// in; and one whose frame came is not cut for one that only dials. Once 34 idle
 // connections from its address kept a member out.
 func TestIdleConnectionsKeepNoMemberOut(t *testing.T) {
 	for _, known := range []bool{true, false} {

@@ -98,7 +98,7 @@ func (w *reader) work(q *jobs, c asks, reads float64) (read float64, answered wi
 // peer reads for one member, at a rate that any disk has: by names with many
 // versions, or by many questions. Its users may be as many as its ring serves; a
 // name may be costly to some; and a disk that is slow or stands still, or others
-// that ask too much, are no fault of a member. (Row 19: a flood of costly questions
+// that ask too much, are no fault of a member. (Before: a flood of costly questions
 // was named by nobody, one of which the disk was slow was named.)
 func TestOnlyWhoAsksTooMuchIsNamed(t *testing.T) {
 	for what, c := range map[string]asks{

@@ -349,7 +349,7 @@ func TestUploadsThatBringAVersion(t *testing.T) {
 }
 
 // TestUploadOverASlowLineMakesNoRoom: what has come is what moves an upload, not what
-// is on the disk: over 20 KiB/s that is written each 13 s. (Row 32: it counted as one
+// is on the disk: over 20 KiB/s that is written each 13 s. (Before: it counted as one
 // that brings nothing.)
 func TestUploadOverASlowLineMakesNoRoom(t *testing.T) {
 	inTable(t, func(t *testing.T, x *table) {

@@ -104,7 +104,7 @@ func (c *claimer) silent() error {
 
 // TestWhoClaimsInVainIsNamed: a member that goes on to show versions that nobody
 // else has, and gives nothing of them, is named by its name and the others are not,
-// whether it denies them, or says nothing; also if each is another one. (Row 21: an
+// whether it denies them, or says nothing; also if each is another one. (Before: an
 // invented newer version was named by nobody.)
 func TestWhoClaimsInVainIsNamed(t *testing.T) {
 	for what, lie := range map[string]func(c *claimer) error{

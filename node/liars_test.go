@@ -219,11 +219,13 @@ func TestVersionThatNobodyHasHidesNoOther(t *testing.T) {
 func TestListingThatDoesNotEndIsLeft(t *testing.T) {
 	for what, c := range map[string]struct {
 		name string // of page i, with %d
+		each int    // names a page
 		most time.Duration
 	}{
-		"another prefix":    {"zz%09d", time.Second},
-		"the same name":     {"aa/x", time.Second},
-		"names without end": {"aa/%09d", maxListTime * 5 / 4}, // 1 KiB a second comes
+		"another prefix":    {"zz%09d", 1, time.Second},
+		"the same name":     {"aa/x", 1, time.Second},
+		"names without end": {"aa/%09d", 1, maxListTime * 5 / 4}, // 1 KiB a second comes
+		"names without end, as fast as a slow line": {"aa/%09d", 20, allListTime + time.Second},
 	} {
 		inBubble(t, 3, 2, "copies=2", func(b *bubble) {
 			t, n := b.t, b.nodes[0]
@@ -237,12 +239,15 @@ func TestListingThatDoesNotEndIsLeft(t *testing.T) {
 					if ask, ok := msg.(wire.List); ok {
 						pages++
 						time.Sleep(200 * time.Millisecond)
-						name := c.name
-						if strings.Contains(name, "%") {
-							name = fmt.Sprintf(name, pages)
+						var ms []wire.Manifest
+						for i := range c.each {
+							name := c.name
+							if strings.Contains(name, "%") {
+								name = fmt.Sprintf(name, pages*c.each+i)
+							}
+							ms = append(ms, claim(b.secrets[2], wire.Manifest{Name: name, Version: 1, Writer: 2, Signer: 2, Size: 1, Blocks: wire.Sum{1}}))
 						}
-						m := claim(b.secrets[2], wire.Manifest{Name: name, Version: 1, Writer: 2, Signer: 2, Size: 1, Blocks: wire.Sum{1}})
-						tell(c2, wire.Listed{Req: ask.Req, More: true, Manifests: []wire.Manifest{m}})
+						tell(c2, wire.Listed{Req: ask.Req, More: true, Manifests: ms})
 					}
 				}
 			})

@@ -79,7 +79,7 @@ func largest() time.Duration {
 }
 
 // TestMessageThatDoesNotLeaveEndsItsLink: one that takes longer than writeTime and
-// its time at leastRate. (Row 32: 30 s for any message, which for the largest was a
+// its time at leastRate. (Before: 30 s for any message, which for the largest was a
 // least rate that no document named.)
 func TestMessageThatDoesNotLeaveEndsItsLink(t *testing.T) {
 	inBubble(t, 2, 1, "copies=1", func(b *bubble) {

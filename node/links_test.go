@@ -398,7 +398,7 @@ func TestLaterProcessReplacesTheLink(t *testing.T) {
 
 // TestRenewedLinkLosesNothing: a member whose incarnation has risen while it ran
 // ends the link of before when the new one carries: nothing that waits for it is
-// lost. Only a link that breaks was with another process. (Row 32: the first renewal
+// lost. Only a link that breaks was with another process. (Before: the first renewal
 // of each link, 120 s after it was dialled, ended the copies that a put waited for.)
 func TestRenewedLinkLosesNothing(t *testing.T) {
 	for _, ended := range []bool{true, false} {

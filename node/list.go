@@ -23,6 +23,7 @@ const (
 	// it may list: then the rest of its listing is missing.
 	maxListTime  = 30 * time.Second
 	listRate     = 12 << 10
+	allListTime  = 10 * time.Minute // however many come
 	maxListNames = 1_000_000
 )
 
@@ -183,7 +184,7 @@ func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *list
 		}
 		if id != n.self {
 			came += len(wire.Listed{Manifests: ms}.Append(nil))
-			if time.Since(began) > maxListTime+time.Duration(came)*time.Second/listRate {
+			if time.Since(began) > min(allListTime, maxListTime+time.Duration(came)*time.Second/listRate) {
 				return errNotWhole
 			}
 		}

@@ -36,7 +36,7 @@ func (b *bubble) sampled(p *Progress, f func()) (said []string) {
 
 // TestGetSaysWhomItWaitsFor: while it looks for holders, while one sends nothing,
 // while others are looked for in its place; and nobody while its user takes the
-// bytes. (Row 31: a get said nothing for 5 s, and not of whom.)
+// bytes. (Before: a get said nothing for 5 s, and not of whom.)
 func TestGetSaysWhomItWaitsFor(t *testing.T) {
 	inBubble(t, 3, 3, "copies=1", func(b *bubble) {
 		t := b.t
@@ -87,8 +87,8 @@ func TestGetSaysWhomItWaitsFor(t *testing.T) {
 }
 
 // TestPutSaysWhoMakesUp: a target ends in the middle of a put over slow lines, and
-// the one that gets its copy from another holder is named. (Row 31: the line said
-// that it waits for the copies, and not for whose.)
+// the one that gets its copy from another holder is named. The line said
+// that it waits for the copies, and not for whose.
 func TestPutSaysWhoMakesUp(t *testing.T) {
 	inBubble(t, 4, 4, "copies=3", func(b *bubble) {
 		t := b.t

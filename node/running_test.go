@@ -302,7 +302,7 @@ func TestLastWordsAreLogged(t *testing.T) {
 }
 
 // TestLongListingOverASlowLineIsWhole: pages that come one after the other are waited
-// for, though all of them take longer than maxListTime. (Row 32: 30 s for any number
+// for, though all of them take longer than maxListTime. (Before: 30 s for any number
 // of names.)
 func TestLongListingOverASlowLineIsWhole(t *testing.T) {
 	inBubble(t, 3, 2, "copies=2", func(b *bubble) {

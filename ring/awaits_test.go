@@ -19,7 +19,7 @@ func (w *world) awaited(t *testing.T, when string, op Op, want ...wire.ID) {
 }
 
 // TestWhomAPutWaitsFor: for answers, then for those that take the bytes, then for
-// who is to have them from others in the place of one that failed. (Row 31: while
+// who is to have them from others in the place of one that failed. (Before: while
 // other holders made the copies, nobody was named.)
 func TestWhomAPutWaitsFor(t *testing.T) {
 	w := within(t, 20, 30, 40, 50)

@@ -245,7 +245,7 @@ func TestTransfersAreNoticed(t *testing.T) {
 
 // TestLeaveIsPatientWhileBytesCome: a member that says that bytes of what it was
 // offered come is waited for, for the grace at most, and nobody is told to be missing
-// meanwhile. (Row 32: ten intervals, whatever the line.)
+// meanwhile. (Before: ten intervals, whatever the line.)
 func TestLeaveIsPatientWhileBytesCome(t *testing.T) {
 	w := within(t, 20, 30, 40)
 	const grace = 2 * time.Minute

@@ -110,7 +110,7 @@ func pulled(acts []Action) (versions []uint64, leave []bool) {
 
 // TestVersionIsLeftToItsUpload: one that its put brings here is not pulled as well;
 // whoever offers it hears that it comes, the pulls of others go on, and it is looked
-// at again, for ten minutes. (Row 32: it came twice over the line of the putter, and
+// at again, for ten minutes. (Before: it came twice over the line of the putter, and
 // a put took twice its time.)
 func TestVersionIsLeftToItsUpload(t *testing.T) {
 	w := within(t, 20, 30)

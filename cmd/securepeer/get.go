@@ -105,7 +105,7 @@ func (a *app) get(ctx context.Context, stored string, opt getOptions) error {
 		}
 	} else {
 		if takesBytes(target) {
-			bar.busy(outputName(target)) // to open a pipe waits for who reads it
+			bar.busy(outputName(target)) // to open a pipe waits for its reader
 		}
 		err = a.save(target, d.File, over, fill)
 	}

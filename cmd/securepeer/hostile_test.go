@@ -191,7 +191,7 @@ func TestJSONOfCommands(t *testing.T) {
 	}
 }
 
-// TestNewerVersionThatCannotBeHadIsSaid: whoever is given an older one than a
+// TestNewerVersionThatCannotBeHadIsSaid: a user that is given an older one than a
 // member shows is told, and a stat says what one alone shows.
 func TestNewerVersionThatCannotBeHadIsSaid(t *testing.T) {
 	var out, errs bytes.Buffer

@@ -21,7 +21,7 @@ const outWithin = 15 * time.Second
 // TestInterruptedWhileItWaits: a command that waits for something of this
 // machine, and that nothing can wake, ends with the first signal, and leaves
 // nothing behind. One that changes something says what is done, what is not, and
-// what shows it. (Row 14: of all commands leave alone did.)
+// what shows it. (Before: of all commands leave alone did.)
 func TestInterruptedWhileItWaits(t *testing.T) {
 	hangs := make(chan struct{})
 	dir := fakePeer(t, func(w http.ResponseWriter, r *http.Request) {

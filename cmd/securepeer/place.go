@@ -154,7 +154,7 @@ func (p *spot) follow(rest []string) ([]string, error) {
 	return append(parts, rest...), err
 }
 
-// planted reports whether what is there belongs to another user who need not
+// planted reports whether what is there belongs to another user, which need not
 // own its folder to have put it there: Linux's rule for protected_symlinks and
 // protected_fifos, which not every system obeys, but for every folder that
 // group or others can write to. The sticky bit keeps them from what is not

@@ -153,8 +153,9 @@ func TestProgressSaysWhatOfThisMachineIsWaitedFor(t *testing.T) {
 }
 
 // TestTransfersSayWhomTheyWaitFor: before the first byte, and behind the last one,
-// and with the bytes on a pipe; and who has no terminal, or wants JSON, is not
-// asked for. (Row 31: a get said "nothing for 5s".)
+// and with the bytes on a pipe; and without a
+// terminal, or with --json, nobody asks. A get said "nothing for 5s", and not of
+// whom.
 func TestTransfersSayWhomTheyWaitFor(t *testing.T) {
 	for _, c := range []struct {
 		args  []string

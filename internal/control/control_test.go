@@ -175,7 +175,7 @@ func (s *served) follow(t *testing.T, id string, ok func(Progress) bool) {
 }
 
 // TestPutSaysHowFarItIs: what is read is not what has arrived, and a put whose
-// user gives nothing waits for no member. (Row 31: it named all that had taken all
+// user gives nothing waits for no member. (Before: it named all that had taken all
 // there was.)
 func TestPutSaysHowFarItIs(t *testing.T) {
 	s := serve(t)
