@@ -49,10 +49,11 @@ const (
 // disk is the store, and what this peer knows of its health.
 type disk struct {
 	*store.Store
-	index index
-	log   *slog.Logger
-	short *shortage
-	may   func(wire.Manifest) bool // whether others believe its signer, by writer, signer and flags; asked of what is on the disk from any earlier roster
+	index  index
+	log    *slog.Logger
+	short  *shortage
+	unread unread
+	may    func(wire.Manifest) bool // whether others believe its signer, by writer, signer and flags; asked of what is on the disk from any earlier roster
 
 	mu       sync.Mutex
 	state    wire.State       // Active, Full or Stuck
@@ -324,6 +325,20 @@ func (d *disk) readCode(err error) wire.Code {
 	return wire.CodeUnreadable
 }
 
+// retry tries again one of the versions that could not be read, so that what was
+// mended, or deleted, is no longer said to be so.
+func (d *disk) retry() {
+	e, ok := d.unread.any()
+	if !ok {
+		return
+	}
+	if here, err := d.Find(e.Version); errors.Is(err, store.ErrNotFound) || err == nil && here != e {
+		d.unread.note(e, nil)
+		return
+	}
+	d.manifest(e) // notes how it went
+}
+
 // room says whether size bytes would fit. That they do not is no news of the
 // disk's health: anybody may name a size, and it must not make a peer full.
 func (d *disk) room(size int64) wire.Code {
@@ -359,7 +374,7 @@ func (d *disk) lookAt(key uint64, name string) (newest []wire.Manifest, read int
 		newest, unread, whole = make([]wire.Manifest, 0, len(entries)), nil, true
 		for _, e := range entries {
 			read++
-			m, err := readManifest(d.Store, e)
+			m, err := d.manifest(e)
 			switch {
 			case errors.Is(err, store.ErrNotFound):
 				missing[e], whole = true, false
@@ -431,29 +446,50 @@ func newestFirst(a, b wire.Manifest) int {
 }
 
 // listed answers a List: the newest manifest of each writer of each name, as
-// many whole names as fit, and how many versions were read for it.
-func (d *disk) listed(prefix, after string) (ms []wire.Manifest, more bool, read int, err error) {
-	if err := d.index.build(d.Store); err != nil {
-		return nil, false, 0, err
+// many whole names as fit, and how many versions were read for it. A name whose
+// newest version cannot be read is left out and counted (R27); if that is all
+// there is, or more than maxUnread, or there are no descriptors left, it is the
+// disk, or this process, that fails.
+func (d *disk) listed(prefix, after string) (m wire.Listed, read int, err error) {
+	if err := d.index.build(d); err != nil {
+		return m, 0, err
 	}
-	for {
-		names, rest := d.index.after(prefix, after, wire.MaxListed)
+	first, unknown := after == "", 0
+	if first {
+		unknown = d.index.retry(d)
+	}
+	failed, before, last := 0, 0, error(nil)
+	for m.More = true; m.More && len(m.Manifests) == 0; { // again, if all of them were damaged
+		var names []named
+		names, m.More = d.index.after(prefix, after, wire.MaxListed)
 		for _, n := range names {
 			found, k, err := d.lookAt(n.versions[0].Key, n.name)
-			if read += k; err != nil {
-				return nil, false, read, err
+			read += k
+			if len(m.Manifests)+len(found) > wire.MaxListed {
+				m.More = true
+				break
 			}
-			if len(ms)+len(found) > wire.MaxListed {
-				return ms, true, read, nil
+			if err != nil {
+				d.failed(err)
+				failed, last = failed+1, err
 			}
-			ms, after = append(ms, found...), n.name
+			if err != nil && (Remedy(err) != "" || failed > maxUnread) {
+				return wire.Listed{}, read, err
+			}
+			m.Manifests, after = append(m.Manifests, found...), n.name
+			if len(found) > 0 {
+				before = failed
+			}
 		}
-		if !rest || len(ms) > 0 {
-			return ms, rest, read, nil
-		}
-		// All of this page were damaged: the next one, so that More never
-		// comes with nothing to go on from.
 	}
+	switch {
+	case first && len(m.Manifests) == 0 && last != nil:
+		return wire.Listed{}, read, last
+	case m.More:
+		failed = before // the next part begins behind the last of these
+	}
+	m.Unread = uint16(unknown + failed)
+	return m, read, nil
 }
 
 // scan answers a ring.Scan.
@@ -499,6 +535,13 @@ func labelsOf(m wire.Manifest) store.Labels {
 // signed is the part of a manifest that says who may have signed it.
 func signed(e store.Entry) wire.Manifest {
 	return wire.Manifest{Writer: wire.ID(e.Writer), Signer: wire.ID(e.Signer), Flags: wire.Flags(e.Flags) & wire.Tombstone}
+}
+
+// manifest is readManifest of a version on this disk, and notes what cannot be read.
+func (d *disk) manifest(e store.Entry) (wire.Manifest, error) {
+	m, err := readManifest(d.Store, e)
+	d.unread.note(e, err)
+	return m, err
 }
 
 // readManifest opens a version for its manifest alone. The error is

@@ -78,7 +78,7 @@ func (b *bubble) everywhere(name, data string, names ...string) {
 		}
 		silent = slices.DeleteFunc(silent, func(u Unheard) bool { return u.Peer == fmt.Sprint("n", len(b.nodes)) })
 		if err != nil || len(silent) > 0 || !slices.Equal(listed, names) {
-			b.t.Errorf("%d lists %q, silent %q, %v; want %q", n.self, listed, silent, err, names)
+			b.t.Errorf("%d lists %q, silent %+v, %v; want %q", n.self, listed, silent, err, names)
 		}
 	}
 }

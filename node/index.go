@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"securepeer/internal/store"
+	"securepeer/wire"
 )
 
 // index knows the name of each version on this peer's disk, for listings. It
@@ -19,8 +20,9 @@ type index struct {
 	mu      sync.Mutex // held across no call of the disk: a commit takes it
 	built   bool
 	walking bool
-	fresh   []indexed // committed while a walk went on
-	entries []indexed // by name, then version hash
+	fresh   []indexed     // committed while a walk went on
+	entries []indexed     // by name, then version hash
+	unread  []store.Entry // of names that are not known: none of their versions can be read
 }
 
 type indexed struct {
@@ -46,25 +48,40 @@ func (x *index) add(e indexed) {
 }
 
 func (x *index) insertLocked(e indexed) {
+	x.knownLocked(e)
 	if i, ok := slices.BinarySearchFunc(x.entries, e, compareIndexed); !ok {
 		x.entries = slices.Insert(x.entries, i, e)
 	}
 }
 
+// knownLocked notes that the name of e is known.
+func (x *index) knownLocked(e indexed) {
+	if len(x.unread) == 0 {
+		return
+	}
+	hash := wire.NameHash(e.name)
+	x.unread = slices.DeleteFunc(x.unread, func(u store.Entry) bool {
+		return u.Key == e.version.Key && u.Name == [16]byte(hash[:])
+	})
+}
+
 // build walks the store once. No commit waits for it: what comes meanwhile is
-// noted when the walk has ended (R4). An index that lacks what could not be read
-// is not kept.
-func (x *index) build(s *store.Store) error {
+// noted when the walk has ended (R4). An index without all that the disk failed
+// to read is not kept.
+func (x *index) build(d *disk) error {
 	x.building.Lock()
 	defer x.building.Unlock()
 	if x.begin() {
 		return nil
 	}
-	entries, err := walk(s)
+	entries, unread, err := walk(d)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if err == nil {
-		x.entries, x.built = entries, true
+		x.entries, x.unread, x.built = entries, unread, true
+		for _, e := range entries {
+			x.knownLocked(e)
+		}
 		for _, e := range x.fresh {
 			x.insertLocked(e)
 		}
@@ -81,29 +98,69 @@ func (x *index) begin() bool {
 	return x.built
 }
 
-// walk reads the name of every version.
-func walk(s *store.Store) ([]indexed, error) {
+// retry reads the names that are not known yet, and says how many remain so, of
+// those whose signers may.
+func (x *index) retry(d *disk) int {
+	x.mu.Lock()
+	unread := slices.Clone(x.unread)
+	x.mu.Unlock()
+	for _, e := range unread {
+		m, err := d.manifest(e)
+		x.mu.Lock()
+		switch {
+		case err == nil:
+			x.insertLocked(indexed{m.Name, e.Version})
+		case errors.Is(err, store.ErrNotFound):
+			x.unread = slices.DeleteFunc(x.unread, func(u store.Entry) bool { return u == e })
+		}
+		x.mu.Unlock()
+	}
+	type name struct {
+		key  uint64
+		hash [16]byte
+	}
+	names := make(map[name]bool)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.unread {
+		if d.may(signed(e)) {
+			names[name{e.Key, e.Name}] = true
+		}
+	}
+	return len(names)
+}
+
+// walk reads the name of every version. Those that cannot be read are unread,
+// unless they are all there are, or more than maxUnread: then the disk fails.
+func walk(d *disk) (entries []indexed, unread []store.Entry, err error) {
 	var found []store.Entry
-	err := s.List(0, 0, func(e store.Entry) bool {
+	err = d.List(0, 0, func(e store.Entry) bool {
 		found = append(found, e)
 		return true
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	entries := make([]indexed, 0, len(found))
+	entries = make([]indexed, 0, len(found))
+	var last error
 	for _, e := range found {
-		m, err := readManifest(s, e)
+		m, err := d.manifest(e)
 		switch {
-		case errors.Is(err, store.ErrNotFound):
-			continue // quarantined, or gone meanwhile
-		case err != nil:
-			return nil, err
+		case err == nil:
+			entries = append(entries, indexed{m.Name, e.Version})
+		case errors.Is(err, store.ErrNotFound): // quarantined, or gone meanwhile
+		case Remedy(err) != "" || len(unread) == maxUnread:
+			return nil, nil, err
+		default:
+			d.failed(err)
+			unread, last = append(unread, e), err
 		}
-		entries = append(entries, indexed{m.Name, e.Version})
+	}
+	if len(entries) == 0 && last != nil {
+		return nil, nil, last
 	}
 	slices.SortFunc(entries, compareIndexed)
-	return entries, nil
+	return entries, unread, nil
 }
 
 // named is the versions of one name.

@@ -36,7 +36,7 @@ func TestCommitDoesNotWaitForAListing(t *testing.T) {
 	began := make(chan struct{})
 	fsys.began, fsys.free = began, make(chan struct{})
 	listed := make(chan error)
-	go func() { listed <- d.index.build(d.Store) }() // ends below
+	go func() { listed <- d.index.build(d) }() // ends below
 	<-began
 	d.index.add(indexed{"while", store.Version{Key: 1}})
 	close(fsys.free)

@@ -250,7 +250,7 @@ func (n *Node) sendOffer(a ring.SendOffer) {
 	e, err := n.disk.Find(store.Version{Key: uint64(a.Version.Key), Sum: a.Version.Sum})
 	var m wire.Manifest
 	if err == nil {
-		m, err = readManifest(n.disk.Store, e)
+		m, err = n.disk.manifest(e)
 	}
 	if err != nil || !n.disk.may(m) {
 		missing := err == nil || n.disk.code(err) == wire.CodeNotFound
@@ -262,15 +262,13 @@ func (n *Node) sendOffer(a ring.SendOffer) {
 }
 
 func (n *Node) answerList(from wire.ID, m wire.List) (read int) {
-	listed := wire.Listed{Req: m.Req}
-	ms, more, read, err := n.disk.listed(m.Prefix, m.After)
+	listed, read, err := n.disk.listed(m.Prefix, m.After)
 	if err != nil {
 		n.disk.failed(err)
 		n.log.Error("listing names", "error", err)
-		listed.Code = wire.CodeUnreadable
-	} else {
-		listed.More, listed.Manifests = more, ms
+		listed = wire.Listed{Code: wire.CodeUnreadable}
 	}
+	listed.Req = m.Req
 	n.post(sending{from, listed})
 	return read
 }

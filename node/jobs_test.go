@@ -268,8 +268,8 @@ func TestLookIsBounded(t *testing.T) {
 func TestListedGivesWholeNames(t *testing.T) {
 	sim := simdisk.New(1)
 	d := diskOn(t, sim.Mount())
-	if ms, more, _, err := d.listed("", ""); len(ms) > 0 || more || err != nil { // builds the index
-		t.Fatal(ms, more, err)
+	if m, _, err := d.listed("", ""); len(m.Manifests) > 0 || m.More || err != nil { // builds the index
+		t.Fatal(m, err)
 	}
 	const names, writers = 40, 5
 	for i := range names {
@@ -280,9 +280,9 @@ func TestListedGivesWholeNames(t *testing.T) {
 	seen := make(map[string]int)
 	after, pages := "", 0
 	for more := true; more; pages++ {
-		var ms []wire.Manifest
-		var err error
-		if ms, more, _, err = d.listed("f", after); err != nil || len(ms) == 0 || len(ms) > wire.MaxListed {
+		m, _, err := d.listed("f", after)
+		ms := m.Manifests
+		if more = m.More; err != nil || len(ms) == 0 || len(ms) > wire.MaxListed {
 			t.Fatalf("a page of %d, more %v, %v", len(ms), more, err)
 		}
 		for _, m := range ms {

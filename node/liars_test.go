@@ -173,12 +173,12 @@ func TestUnreadableFileIsNeverAbsent(t *testing.T) {
 			}
 			files, silent, err := n.List(t.Context(), "")
 			if err != nil || len(files) != 0 || len(silent) != 2 || silent[0].Peer != "n0" || silent[1].Peer != "n1" {
-				t.Errorf("%v: List: %v, silent %q, %v; want both silent", cause, files, silent, err)
+				t.Errorf("%v: List: %v, silent %+v, %v; want both silent", cause, files, silent, err)
 			}
 			b.broken.Store(nil)
 			files, silent, err = n.List(t.Context(), "")
 			if err != nil || len(files) != 1 || len(silent) != 0 {
-				t.Errorf("after %v: List: %v, silent %q, %v; want the file", cause, files, silent, err)
+				t.Errorf("after %v: List: %v, silent %+v, %v; want the file", cause, files, silent, err)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -165,25 +166,30 @@ func (l *listing) misses(id wire.ID, why error) {
 
 // listPages returns why the listing is not whole, if it is not.
 func (n *Node) listPages(ctx context.Context, id wire.ID, prefix string, l *listing) error {
-	names, came, began := 0, 0, time.Now()
+	names, unread, came, began := 0, 0, 0, time.Now()
 	for after := ""; ; {
-		ms, more, err := n.listPage(ctx, id, prefix, after)
+		m, err := n.listPage(ctx, id, prefix, after)
 		if err != nil {
 			return err
 		}
-		if !inOrder(ms, prefix, after) || more && len(ms) == 0 {
+		ms := m.Manifests
+		if !inOrder(ms, prefix, after) || m.More && len(ms) == 0 {
 			n.refused.add(n.members.book().name(id), "listing that was not asked for")
 			return errNotWhole
 		}
+		unread += int(m.Unread)
 		if names += len(ms); names > maxListNames && id != n.self {
 			return errNotWhole
 		}
 		l.add(ms)
-		if !more {
+		if !m.More && unread > 0 {
+			return &unreadError{unread}
+		}
+		if !m.More {
 			return nil
 		}
 		if id != n.self {
-			came += len(wire.Listed{Manifests: ms}.Append(nil))
+			came += len(m.Append(nil))
 			if time.Since(began) > min(allListTime, maxListTime+time.Duration(came)*time.Second/listRate) {
 				return errNotWhole
 			}
@@ -203,16 +209,16 @@ func inOrder(ms []wire.Manifest, prefix, after string) bool {
 	return true
 }
 
-func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (ms []wire.Manifest, more bool, err error) {
+func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (wire.Listed, error) {
 	if id == n.self {
-		ms, more, _, err := n.disk.listed(prefix, after)
+		m, _, err := n.disk.listed(prefix, after)
 		n.disk.failed(err)
-		return ms, more, err
+		return m, err
 	}
 	k, answer := n.lists.open(id)
 	defer n.lists.close(k)
 	if !n.post(sending{id, wire.List{Req: k.req, Prefix: prefix, After: after}}) {
-		return nil, false, ErrClosed
+		return wire.Listed{}, ErrClosed
 	}
 	timer := time.NewTimer(listTime)
 	defer timer.Stop()
@@ -220,18 +226,18 @@ func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (
 	case m, ok := <-answer:
 		switch {
 		case ok && m.Code != wire.CodeOK:
-			return nil, false, &refusalError{m.Code}
+			return m, &refusalError{m.Code}
 		case ok:
-			return m.Manifests, m.More, nil
+			return m, nil
 		}
 	case <-timer.C:
 	case <-ctx.Done():
 		if after != "" {
-			return nil, false, errNotWhole
+			return wire.Listed{}, errNotWhole
 		}
 	case <-n.ctx.Done():
 	}
-	return nil, false, errSilent
+	return wire.Listed{}, errSilent
 }
 
 func (l *listing) files(b *book) []FileInfo {
@@ -255,7 +261,13 @@ func (n *Node) unheard(missing map[wire.ID]error) []Unheard {
 	b, unsent := n.members.book(), n.unsent()
 	for _, id := range slices.Sorted(maps.Keys(missing)) {
 		u := Unheard{Peer: b.name(id), Reason: reasonFor(missing[id])}
+		var some *unreadError
 		switch why := unsent[id]; {
+		case errors.As(missing[id], &some):
+			u.Files, u.Why = some.names, u.Peer+" "+some.Error()
+			if id == n.self {
+				u.Why = "this peer " + some.Error()
+			}
 		case id == n.self:
 			u.Reason, u.Why = Unreadable, fmt.Sprintf("this peer cannot read its own disk: %v", inShort(missing[id]))
 		case u.Reason == Silent && why != nil:

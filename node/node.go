@@ -432,6 +432,7 @@ func (n *Node) watchDisk() {
 		case <-ticker.C:
 			n.makeRoom()
 			n.disk.measure()
+			n.disk.retry()
 		case <-n.ctx.Done():
 			return
 		}

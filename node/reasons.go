@@ -146,7 +146,10 @@ var errNotWhole = errors.New("no whole listing")
 // silence is only what is left.
 func reasonFor(err error) Reason {
 	var refused *refusalError
+	var some *unreadError
 	switch {
+	case errors.As(err, &some):
+		return Unreadable
 	case err == errSlow || err == errOutrun || isSlow(err) && err != errSilent:
 		return Slow
 	case errors.As(err, &refused):

@@ -166,7 +166,8 @@ func (n *Node) peerStatus(b *book, s snapshot, m ring.MemberStatus) (PeerStatus,
 }
 
 // warnings are what this machine's operator should look at: that it can't send
-// to anybody, has run out of something, or that its own address can't be right.
+// to anybody, has run out of something, cannot read some of its files, or that its
+// own address can't be right.
 func (n *Node) warnings(b *book, s snapshot) (list []string) {
 	others, last := 0, ""
 	for _, m := range b.Members {
@@ -183,6 +184,9 @@ func (n *Node) warnings(b *book, s snapshot) (list []string) {
 		list = append(list, "nothing that this peer sends leaves this machine: "+last)
 	}
 	if text := n.short.warning(); text != "" {
+		list = append(list, text)
+	}
+	if text := n.disk.unread.warning(); text != "" {
 		list = append(list, text)
 	}
 	if text := n.addresses.loopback(b.self.Addr); text != "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +77,9 @@ type roomFS struct {
 
 func (f roomFS) Open(name string) (store.File, error) {
 	if err := f.broken.Load(); err != nil && strings.HasPrefix(name, "files/") {
-		return nil, *err
+		if one, ok := (*err).(*os.PathError); !ok || strings.HasSuffix(name, one.Path) { // else all files
+			return nil, *err
+		}
 	}
 	return f.FS.Open(name)
 }

@@ -87,6 +87,8 @@ type Unheard struct {
 	Peer   string `json:"peer"`
 	Reason Reason `json:"reason"`
 	Why    string `json:"why"` // the reason, in words
+	// Files is how many of its files alone it cannot read; 0: more is missing.
+	Files int `json:"files,omitempty"`
 }
 
 // HolderStat is what one home holder or stand-in of a name answered.

@@ -2,7 +2,10 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"securepeer/internal/store"
+	"securepeer/internal/store/simdisk"
 	"securepeer/ring"
 	"securepeer/wire"
 )
@@ -57,7 +62,7 @@ func TestUnreadableDiskOfAnotherIsToldAsSuch(t *testing.T) {
 				t.Errorf("%v: stat: %+v, %v, want %+v", cause, s.Holders, err, wantStat)
 			}
 			files, missing, err := asks.List(t.Context(), "")
-			if want := []Unheard{{holder, Unreadable, holder + " cannot read its disk"}}; err != nil || len(files) != 0 || !slices.Equal(missing, want) {
+			if want := []Unheard{{Peer: holder, Reason: Unreadable, Why: holder + " cannot read its disk"}}; err != nil || len(files) != 0 || !slices.Equal(missing, want) {
 				t.Errorf("%v: listed %v without %+v, %v, want %+v", cause, files, missing, err, want)
 			}
 			if r := status(t, asks).Refused; len(r) > 0 {
@@ -65,6 +70,132 @@ func TestUnreadableDiskOfAnotherIsToldAsSuch(t *testing.T) {
 			}
 			b.ill[at].Store(nil)
 		})
+	}
+}
+
+// TestUnreadableFileIsLeftOutOfAListing: the rest is listed, as of the machine whose
+// disk it is as of another; the count of what is missing stands beside it, and
+// status there names the file until it can be read or is gone. (One such file made
+// all of that member's listing unreadable.)
+func TestUnreadableFileIsLeftOutOfAListing(t *testing.T) {
+	for _, cause := range []error{syscall.EIO, syscall.ELOOP} {
+		inBubble(t, 2, 2, "copies=1", func(b *bubble) {
+			t := b.t
+			for i := range 60 {
+				put(t, b.nodes[0], fmt.Sprintf("f%02d", i), []byte("x"))
+			}
+			at := b.holder("f30")
+			d := b.nodes[at].disk
+			bad, err := d.newest(uint64(wire.KeyOf(b.roster.Space, "f30")), "f30", nil)
+			if err != nil || len(bad) != 1 {
+				t.Fatal(bad, err)
+			}
+			fails := error(&os.PathError{Op: "open", Path: bad[0].String(), Err: cause})
+			listed := func(when string, from int, files int, want ...Unheard) {
+				t.Helper()
+				got, missing, err := b.nodes[from].List(t.Context(), "f")
+				if err != nil || len(got) != files || !slices.Equal(missing, want) {
+					t.Errorf("%v: %s, at n%d: %d files without %+v, %v; want %d without %+v", cause, when, from, len(got), missing, err, files, want)
+				}
+			}
+			holder := b.roster.Members[at].Name
+			there := Unheard{holder, Unreadable, holder + " cannot read 1 of its files", 1}
+			here := Unheard{holder, Unreadable, "this peer cannot read 1 of its files", 1}
+			warned := func(want bool) {
+				t.Helper()
+				s := status(t, b.nodes[at])
+				if got := slices.ContainsFunc(s.Warnings, func(w string) bool {
+					return strings.Contains(w, "1 version on this disk cannot be read") && strings.Contains(w, bad[0].String())
+				}); got != want {
+					t.Errorf("%v: warned %v, want %v: %q", cause, got, want, s.Warnings)
+				}
+			}
+			for _, when := range []string{"before its name is known", "when its name is known"} {
+				b.ill[at].Store(&fails)
+				listed(when, 1-at, 59, there)
+				listed(when, at, 59, here)
+				warned(true)
+				b.ill[at].Store(nil)
+				listed("read again", 1-at, 60)
+				warned(false)
+			}
+			b.ill[at].Store(&fails)
+			listed("once more", at, 59, here)
+			b.ill[at].Store(nil)
+			time.Sleep(2 * measureEach) // of the bubble
+			warned(false)
+		})
+	}
+}
+
+// badFS is a disk on which some files, by the ends of their paths, cannot be opened.
+type badFS struct {
+	store.FS
+	bad   map[string]bool
+	cause error
+}
+
+func (f *badFS) Open(name string) (store.File, error) {
+	if f.bad[filepath.Base(name)] {
+		return nil, &os.PathError{Op: "open", Path: name, Err: f.cause}
+	}
+	return f.FS.Open(name)
+}
+
+// TestListingOfADiskThatFails: a file here and there is counted, each name once, in
+// the first part if none of its versions can be read; what fails as a whole, or for
+// want of descriptors, is no listing.
+func TestListingOfADiskThatFails(t *testing.T) {
+	const whole = -1
+	for _, c := range []struct {
+		names, versions int
+		cause           error
+		bad             int // so many of the names, from the last
+		unread          int
+	}{
+		{3, 2, syscall.EIO, 0, 0},
+		{3, 2, syscall.EIO, 1, 1},
+		{3, 2, syscall.EIO, 3, whole},
+		{maxUnread + 10, 1, syscall.EIO, maxUnread, maxUnread},
+		{maxUnread + 10, 1, syscall.EIO, maxUnread + 1, whole},
+		{3, 1, syscall.EMFILE, 1, whole},
+	} {
+		for _, built := range []bool{true, false} {
+			fsys := &badFS{FS: simdisk.New(1).Mount(), bad: make(map[string]bool), cause: c.cause}
+			d := diskOn(t, fsys)
+			if built {
+				d.listed("", "")
+			}
+			for i := range c.names {
+				for v := range c.versions {
+					m := wire.Manifest{Name: fmt.Sprintf("f%02d", i), Version: uint64(v) + 1, Writer: 1, Signer: 1, Flags: wire.Tombstone}
+					d.keep(t, m)
+					e, err := d.Find(versionOf(wire.Space8, m))
+					if err != nil {
+						t.Fatal(err)
+					}
+					fsys.bad[e.String()] = i >= c.names-c.bad
+				}
+			}
+			names, unread, after := 0, 0, ""
+			for more := true; more; {
+				m, _, err := d.listed("f", after)
+				if err != nil {
+					unread = whole
+					break
+				}
+				names, unread, more = names+len(m.Manifests), unread+int(m.Unread), m.More
+				if more {
+					after = m.Manifests[len(m.Manifests)-1].Name
+				}
+			}
+			if unread != c.unread || unread != whole && names != c.names-c.bad {
+				t.Errorf("%+v, index built before %v: %d names and %d unread", c, built, names, unread)
+			}
+			if text := d.unread.warning(); (text != "") != (c.bad > 0 && c.cause == syscall.EIO) {
+				t.Errorf("%+v, index built before %v: %q", c, built, text)
+			}
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ var rules = map[string]string{
 	"24": "4 0-0 0-1 | 4 refusal",
 	"25": "8 8",
 	"26": "4 begin begin",
-	"27": "4 0-0 0-12 0-1 48*manifest",
+	"27": "4 0-0 0-12 0-1 2 48*manifest",
 	"28": "8 <=1099511627776 size 16 name 64*2",
 	"29": "",
 	"30": "manifest",

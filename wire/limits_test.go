@@ -72,7 +72,7 @@ func listLimits() []sample {
 	add(TypePutAck, MaxRows, none, row, none)
 	add(TypePutAck, MaxVotes, []byte{0, 0, 0, 0}, vote, nil)
 	add(TypeFound, MaxManifests, make([]byte, 7), manifest, nil)
-	add(TypeListed, MaxListed, make([]byte, 7), manifest, nil)
+	add(TypeListed, MaxListed, make([]byte, 9), manifest, nil)
 	add(TypePut, MaxHolders, put[:len(put)-2], none, nil)
 	add(TypeBlockList, MaxHashes, nil, make([]byte, 32), nil)
 	return all
@@ -163,6 +163,7 @@ func numberLimits(t testing.TB) []sample {
 	add("Listed", 4, 2, true, 0, 10, 12)
 	add("Listed", 4, 2, false, 13, 0x100, 0xffff)
 	add("Listed", 6, 1, false, 2, 255)
+	add("Listed", 7, 2, true, 0, 1, 0xffff)
 	add("Put", 8, 8, true, 0, MaxSize-1, MaxSize)
 	add("Put", 8, 8, false, MaxSize+1, 1<<64-1)
 	add("Put", 16, 8, true, 0, MaxSize-1, MaxSize, SizeUnknown)
@@ -222,7 +223,7 @@ func largest() []Message {
 		Found{0, CodeOK, false, slices.Repeat([]Manifest{g}, MaxManifests)},
 		Offer{0, 0, g},
 		List{0, g.Name, g.Name},
-		Listed{0, CodeOK, false, slices.Repeat([]Manifest{g}, MaxListed)},
+		Listed{0, CodeOK, false, 0, slices.Repeat([]Manifest{g}, MaxListed)},
 		Put{Name: g.Name, Holders: make([]ID, MaxHolders)},
 		PutEnd{g},
 		PutAck{CodeNotOwner, rows, votes},

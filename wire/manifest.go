@@ -201,13 +201,16 @@ type List struct {
 
 // Listed answers a List. With another Code than CodeOK the listing ends here, and
 // is not whole: CodeUnreadable, CodeBusy. More says that names after the last one
-// remain. At most [MaxListed], which fit in [MaxBody] even with the longest names.
+// remain. Unread is how many names of this part are left out because their files
+// cannot be read; those that cannot be known for that reason count in the first
+// part. At most [MaxListed], which fit in [MaxBody] even with the longest names.
 //
-//	req 4 | code 2 | more 1 | count 2 | manifests
+//	req 4 | code 2 | more 1 | unread 2 | count 2 | manifests
 type Listed struct {
 	Req       uint32
 	Code      Code
 	More      bool
+	Unread    uint16
 	Manifests []Manifest
 }
 
@@ -274,6 +277,7 @@ func (Listed) Type() Type { return TypeListed }
 func (m Listed) Append(b []byte) []byte {
 	b = be.AppendUint32(b, m.Req)
 	b = appendBool(be.AppendUint16(b, uint16(m.Code)), m.More)
+	b = be.AppendUint16(b, m.Unread)
 	return appendManifests(b, m.Manifests, MaxListed)
 }
 

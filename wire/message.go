@@ -143,7 +143,7 @@ func (d *decoder) message(t Type) Message {
 	case TypeList:
 		return List{d.u32(), d.text(checkPartial), d.text(checkPartial)}
 	case TypeListed:
-		return Listed{d.u32(), d.code(CodeOK), d.boolean(), d.manifests(MaxListed)}
+		return Listed{d.u32(), d.code(CodeOK), d.boolean(), d.u16(), d.manifests(MaxListed)}
 	case TypePut:
 		return d.put()
 	case TypePutMore:

@@ -266,7 +266,7 @@ func (g generator) message(typ Type) Message {
 	case TypeList:
 		return List{g.Uint32(), g.name(), g.name()}
 	case TypeListed:
-		return Listed{g.Uint32(), g.code(), g.coin(), many(g.length(0, MaxListed), g.manifest)}
+		return Listed{g.Uint32(), g.code(), g.coin(), uint16(g.Uint32()), many(g.length(0, MaxListed), g.manifest)}
 	case TypePut:
 		m := Put{
 			Upload: g.Uint64(), Offset: g.Uint64N(MaxSize + 1), Size: g.Uint64N(MaxSize + 1),

@@ -45,7 +45,7 @@ func lsCommand(a *app) *cobra.Command {
 				a.notef("no answer from %s: files that only they have are not listed", names(files.Silent))
 			}
 			for _, u := range files.Failed {
-				a.notef("%s: files that only %s has are not listed", clean(u.Why), name(u.Peer))
+				a.notef("%s: %s that only %s has are not listed", clean(u.Why), those(u), name(u.Peer))
 			}
 			if len(files.Files) == 0 {
 				return a.otherPrefix(cmd.Context(), client, prefix)
@@ -56,6 +56,14 @@ func lsCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "with size, time and writer")
 	addJSON(cmd, a)
 	return cmd
+}
+
+// those are what is not listed of a member's files.
+func those(u node.Unheard) string {
+	if u.Files > 0 {
+		return "those"
+	}
+	return "files"
 }
 
 // sizesOf returns the files' sizes, one below the other.

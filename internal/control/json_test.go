@@ -40,7 +40,7 @@ func TestJSON(t *testing.T) {
 			Missing: []string{"carol"}, Slow: []string{"carol"}, Newer: 4, NewerRemoved: true, Above: []string{"dave"}, Lacks: lacks(node.Full, "carol")}, 4},
 		"rm":       PutResult{SchemaRemove, node.PutResult{Name: "notes/today", Version: 3, Sum: "9f2c", Copies: []string{"alice"}, Wanted: 1, Missing: []string{}, Slow: []string{}}, 0},
 		"get":      GetResult{SchemaGet, "bob", true, []string{"carol"}, []node.Claim{{Version: 7, Writer: "alice", Peers: []string{"dave"}}}},
-		"ls":       List{SchemaList, []node.FileInfo{info}, []string{"carol"}, []node.Unheard{{Peer: "dave", Reason: node.Unreadable, Why: "dave cannot read its disk"}}},
+		"ls":       List{SchemaList, []node.FileInfo{info}, []string{"carol"}, []node.Unheard{{Peer: "dave", Reason: node.Unreadable, Why: "dave cannot read its disk"}, {Peer: "erin", Reason: node.Unreadable, Why: "erin cannot read 2 of its files", Files: 2}}},
 		"stat":     Stat{SchemaStat, "notes/today", 1<<64 - 1, &info, []node.HolderStat{{Peer: "bob", Home: true, Versions: []node.FileInfo{info}}, {Peer: "carol", Home: true, Reason: node.Unreadable, Versions: []node.FileInfo{}}}, "bob"},
 		"lookup":   Lookup{SchemaLookup, "notes/today", 1<<64 - 1, "bob", []string{"bob", "carol"}, []string{"bob"}},
 		"ping":     Ping{SchemaPing, "bob", 0.0019},

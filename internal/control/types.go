@@ -195,7 +195,7 @@ type List struct {
 	Schema string          `json:"schema"`
 	Files  []node.FileInfo `json:"files"`
 	Silent []string        `json:"silent"` // members that did not answer: what only they have is missing
-	Failed []node.Unheard  `json:"failed"` // the same, of those that answered so, or that this machine itself could not ask
+	Failed []node.Unheard  `json:"failed"` // the same, of those that answered so, that this machine itself could not ask, or that cannot read some of their files
 }
 
 // Stat says which versions of a name are there, and on whose disks.
