@@ -94,6 +94,8 @@ func TestWhatAnswersAreWorth(t *testing.T) {
 		{"one that is none in its own view", []looked{{peer: 11, home: true, state: answered}, other}, 2, true, false},
 		{"one that is behind", []looked{{peer: 11, home: true, agrees: true, code: wire.CodeBehind, state: answered}, other}, 1, true, false},
 		{"one that cannot read its disk", []looked{{peer: 11, home: true, agrees: true, code: wire.CodeUnreadable, state: answered}, other}, 1, true, true},
+		{"one that is full", []looked{{peer: 11, home: true, agrees: true, passed: true, state: answered}, other}, 2, true, false},
+		{"one is full, another waited for", []looked{{peer: 11, home: true, agrees: true, passed: true, state: answered}, {peer: 13, home: true}, other}, 2, false, true},
 		{"another has failed", []looked{home, {peer: 12, state: failed}}, 1, true, false},
 		{"one that leaves is silent", []looked{home, {peer: 12, leaves: true}}, 1, true, true},
 		{"one that leaves has answered", []looked{home, {peer: 12, leaves: true, state: answered}}, 2, true, false},

@@ -77,6 +77,7 @@ type look struct {
 type looked struct {
 	peer      wire.ID
 	home      bool // in this peer's view
+	passed    bool // it takes no writes, in this peer's view: they pass it by
 	leaves    bool // asked only because it may not have given all away
 	agrees    bool // it is home in its own view, too
 	req       uint32
@@ -141,7 +142,7 @@ func (k *look) follow(now Time, v *view, o *outbox) {
 			i = k.add(h.id)
 			k.asked[i].state = skipped
 		}
-		k.asked[i].home = h.home
+		k.asked[i].home, k.asked[i].passed = h.home, !h.use
 		if h.up && k.asked[i].state == skipped && i < maxLooks {
 			k.ask(now, i, v, o)
 		}
@@ -318,18 +319,19 @@ func (k *look) deadline() Time {
 }
 
 // good counts the answers that may say no, and says whether one is from a home
-// holder, or none can be had.
+// holder that takes writes, or none can be had: what was put while a holder was
+// full or stuck has passed it by.
 func (k *look) good() (n int, home bool) {
 	reachable := false
 	for i := range k.asked {
 		l := &k.asked[i]
-		if l.home && l.state == waiting || l.asHome() {
+		if l.home && !l.passed && (l.state == waiting || l.asHome()) {
 			reachable = true
 		}
 		if l.counts() {
 			n++
 		}
-		home = home || l.asHome()
+		home = home || !l.passed && l.asHome()
 	}
 	return n, home || !reachable
 }

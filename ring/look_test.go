@@ -335,3 +335,43 @@ func TestOneHolderCostsAGetNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestNoOfOneThatTakesNothingWaits: what was put while a home holder was full
+// or stuck has passed it by, so a get waits for a home holder that takes writes
+// before it delivers what a stand-in of earlier shows.
+func TestNoOfOneThatTakesNothingWaits(t *testing.T) {
+	old, now := wire.Manifest{Name: "0015", Version: 1, Writer: 60}, wire.Manifest{Name: "0015", Version: 2, Writer: 60}
+	for _, state := range []wire.State{wire.Stuck, wire.Full} {
+		w := within(t, 20, 30, 40, 50)
+		w.step(Received{20, wire.Rows{Rows: []wire.Row{row(20, 2, state)}}})
+		who := asked(w.step(Get{Op: 1, Name: "0015"}))
+		if who[20] == 0 || who[30] == 0 || who[50] == 0 {
+			t.Fatalf("%v: asked %v, want 20, 30 and the stand-in 50 among them", state, who)
+		}
+		acts := w.step(Received{20, wire.Found{Req: who[20], Home: true}})
+		acts = append(acts, w.step(Received{50, wire.Found{Req: who[50], Manifests: []wire.Manifest{old}}})...)
+		if has[Fetch](acts) {
+			t.Errorf("%v: fetched what a stand-in shows before a home holder that takes writes had answered", state)
+		}
+		acts = w.step(Received{30, wire.Found{Req: who[30], Home: true, Manifests: []wire.Manifest{now}}})
+		acts = append(acts, w.step(Received{40, wire.Found{Req: who[40], Home: true, Manifests: []wire.Manifest{now}}})...)
+		i := slices.IndexFunc(acts, func(a Action) bool { f, ok := a.(Fetch); return ok && f.Manifest.Version == 2 })
+		if i < 0 {
+			t.Errorf("%v: the answers of the home holders led to %v, want a fetch of version 2", state, acts)
+		}
+	}
+}
+
+// TestNoOfAFullRingCounts: where no home holder takes writes, their answers do.
+func TestNoOfAFullRingCounts(t *testing.T) {
+	m := wire.Manifest{Name: "0015", Version: 1, Writer: 60}
+	w := within(t, 20, 30, 40, 50)
+	for _, id := range []wire.ID{20, 30, 40, 50} {
+		w.step(Received{id, wire.Rows{Rows: []wire.Row{row(id, 2, wire.Full)}}})
+	}
+	who := asked(w.step(Get{Op: 1, Name: "0015"}))
+	w.step(Received{20, wire.Found{Req: who[20], Home: true}})
+	if !has[Fetch](w.step(Received{30, wire.Found{Req: who[30], Home: true, Manifests: []wire.Manifest{m}}})) {
+		t.Error("two home holders of a full ring have answered, and the get waits")
+	}
+}

@@ -451,9 +451,9 @@ func (w *World) checkGet(op *Op) {
 
 // reader returns a holder of an acked version that, like who asks, has been
 // well since before a get began. In a network that loses much, an answer may
-// come too late.
+// come too late. A liar that is home alone can withhold a version.
 func (w *World) reader(op, acked *Op) (wire.ID, bool) {
-	if acked == nil || w.strict == nil || w.Config.Net.Loss > 0.1 {
+	if acked == nil || w.strict == nil || w.Config.Net.Loss > 0.1 || w.liesAlone(op.Name) {
 		return 0, false
 	}
 	before := op.Begun - ring.Time(backWithin*w.Config.Interval)
