@@ -315,7 +315,7 @@ func (w *World) checkBack() error {
 			if i := slices.IndexFunc(s.Members, func(m ring.MemberStatus) bool { return m.ID == h.ID }); !s.Members[i].Verdict && !s.Members[i].Linked {
 				limit = foundWithin * w.Config.Interval
 			}
-			if span(w.now-k.out[h.ID]) > limit+slack {
+			if span(w.now-max(k.out[h.ID], well)) > limit+slack { // who came back is not out from before
 				errs = append(errs, fmt.Errorf("%v is not in the ring of %v since %v", h.ID, o.ID, span(k.out[h.ID])))
 				delete(k.out, h.ID)
 			}
