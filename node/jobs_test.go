@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
@@ -310,4 +311,42 @@ func TestListedGivesWholeNames(t *testing.T) {
 	if names, _ := d.index.after("zz", "", 1); len(names) > 0 {
 		t.Errorf("what was not committed is listed: %v", names)
 	}
+}
+
+// TestRequestsOfEachRunAreApart: those of the ring and of listings, of two runs on
+// one disk, so that no answer to one is taken for an answer to the other.
+func TestRequestsOfEachRunAreApart(t *testing.T) {
+	inBubble(t, 1, 0, "copies=1", func(b *bubble) {
+		disk := b.disks[0].Mount()
+		first := func() (list, look uint32) {
+			n := b.loner(0, disk)
+			defer n.Close()
+			k, _ := n.lists.open(0)
+			l, err := n.newLoop()
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			events := []ring.Event{ring.Tick{}}
+			for now := ring.Time(0); now < ring.Time(time.Minute); now += ring.Time(time.Second) {
+				for ; len(events) > 0; events = events[1:] {
+					for _, a := range l.ring.Step(now, events[0], nil) {
+						switch a := a.(type) {
+						case ring.Persist:
+							events = append(events, ring.Persisted(a))
+						case ring.Answer:
+							return k.req, a.Req
+						}
+					}
+				}
+				events = append(events, ring.Tick{}, ring.Get{Op: ring.Op(now + 1), Name: "f"})
+			}
+			b.t.Fatal("it looks nothing up")
+			return 0, 0
+		}
+		list1, look1 := first()
+		list2, look2 := first()
+		if list1 == list2 || look1 == look2 {
+			b.t.Errorf("a run begins with the requests %v and %v, the next with %v and %v", list1, look1, list2, look2)
+		}
+	})
 }

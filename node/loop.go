@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"securepeer/ring"
@@ -94,6 +95,7 @@ func (n *Node) newLoop() (*loop, error) {
 		return nil, err
 	}
 	c := ring.Config{
+		Requests:    rand.Uint32(),
 		Self:        n.self,
 		Roster:      b.ringRoster(&n.config),
 		Store:       n.disk.ID(),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -206,7 +207,7 @@ func newNode(c Config, b *book) *Node {
 		uploads:  newUploads(),
 		targets:  &targets{open: make(map[*target]struct{})},
 		replies:  &replies{waits: make(map[uint64]chan ring.PutReply)},
-		lists:    &lists{waits: make(map[listKey]chan wire.Listed)},
+		lists:    &lists{last: mrand.Uint32(), waits: make(map[listKey]chan wire.Listed)},
 		offered:  &offers{known: make(map[offerKey]struct{})},
 		claims:   newClaims(),
 		watchers: &watchers{open: make(map[*watcher]struct{})},

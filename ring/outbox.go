@@ -18,7 +18,8 @@ func (o *outbox) notify(k Kind, peer wire.ID, name string) {
 
 func (o *outbox) done(op Op, r Result) { o.do(Done{op, r}) }
 
-// number returns a request number that none in flight has.
+// number returns a request number that none in flight has, of this run or of one
+// before, whose answers may still come (R28).
 func (o *outbox) number() uint32 {
 	o.req++
 	return o.req

@@ -29,13 +29,13 @@ type put struct {
 	waiting   []wire.ID // uploads that have not ended
 	sealed    bool
 	manifest  wire.Manifest
-	ok        []wire.ID // confirmed: on disk, synced
-	kept      []wire.ID // have the bytes, but did not take the place
-	offers    []offered // to make up for those that were lost
-	queued    []wire.ID // wait for a place among the offers to them
-	tried     []wire.ID // were offered it
-	cannot    []wire.ID // did not take it: full, stuck, or lost on the way
-	full      []wire.ID // those of them that said so
+	ok        []wire.ID  // confirmed: on disk, synced
+	kept      []wire.ID  // have the bytes, but did not take the place
+	offers    []offered  // to make up for those that were lost
+	queued    []wire.ID  // wait for a place among the offers to them
+	tried     []wire.ID  // were offered it
+	cannot    []wire.ID  // did not take it: full, stuck, or lost on the way
+	declined  []Declined // those of them that have answered, and how
 }
 
 // slowTimes is how many times as long as the upload a peer may take that makes up
@@ -171,7 +171,8 @@ func (p *put) place(now Time, s scene) {
 		to := s.view.targets(p.key)
 		if len(to) == 0 {
 			r := p.look.unavailable()
-			if s.view.full(p.key) {
+			r.declines(s.view.ill(p.key))
+			if slices.ContainsFunc(r.Declined, Declined.full) {
 				r.Outcome = NoRoom
 			}
 			p.finish(r, s)
@@ -316,11 +317,24 @@ func (p *put) uploaded(e Uploaded) {
 	}
 }
 
-// refused notes that a peer did not take the version, and whether it is full.
+// refused notes that a peer did not take the version, and why.
 func (p *put) refused(peer wire.ID, code wire.Code) {
 	p.cannot = append(p.cannot, peer)
-	if code == wire.CodeFull {
-		p.full = append(p.full, peer)
+	p.declined = append(p.declined, Declined{peer, code})
+}
+
+// full reports whether want of room is why.
+func (d Declined) full() bool { return d.Code == wire.CodeFull }
+
+// declines adds members that declined to a result, each as one that is missing.
+func (r *Result) declines(all []Declined) {
+	for _, d := range all {
+		if !slices.Contains(r.Silent, d.Peer) {
+			r.Silent = append(r.Silent, d.Peer)
+		}
+		if !slices.ContainsFunc(r.Declined, func(o Declined) bool { return o.Peer == d.Peer }) {
+			r.Declined = append(r.Declined, d)
+		}
 	}
 }
 
@@ -425,6 +439,8 @@ func (p *put) result(want []wire.ID, v *view) Result {
 			r.Silent = append(r.Silent, h.id)
 		}
 	}
+	r.Declined = slices.DeleteFunc(slices.Clone(p.declined), func(d Declined) bool { return !slices.Contains(r.Silent, d.Peer) })
+	r.declines(slices.DeleteFunc(v.ill(p.key), func(d Declined) bool { return !slices.Contains(r.Silent, d.Peer) }))
 	for _, id := range p.ok {
 		if slices.Contains(want, id) {
 			r.Copies = append(r.Copies, id)
@@ -437,7 +453,7 @@ func (p *put) result(want []wire.ID, v *view) Result {
 	case len(r.Copies) >= r.Wanted:
 	case len(p.ok) > 0 || len(p.kept) > 0:
 		r.Outcome = Degraded
-	case len(p.full) > 0 && len(p.full) == len(p.cannot):
+	case len(p.cannot) > 0 && len(p.cannot) == len(p.declined) && !slices.ContainsFunc(p.declined, func(d Declined) bool { return !d.full() }):
 		r.Outcome = NoRoom
 	default:
 		r.Outcome = Unavailable

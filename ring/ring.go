@@ -56,6 +56,7 @@ type Config struct {
 	Contact     wire.ID          // whom to ask first when joining
 	HasContact  bool             // false: any member
 	Disk        wire.State       // Active, Full or Stuck
+	Requests    uint32           // the requests of this run have the numbers after that; drawn at random (R28)
 	// Sign signs what begins with a label and the ring's name, with this
 	// peer's signing key. It is a pure function.
 	Sign func(msg []byte) wire.Sig
@@ -100,6 +101,7 @@ func New(c Config) *Ring {
 	r.spread.asked, r.spread.answered, r.spread.passed = map[wire.ID]question{}, map[wire.ID]Time{}, map[wire.ID]Time{}
 	r.ops.paces, r.ops.numbers.names = paces{}, map[wire.Pos]*numbered{}
 	r.copies = newCopier()
+	r.out.req = c.Requests
 	r.tune()
 	return r
 }

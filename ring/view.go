@@ -594,13 +594,19 @@ func (v *view) targets(k wire.Pos, cannot ...wire.ID) []wire.ID {
 	return ids
 }
 
-// full reports whether a key has no place for want of room: of its holders that
-// are there, one is full.
-func (v *view) full(k wire.Pos) bool {
-	return slices.ContainsFunc(v.holders(k, nil), func(h holder) bool {
-		m := v.member(h.id)
-		return m.inRing && m.state == wire.Full
-	})
+// ill returns the home holders of k, of those in the ring, whose rows say that
+// their disks take no writes, and why.
+func (v *view) ill(k wire.Pos) (all []Declined) {
+	for _, h := range v.holders(k, nil) {
+		switch m := v.member(h.id); {
+		case !h.home || !m.inRing:
+		case m.state == wire.Full:
+			all = append(all, Declined{h.id, wire.CodeFull})
+		case m.state == wire.Stuck:
+			all = append(all, Declined{h.id, wire.CodeStuck})
+		}
+	}
+	return all
 }
 
 // crowd is how many times the copies of a key a walk for givers or takers goes

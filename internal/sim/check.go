@@ -457,7 +457,10 @@ func (w *World) reader(op, acked *Op) (wire.ID, bool) {
 		return 0, false
 	}
 	before := op.Begun - ring.Time(backWithin*w.Config.Interval)
-	well := func(id wire.ID) bool { return w.strict.peers[id].well < before && w.well(w.byID[id]) }
+	well := func(id wire.ID) bool {
+		h := w.byID[id]
+		return w.strict.peers[id].well < before && w.well(h) && h.disk.unread == 0
+	}
 	if !well(op.Host) {
 		return 0, false
 	}

@@ -22,6 +22,7 @@ type disk struct {
 	files       map[ring.Version]file
 	state       wire.State // Active; Full or Stuck: takes no more bytes
 	fails       bool       // every sync fails
+	unread      float64    // the chance that a read fails
 	failed      bool       // a sync has, since the machine was started
 	writes      []*write   // on their way, oldest first
 }

@@ -29,7 +29,9 @@ func Draw(seed uint64) Plan {
 	}
 	on := make(map[What]bool)
 	for _, k := range faultKinds {
-		on[k] = d.IntN(3) == 0
+		if k != WhatUnread {
+			on[k] = d.IntN(3) == 0
+		}
 	}
 	late := 0
 	if on[WhatJoin] {
@@ -44,6 +46,9 @@ func Draw(seed uint64) Plan {
 		if on[k] && k != WhatJoin {
 			d.faults(&p, k, ids)
 		}
+	}
+	if d.IntN(3) == 0 { // last: all else of a seed's plan is as it was without this kind
+		d.faults(&p, WhatUnread, ids)
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return p
@@ -172,6 +177,8 @@ func (d drawer) faults(p *Plan, k What, ids []wire.ID) {
 			f.Late = d.between(10*time.Millisecond, 2*p.Config.Interval)
 		case WhatJump:
 			f.Jump = d.between(time.Second, 10*time.Hour)
+		case WhatUnread:
+			f.Rate = min(1, 1.5*d.Float64())
 		case WhatLie:
 			f.Lasts, f.Lies = 0, d.lies(ids)
 		case WhatSkew:

@@ -22,7 +22,8 @@ type Fault struct {
 	Late   time.Duration // how late a tick may come
 	Change Change        // of a roster
 	Lies   Lies
-	Name   string // of a file
+	Name   string  // of a file
+	Rate   float64 // of reads that fail
 }
 
 // What kind of thing happens.
@@ -45,6 +46,7 @@ const (
 	WhatLie        What = "lie"        // the one liar begins to lie
 	WhatFull       What = "full"       // the disk, for Lasts
 	WhatStuck      What = "stuck"      // syncs fail, for Lasts; then the machine is started again
+	WhatUnread     What = "unread"     // reads of the disk fail, with the chance Rate, for Lasts
 	WhatStop       What = "stop"       // SIGTERM; after Lasts it starts again
 	WhatJoin       What = "join"       // a member that has not run yet, through Whom
 	WhatLeave      What = "leave"      // for good
@@ -62,6 +64,7 @@ const (
 var faultKinds = []What{
 	WhatKill, WhatCrash, WhatWipe, WhatPause, WhatLate, WhatJump, WhatCut, WhatHalves, WhatThirds, WhatMajorities,
 	WhatSwizzle, WhatSkew, WhatLie, WhatFull, WhatStuck, WhatStop, WhatJoin, WhatLeave, WhatForget,
+	WhatUnread,
 }
 
 // loadKinds are what users do, in every seed.
@@ -85,6 +88,8 @@ func (f Fault) String() string {
 		s += fmt.Sprintf(" by up to %v", f.Late)
 	case WhatLie:
 		s += fmt.Sprintf(" %+v", f.Lies)
+	case WhatUnread:
+		s += fmt.Sprintf(" %.2f of all", f.Rate)
 	case WhatPut, WhatGet, WhatRemove, WhatLookup, WhatStat:
 		s += " " + f.Name
 	}
@@ -188,7 +193,7 @@ func (w *World) calm() {
 // mend ends what is wrong with a disk. A stuck one is so until its machine is
 // started again.
 func (w *World) mend(h *Host) {
-	h.disk.fails = false
+	h.disk.fails, h.disk.unread = false, 0
 	switch {
 	case h.disk.state == wire.Full:
 		w.SetDisk(h.ID, wire.Active)
@@ -292,6 +297,9 @@ func (w *World) strike(f Fault, h *Host) bool {
 	case WhatStuck:
 		h.disk.fails = true
 		w.after(f.Lasts, func() { w.mend(h) })
+	case WhatUnread:
+		h.disk.unread = f.Rate
+		w.after(f.Lasts, func() { h.disk.unread = 0; w.disturbed(f.Who) })
 	case WhatLeave:
 		h.retired = true
 		w.Leave(f.Who)

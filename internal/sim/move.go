@@ -269,8 +269,8 @@ func (p *process) read(id wire.ID, m wire.Manifest, done func(from *process, got
 		}
 		asked = true
 		f, ok := q.host.disk.files[v]
-		if !ok || q.host.lies.Denies {
-			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, wire.Sum{}, wire.CodeNotFound) })
+		if code := q.unreadCode(wire.CodeNotFound); !ok || q.host.lies.Denies || code != wire.CodeNotFound {
+			w.at(w.now+ring.Time(w.flight()), p, func() { done(q, wire.Sum{}, code) })
 			return
 		}
 		if q.host.lies.Corrupts {
@@ -339,7 +339,7 @@ func (p *process) fetchFrom(op *Op, choices []ring.Choice) {
 	id, name := c.Sources[0], c.Manifest.Name
 	rest := append([]ring.Choice{{Manifest: c.Manifest, Sources: c.Sources[1:]}}, choices[1:]...)
 	if id == p.id {
-		if p.host.Holds(p.world.version(c.Manifest)) {
+		if p.host.Holds(p.world.version(c.Manifest)) && !p.unreadable() {
 			op.Source = p.id
 			p.finish(op, ring.Succeeded)
 			return

@@ -107,6 +107,7 @@ func (w *World) process(h *Host, contact ...wire.ID) *process {
 		Incarnation: h.disk.incarnation,
 		Saved:       p.verified(wire.Rows{Rows: slices.Clone(h.disk.rows)}).Rows,
 		Disk:        h.disk.state,
+		Requests:    uint32(p.number) * 0x9e3779b1,
 		Sign:        func(msg []byte) wire.Sig { return sign(p.id, h.key(), msg) },
 	}
 	if len(contact) > 0 {
@@ -334,7 +335,7 @@ func (p *process) act(a ring.Action) {
 	case ring.SendOffer:
 		p.written(func() { p.offer(a) })
 	case ring.Scan:
-		p.written(func() { p.step(p.host.disk.scan(a), nil) })
+		p.written(func() { p.step(p.scan(a), nil) })
 	case ring.Upload:
 		p.upload(a)
 	case ring.Fetch:
@@ -383,7 +384,7 @@ func (p *process) lookUp(a ring.Answer) {
 	if a.Code == wire.CodeBehind {
 		p.world.Count.Behind++
 	}
-	found.Manifests = p.host.disk.newest(a.Name)
+	p.looked(a.Name, &found)
 	if a.To == p.id {
 		p.step(ring.Received{From: p.id, Msg: found}, nil)
 		return
@@ -394,8 +395,8 @@ func (p *process) lookUp(a ring.Answer) {
 // offer sends the manifest of a version that the ring wants elsewhere.
 func (p *process) offer(a ring.SendOffer) {
 	f, ok := p.host.disk.files[a.Version]
-	if !ok {
-		p.step(ring.OfferFailed{Peer: a.To, Req: a.Req, Missing: true}, nil)
+	if unread := p.unreadable(); !ok || unread {
+		p.step(ring.OfferFailed{Peer: a.To, Req: a.Req, Missing: !unread}, nil)
 		return
 	}
 	p.send(a.To, wire.Offer{Req: a.Req, Source: p.id, Manifest: f.manifest})
