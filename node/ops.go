@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,12 +136,30 @@ func (n *Node) uncertain(name string, r ring.Result) error {
 	return e
 }
 
-// declined is the error of an answer to a look that is neither yes nor no.
+// declined is the error of a member's answer, or row, that is neither yes nor no.
+// Of this peer's own disk it is what the disk said.
 func (n *Node) declined(id wire.ID, code wire.Code) error {
-	if own := n.ownDisk(); id == n.self && code == wire.CodeUnreadable && own != nil {
-		return own
+	var own error
+	switch {
+	case id != n.self:
+	case code == wire.CodeUnreadable:
+		own = n.ownDisk()
+	default:
+		own = cmp.Or(n.short.now(), n.disk.reason())
 	}
-	return &refusalError{code}
+	return cmp.Or(own, error(&refusalError{code}))
+}
+
+// refusals are the members that did not take what a put or remove stored on fewer
+// disks than wanted, and why, but for those that the upload knows more of.
+func (n *Node) refusals(r ring.Result, but map[wire.ID]error) *UnavailableError {
+	e := &UnavailableError{}
+	for _, d := range r.Declined {
+		if _, known := but[d.Peer]; !known {
+			n.lacks(e, d.Peer, n.declined(d.Peer, d.Code))
+		}
+	}
+	return e
 }
 
 // ownDisk returns why this peer could not read its own disk when it last looked
@@ -191,7 +210,7 @@ func (n *Node) Put(ctx context.Context, name string, body io.Reader, opt PutOpti
 		result, err := n.putResult(name, r, same, err)
 		result.Slow = n.members.book().names(u.slow)
 		if len(result.Copies) < result.Wanted {
-			e := u.because(&UnavailableError{})
+			e := u.because(n.refusals(r, u.why))
 			result.Lacks, result.Own = e.Lacks, e.ours()
 		}
 		return result, u.explain(err)
@@ -265,7 +284,12 @@ func (n *Node) Remove(ctx context.Context, name string, progress *Progress) (Put
 		progress.begins(n, op)
 		return ring.Remove{Op: op, Name: name, Made: nanos(time.Now()), Steward: steward}
 	})
-	return n.putResult(name, r, false, err)
+	result, err := n.putResult(name, r, false, err)
+	if len(result.Copies) < result.Wanted {
+		e := n.refusals(r, nil)
+		result.Lacks, result.Own = e.Lacks, e.ours()
+	}
+	return result, err
 }
 
 // File is a file that was found and whose bytes can be had.

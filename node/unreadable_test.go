@@ -253,3 +253,35 @@ func TestTooManyQuestionsAreAnswered(t *testing.T) {
 		}
 	})
 }
+
+// TestPutThatNobodyTakesSaysWhy: of members whose rows said before that their disks
+// take nothing, as of those that are asked and refuse, in a ring of one as of several;
+// and what this peer's own disk says is its own. (A second put on a failing disk was
+// "not available", with no reason.)
+func TestPutThatNobodyTakesSaysWhy(t *testing.T) {
+	for _, members := range []int{1, 3} {
+		inBubble(t, members, members, "copies=3", func(b *bubble) {
+			t, by := b.t, b.nodes[0]
+			put(t, by, "f", []byte("x"))
+			var want []Lack
+			for i, n := range b.nodes {
+				n.disk.failed(fmt.Errorf("creating version: %w", syscall.EROFS))
+				if i > 0 {
+					want = append(want, Lack{b.roster.Members[i].Name, Unwritable})
+				}
+			}
+			time.Sleep(3 * time.Second) // of the bubble: everybody knows
+			told := func(what string, err error) {
+				t.Helper()
+				var e *UnavailableError
+				if !errors.As(err, &e) || !slices.Equal(e.Lacks, want) || e.Own == nil || !strings.Contains(e.Own.Error(), syscall.EROFS.Error()) {
+					t.Errorf("%d members: %s: %v, want lacks %v and the own disk's reason", members, what, err, want)
+				}
+			}
+			for range 2 {
+				_, err := by.Put(t.Context(), "g", strings.NewReader("y"), PutOptions{Size: 1})
+				told("put", err)
+			}
+		})
+	}
+}
