@@ -196,7 +196,7 @@ func (n *Node) warnings(b *book, s snapshot) (list []string) {
 }
 
 func (n *Node) storeStatus() StoreStatus {
-	s := StoreStatus{ID: fmt.Sprintf("%x", n.disk.ID()), Unfinished: []Unfinished{}}
+	s := StoreStatus{ID: fmt.Sprintf("%x", n.disk.ID()), Doubt: n.disk.Doubt(), Unfinished: []Unfinished{}}
 	for id, x := range n.uploads.unfinished() {
 		x.Peer = n.members.book().name(id)
 		s.Unfinished = append(s.Unfinished, x)

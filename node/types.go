@@ -228,6 +228,7 @@ type StoreStatus struct {
 	Free     int64  // bytes of the disk
 	Total    int64
 	Problem  string // why it takes no writes
+	Doubt    string // the file system, if what it has synced may not outlive the end of power
 
 	Unfinished []Unfinished // whose uploads to this peer have not ended, who holds most first
 }

@@ -302,6 +302,9 @@ func (p *peer) announce() {
 	if status.Store.Problem != "" {
 		p.notef("warning: it takes no writes: %s", clean(status.Store.Problem))
 	}
+	if status.Store.Doubt != "" {
+		p.notef("warning: durability of the store is unknown: %s", doubted(status.Store.Doubt))
+	}
 	if alone(status) {
 		p.notef("no other member answers: securepeer status shows why")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,9 @@ func (a *app) showStatus(s control.Status) {
 	if s.Cut {
 		a.showCut(s)
 	}
+	if s.Store.Durable == control.DurableUnknown {
+		a.printf("store  durable: unknown: %s\n", doubted(s.Store.FileSystem))
+	}
 	if s.Store.Problem != "" {
 		a.printf("store  takes no writes: %s\n", clean(s.Store.Problem))
 	}
@@ -63,6 +67,11 @@ func (a *app) showStatus(s control.Status) {
 	}
 	a.printf("\n")
 	a.showMembers(s.Members, s.Revoked, s.Successors)
+}
+
+// doubted says why copies on that file system may not last.
+func doubted(fileSystem string) string {
+	return fmt.Sprintf("it lies on %s, and copies may not outlive a loss of power; a local ext4, XFS or btrfs keeps them", clean(fileSystem))
 }
 
 // showCut says that too many are away, who, and what to do if it is for good.

@@ -27,7 +27,7 @@ func TestJSON(t *testing.T) {
 			Schema: SchemaStatus, Ring: "attic", ID: 14, Name: "alice", Position: 1<<64 - 1, Listen: "192.0.2.1:7460", State: "active",
 			Ready: true, Uptime: 3.25, Incarnation: 7, View: "00ff", Roster: roster,
 			Successors: []string{"bob"}, Predecessors: []string{"bob"}, Circle: []string{"alice", "bob"}, Cut: true, Warnings: []string{"no route"},
-			Store: Store{ID: "ab", Versions: 2, Bytes: 10, Free: 1 << 40, Total: 1 << 41, Unfinished: []node.Unfinished{}}, Moving: 1, BytesIn: 5, BytesOut: 6,
+			Store: Store{ID: "ab", Versions: 2, Bytes: 10, Free: 1 << 40, Total: 1 << 41, Durable: DurableUnknown, FileSystem: "tmpfs", Unfinished: []node.Unfinished{}}, Moving: 1, BytesIn: 5, BytesOut: 6,
 			Refused: []node.Refusal{{Cause: "bad", Count: 3}}, Members: []Member{{Name: "alice", GoneBy: []string{}}},
 			Revoked: []Revoked{{9, "dave", "sp1r0vwrq25"}},
 		},
@@ -87,7 +87,7 @@ func TestStatusSaysAllThatTheNodeSays(t *testing.T) {
 		Name: "a", ID: 1, Ring: "r", Listen: "l", Ready: true, Behind: true, Stopping: true, State: "s", Incarnation: 2, Position: 3,
 		Space: 64, Copies: 4, Interval: time.Second, Grace: time.Minute, View: "v", RosterSerial: 5, RosterDigest: "d", Successors: []string{"x"},
 		Predecessors: []string{"y"}, Circle: []string{"z"}, Cut: true, Moving: 6, BytesIn: 7, BytesOut: 8, Refused: []node.Refusal{{Count: 1}},
-		Uptime: 9 * time.Second, Store: node.StoreStatus{ID: "i", Versions: 1, Bytes: 2, Counting: true, Free: 3, Total: 4, Problem: "p"},
+		Uptime: 9 * time.Second, Store: node.StoreStatus{ID: "i", Versions: 1, Bytes: 2, Counting: true, Free: 3, Total: 4, Problem: "p", Doubt: "FAT"},
 		Peers: []node.PeerStatus{{
 			ID: 1, Name: "n", Key: "k", Address: "a", Position: 2, State: "s", Incarnation: 3, Self: true, InRing: true,
 			Unreachable: true, Suspect: true, Linked: true, Steward: true, Drain: true, Silence: time.Second, RTT: time.Second,

@@ -45,6 +45,9 @@ func newStatus(s node.Status) Status {
 			Total:    s.Store.Total,
 			Problem:  s.Store.Problem,
 
+			Durable:    durable(s.Store.Doubt),
+			FileSystem: s.Store.Doubt,
+
 			Unfinished: list(s.Store.Unfinished),
 		},
 		Moving:   s.Moving,
@@ -54,6 +57,13 @@ func newStatus(s node.Status) Status {
 		Members:  members,
 		Revoked:  newRevoked(s.Revoked),
 	}
+}
+
+func durable(doubt string) Durable {
+	if doubt == "" {
+		return DurableYes
+	}
+	return DurableUnknown
 }
 
 func newRevoked(revoked []node.RevokedStatus) []Revoked {

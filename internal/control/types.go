@@ -89,8 +89,19 @@ type Store struct {
 	Total    int64  `json:"total"`             //
 	Problem  string `json:"problem,omitempty"` // why it takes no writes
 
+	Durable    Durable `json:"durable"`               // whether what it confirms outlives the end of power
+	FileSystem string  `json:"file_system,omitempty"` // if that is not known
+
 	Unfinished []node.Unfinished `json:"unfinished"` // whose uploads have not ended, who holds most first
 }
+
+// Durable says whether copies outlive the end of power.
+type Durable string
+
+const (
+	DurableYes     Durable = "yes"
+	DurableUnknown Durable = "unknown" // of this file system it is not known
+)
 
 // Member is a line of the roster, and what this peer knows of that member.
 type Member struct {

@@ -125,6 +125,8 @@ func (d dirFS) SyncAll() error {
 
 func (d dirFS) Boot() string { return bootID() }
 
+func (d dirFS) Doubt() string { return doubt(string(d)) }
+
 func (d dirFS) List(dir string) ([]string, error) {
 	f, err := os.Open(d.path(dir))
 	if err != nil {

@@ -44,6 +44,41 @@ func syncfsTells() bool {
 	return n == 2 && (major > 5 || major == 5 && minor >= 8)
 }
 
+// doubt is of [FS]. The numbers are those of statfs(2); with one of them an
+// ext4 without a journal cannot be told from one with it.
+func doubt(path string) string {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return "a file system that cannot be told"
+	}
+	return doubtOf(uint32(st.Type))
+}
+
+// doubtOf is doubt for the number of a file system (R5).
+func doubtOf(magic uint32) string {
+	switch magic {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+		return ""
+	case unix.TMPFS_MAGIC:
+		return "tmpfs"
+	case unix.RAMFS_MAGIC:
+		return "ramfs"
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlay"
+	case unix.NFS_SUPER_MAGIC:
+		return "NFS"
+	case unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.SMB_SUPER_MAGIC:
+		return "CIFS"
+	case unix.V9FS_MAGIC:
+		return "9p"
+	case unix.FUSE_SUPER_MAGIC:
+		return "FUSE"
+	case unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC:
+		return "FAT"
+	}
+	return fmt.Sprintf("a file system of number %#x", magic)
+}
+
 // bootID is a random UUID that the kernel draws when it starts.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

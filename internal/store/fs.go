@@ -46,6 +46,10 @@ type FS interface {
 	// Space returns the bytes free for this process and the size of the disk.
 	Space() (free, total int64, err error)
 
+	// Doubt names the file system if it is none of those that are known to
+	// keep what they have synced: "" if it is one.
+	Doubt() string
+
 	// Boot names the time since this machine was last started, in at most 48
 	// characters; "" where the system has no name for it. What the kernel
 	// holds of a disk it holds for that long.

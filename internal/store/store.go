@@ -175,6 +175,10 @@ func (s *Store) Close() error {
 // stored is gone.
 func (s *Store) ID() [16]byte { return s.id }
 
+// Doubt names the file system under the data folder if what it has synced may
+// not outlive the end of power: it is none of those of which that is known.
+func (s *Store) Doubt() string { return s.fs.Doubt() }
+
 // Stuck returns nil, or why nothing more is written: an error that is
 // ErrStuck.
 func (s *Store) Stuck() error {

@@ -470,6 +470,9 @@ func (m *mount) SyncAll() error {
 	return nil
 }
 
+// Doubt implements [store.FS]: it keeps what it has synced.
+func (m *mount) Doubt() string { return "" }
+
 // Boot implements [store.FS]: another one after each power cut.
 func (m *mount) Boot() string {
 	m.disk.mu.Lock()
