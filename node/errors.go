@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,14 +47,19 @@ func (e *UnavailableError) Of(r Reason) []string { return lacking(e.Lacks, r) }
 
 // Error names the file, and the members with their reasons.
 func (e *UnavailableError) Error() string {
+	if why := e.reasons(); why != "" {
+		return fmt.Sprintf("%q is not available: %s", e.Name, why)
+	}
+	return fmt.Sprintf("%q is not available", e.Name)
+}
+
+// reasons tells of all that was missing; "": that is not known.
+func (e *UnavailableError) reasons() string {
 	why := Lacking(slices.DeleteFunc(slices.Clone(e.Lacks), func(l Lack) bool { return l.Reason == Unsent }))
 	if ours := e.ours(); ours != "" {
 		why = append(why, ours)
 	}
-	if len(why) == 0 {
-		return fmt.Sprintf("%q is not available", e.Name)
-	}
-	return fmt.Sprintf("%q is not available: %s", e.Name, strings.Join(why, "; "))
+	return strings.Join(why, "; ")
 }
 
 // ours says what this machine itself could not do; "": nothing.
@@ -114,11 +120,11 @@ func (e *PeerError) Error() string { return fmt.Sprintf("%s: %v", e.Peer, e.Err)
 // Unwrap returns Err.
 func (e *PeerError) Unwrap() error { return e.Err }
 
-// LeaveError says who does not confirm yet what this peer gives away. The peer
-// goes on trying until it is closed.
-type LeaveError struct{ Silent []string }
+// LeaveError says which members do not confirm yet what this peer gives away, and
+// why. The peer goes on trying until it is closed.
+type LeaveError struct{ Why UnavailableError } // without a name
 
-// Error names who is waited for.
+// Error names the members that are waited for, with their reasons.
 func (e *LeaveError) Error() string {
-	return "not everything is confirmed elsewhere: waiting for " + strings.Join(e.Silent, ", ")
+	return "not everything is confirmed elsewhere: " + cmp.Or(e.Why.reasons(), "this peer is about to go on")
 }

@@ -51,6 +51,7 @@ type fetch struct {
 	version  store.Version
 	holders  []*holder
 	sink     sink
+	began    time.Time
 	begun    func(from wire.ID)              // or nil; called once, when bytes are about to come
 	more     func(context.Context) []wire.ID // or nil; called once, when no holder is left, or none but a slow one
 
@@ -85,7 +86,7 @@ type holder struct {
 
 func (n *Node) newFetch(m wire.Manifest, sources []wire.ID, s sink) *fetch {
 	f := &fetch{node: n, manifest: m, version: versionOf(n.members.book().Space, m), sink: s,
-		arrivals: make(chan arrival), pause: racePause}
+		arrivals: make(chan arrival), pause: racePause, began: time.Now()}
 	for _, id := range n.rates.fastFirst(sources) {
 		f.holders = append(f.holders, &holder{peer: id})
 	}
@@ -312,12 +313,12 @@ func (f *fetch) race(ctx context.Context) {
 }
 
 // other is the holder to race the lead: the one that did least in vain, if it
-// is not known for no more than the lead brings now.
+// is not known, of this fetch or of just before, for no more than the lead brings now.
 func (f *fetch) other() *holder {
 	var other *holder
 	rate := f.lead.pace.rate()
 	for _, h := range f.holders {
-		gives, _ := f.node.rates.of(h.peer)
+		gives := f.node.rates.givenSince(h.peer, f.began)
 		if h == f.lead.holder || h.lied || h.tries >= maxTries || gives > 0 && gives < raceBy*rate {
 			continue
 		}

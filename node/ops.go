@@ -600,9 +600,29 @@ func (n *Node) Leave(ctx context.Context) error {
 		return err
 	}
 	if r.Outcome == ring.StillHolding {
-		return &LeaveError{Silent: n.members.book().names(r.Silent)}
+		return n.stillHolding(ctx, r.Silent)
 	}
 	return n.failure("", r)
+}
+
+// stillHolding says why members keep this peer from leaving.
+func (n *Node) stillHolding(ctx context.Context, waits []wire.ID) error {
+	status, err := n.Status(ctx)
+	if err != nil {
+		return err
+	}
+	e, unsent := &LeaveError{}, n.unsent()
+	for _, p := range status.Peers {
+		if !slices.Contains(waits, p.ID) {
+			continue
+		}
+		reason := ReasonOf(p.State, p.Why)
+		if reason == Unsent {
+			e.Why.Unsent = unsent[p.ID]
+		}
+		e.Why.Lacks = append(e.Why.Lacks, Lack{p.Name, reason})
+	}
+	return e
 }
 
 // forgetters is how many peers must say that a member will not come back, if

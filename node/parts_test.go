@@ -444,7 +444,10 @@ func TestErrorsNameFileAndPeers(t *testing.T) {
 		{&TakenError{Name: "a", By: "x"}, `"a" is a file of x`},
 		{&IntegrityError{"a", []string{"x"}}, `"a" has wrong bytes at x`},
 		{&PeerError{"x", ErrNoSuchMember}, "x: not in the roster"},
-		{&LeaveError{[]string{"x"}}, "not everything is confirmed elsewhere: waiting for x"},
+		{&LeaveError{UnavailableError{Lacks: []Lack{{"x", Awaited}, {"y", Full}}}},
+			"not everything is confirmed elsewhere: no room on the disk of y; not all confirmed yet by x"},
+		{&LeaveError{UnavailableError{Lacks: []Lack{{"x", Unsent}}, Unsent: errors.New("no route")}},
+			"not everything is confirmed elsewhere: this peer could not ask x: no route"},
 		{checkName("a//b"), `"a//b": name has an empty part: it begins or ends with '/', or has two in a row`},
 	} {
 		if got := c.err.Error(); got != c.want {

@@ -13,8 +13,10 @@ const (
 	// rateKept is how long a rate is remembered: lines and disks change.
 	rateKept = 10 * time.Minute
 	// slowBy is how many times faster another one must be for a member to be
-	// slow.
-	slowBy = 4
+	// slow, and rateBeside how far apart the two may have been measured: at another
+	// time the line was full, or free, for both.
+	slowBy     = 4
+	rateBeside = 30 * time.Second
 	// rateBytes, or rateTime, is what a transfer must have moved, or lasted,
 	// to say anything of a member's rate; and rateBytes what it was to move: how
 	// long a small file takes is how far a member is, and how its disk syncs.
@@ -36,10 +38,12 @@ type rates struct {
 	gives, takes map[wire.ID]rate
 }
 
-// rate is in bytes a second, the mean of the last ones, the newest for half.
+// rate is in bytes a second, the mean of those that were measured beside each other,
+// the newest for half.
 type rate struct {
 	bytes int64
 	at    time.Time
+	slow  bool // another one, measured beside it, was faster by slowBy
 }
 
 func newRates() *rates {
@@ -69,10 +73,21 @@ func (r *rates) note(of map[wire.ID]rate, id wire.ID, bytes, all int64, in time.
 		}
 	}
 	measured := max(1, int64(float64(bytes)/max(in, time.Millisecond).Seconds()))
-	if old, ok := of[id]; ok {
+	if old, ok := of[id]; ok && now.Sub(old.at) <= rateBeside {
 		measured = old.bytes/2 + measured/2
 	}
-	of[id] = rate{measured, now}
+	mine := rate{bytes: measured, at: now}
+	for k, other := range of {
+		if k == id || now.Sub(other.at) > rateBeside {
+			continue
+		}
+		mine.slow = mine.slow || other.bytes/slowBy > measured
+		if measured/slowBy > other.bytes {
+			other.slow = true
+			of[k] = other
+		}
+	}
+	of[id] = mine
 }
 
 // of returns what is remembered of a member; 0: nothing.
@@ -82,6 +97,17 @@ func (r *rates) of(id wire.ID) (gives, takes int64) {
 	return fresh(r.gives[id]), fresh(r.takes[id])
 }
 
+// givenSince returns what a member gave, measured since then, or just before; 0:
+// nothing.
+func (r *rates) givenSince(id wire.ID, then time.Time) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x := r.gives[id]; then.Sub(x.at) <= rateBeside {
+		return fresh(x)
+	}
+	return 0
+}
+
 func fresh(x rate) int64 {
 	if time.Since(x.at) > rateKept {
 		return 0
@@ -89,31 +115,23 @@ func fresh(x rate) int64 {
 	return x.bytes
 }
 
-// slow reports whether others gave or took several times faster than a member.
+// slow reports whether others gave or took several times faster than a member, when
+// it was last measured.
 func (r *rates) slow(id wire.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, of := range []map[wire.ID]rate{r.gives, r.takes} {
-		mine := fresh(of[id])
-		for other, x := range of {
-			if mine > 0 && other != id && fresh(x)/slowBy > mine {
-				return true
-			}
-		}
-	}
-	return false
+	return r.gives[id].isSlow() || r.takes[id].isSlow()
 }
 
-// fastFirst puts those of ids last that give slower than another one of them
-// by slowBy; else the order stays.
+func (x rate) isSlow() bool { return x.slow && fresh(x) > 0 }
+
+// fastFirst puts those of ids last that gave slower than others by slowBy; else the
+// order stays.
 func (r *rates) fastFirst(ids []wire.ID) []wire.ID {
-	best, gives := int64(0), make(map[wire.ID]int64, len(ids))
-	for _, id := range ids {
-		gives[id], _ = r.of(id)
-		best = max(best, gives[id])
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	slow := func(id wire.ID) int {
-		if g := gives[id]; g > 0 && g < best/slowBy {
+		if r.gives[id].isSlow() {
 			return 1
 		}
 		return 0

@@ -33,6 +33,7 @@ const (
 	NotWhole   Reason = "not-whole"   // its listing did not come to an end
 	Refused    Reason = "refused"     // it refused otherwise
 	Unsent     Reason = "unsent"      // this machine could not send to it
+	Awaited    Reason = "awaited"     // nothing is wrong with it: it has not confirmed all yet
 )
 
 // reasons are what is said of one member, and of several, in the order in which it
@@ -54,6 +55,25 @@ var reasons = []struct {
 	{NotWhole, "no whole listing from %s", ""},
 	{Refused, "refused by %s", ""},
 	{Unsent, "this peer could not ask %s", ""},
+	{Awaited, "not all confirmed yet by %s", ""},
+}
+
+// ReasonOf is why a member in that state, and not well in the ring for that cause,
+// does not confirm what is given to it.
+func ReasonOf(state string, why Why) Reason {
+	switch {
+	case why == WhyUnsent:
+		return Unsent
+	case why == WhyStopped || why == WhyLeaving || why == WhyLeft || why == WhyStarting:
+		return Outside
+	case why != WhyNone:
+		return Silent
+	case state == stateName(wire.Full):
+		return Full
+	case state == stateName(wire.Stuck):
+		return Unwritable
+	}
+	return Awaited
 }
 
 // Says tells of peers that this is why they were of no help.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"securepeer/node"
 )
 
 func leaveCommand(a *app) *cobra.Command {
@@ -55,17 +58,18 @@ const statusWait = time.Second
 func (a *app) stillLeaving(ctx context.Context, waited time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, statusWait)
 	defer cancel()
-	var silent []string
-	if peers, err := a.client().Peers(ctx); err == nil { // else who is silent stays untold
+	var lacks []node.Lack
+	if peers, err := a.client().Peers(ctx); err == nil { // else why stays untold
 		for _, m := range peers.Members {
-			if !m.Self && (m.Unreachable || m.Suspect) {
-				silent = append(silent, m.Name)
+			reason := node.ReasonOf(m.State, node.Why(m.Why))
+			if !m.Self && !m.Gone && reason != node.Awaited && (reason != node.Outside || m.Why == string(node.WhyStopped)) {
+				lacks = append(lacks, node.Lack{Peer: name(m.Name), Reason: reason})
 			}
 		}
 	}
 	why := ""
-	if len(silent) > 0 {
-		why = fmt.Sprintf(" (no answer from %s)", names(silent))
+	if len(lacks) > 0 {
+		why = " (" + strings.Join(node.Lacking(lacks), "; ") + ")"
 	}
 	return &fault{exitTimeout, "securepeer status shows how far it is; securepeer stop ends the peer without that",
 		fmt.Errorf("after %v not all files are with others%s; the peer goes on with it", waited, why)}

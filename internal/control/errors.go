@@ -102,13 +102,8 @@ func errorOfType(err error) *Error {
 	case errors.As(err, &notFound):
 		e.Code, e.File, e.Hint = CodeNotFound, notFound.Name, "securepeer ls lists the files"
 	case errors.As(err, &unavailable):
-		e.Code, e.File, e.Lacks = CodeUnavailable, unavailable.Name, unavailable.Lacks
-		for _, l := range unavailable.Lacks {
-			if l.Reason != node.Unsent { // this machine's own fault
-				e.Peers = append(e.Peers, l.Peer)
-			}
-		}
-		e.Hint = hintUnavailable(unavailable)
+		e.File = unavailable.Name
+		e.unavailable(unavailable)
 	case errors.As(err, &taken):
 		e.Code, e.File, e.Peer = CodeTaken, taken.Name, taken.By
 		e.Hint = fmt.Sprintf("choose another name: only %s may replace it, and only %s, or a steward, remove it", taken.By, taken.By)
@@ -121,8 +116,8 @@ func errorOfType(err error) *Error {
 		e.Code, e.File = CodeBadName, name.Name
 		e.Hint = fmt.Sprintf("choose another name: parts divided by /, none empty, . or .., each of at most %d bytes of UTF-8 without control characters", wire.MaxPart)
 	case errors.As(err, &leave):
-		e.Code, e.Peers = CodeUnavailable, leave.Silent
-		e.Hint = "the peer goes on trying; securepeer stop ends it without that"
+		e.unavailable(&leave.Why)
+		e.Hint = hintLeave(&leave.Why)
 	case errors.Is(err, node.ErrStillThere) && errors.As(err, &peer):
 		e.Code, e.Peer = CodeStillThere, peer.Peer
 		e.Message = fmt.Sprintf("%s is in the ring, and is not forgotten", peer.Peer)
@@ -136,6 +131,31 @@ func errorOfType(err error) *Error {
 		return nil
 	}
 	return e
+}
+
+// unavailable takes over which members were of no help, and why.
+func (e *Error) unavailable(why *node.UnavailableError) {
+	e.Code, e.Lacks, e.Hint = CodeUnavailable, why.Lacks, hintUnavailable(why)
+	for _, l := range why.Lacks {
+		if l.Reason != node.Unsent { // this machine's own fault
+			e.Peers = append(e.Peers, l.Peer)
+		}
+	}
+}
+
+// hintLeave says what to do so that a peer may leave, and how to end it else.
+func hintLeave(e *node.UnavailableError) string {
+	var todo []string
+	if silent := slices.Concat(e.Of(node.Silent), e.Of(node.Outside)); len(silent) > 0 {
+		todo = append(todo, "start "+strings.Join(silent, ", ")+", or have it forgotten if it will not come back")
+	}
+	if ill := slices.Concat(e.Of(node.Unwritable), e.Of(node.Full)); len(ill) > 0 {
+		todo = append(todo, "securepeer status on "+strings.Join(ill, ", ")+" says what is wrong with the disk there")
+	}
+	if len(e.Of(node.Unsent)) > 0 {
+		todo = append(todo, hintUnavailable(e))
+	}
+	return strings.Join(append(todo, "the peer goes on trying; securepeer stop ends it without that"), "; ")
 }
 
 // hintUnavailable says what to do: what this machine can mend first, to start

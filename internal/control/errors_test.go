@@ -26,7 +26,7 @@ func TestErrorCodes(t *testing.T) {
 		{&node.TakenError{Name: "f", By: "bob"}, CodeTaken, 403},
 		{&node.IntegrityError{Name: "f", Peers: []string{"bob"}}, CodeIntegrity, 500},
 		{&node.NameError{Name: "..", Err: errors.New("no")}, CodeBadName, 400},
-		{&node.LeaveError{Silent: []string{"bob"}}, CodeUnavailable, 503},
+		{&node.LeaveError{Why: node.UnavailableError{Lacks: []node.Lack{{Peer: "bob", Reason: node.Silent}}}}, CodeUnavailable, 503},
 		{&node.PeerError{Peer: "bob", Err: errors.New("no answer")}, CodeUnreachable, 503},
 		{&node.PeerError{Peer: "zoe", Err: node.ErrNoSuchMember}, CodeNoPeer, 404},
 		{node.ErrNotReady, CodeNotReady, 503},
