@@ -129,15 +129,21 @@ func TestPingsGoWhereTheLinkStands(t *testing.T) {
 // dial asked the resolver, so after the first links ended by age everybody was
 // one-way.
 func TestNameServerDiesForAnHour(t *testing.T) {
-	for name, fails := range map[string]error{
-		"no answer":     context.DeadlineExceeded,
-		"server failed": &net.DNSError{Err: "server misbehaving", IsTemporary: true},
-		"no such name":  &net.DNSError{Err: "no such host", IsNotFound: true},
+	for i, c := range []struct {
+		name  string
+		fails error
+	}{
+		{"no answer", context.DeadlineExceeded},
+		{"server failed", &net.DNSError{Err: "server misbehaving", IsTemporary: true}},
+		{"no such name", &net.DNSError{Err: "no such host", IsNotFound: true}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		if i > 0 && !eachFailure() {
+			break
+		}
+		t.Run(c.name, func(t *testing.T) {
 			s := new(nameServer)
 			inNames(t, s, func(b *bubble) {
-				s.fail(fails)
+				s.fail(c.fails)
 				for minute := range 60 {
 					time.Sleep(time.Minute)
 					if minute%15 == 7 {

@@ -56,7 +56,7 @@ func props(canary string) []*prop {
 		{file: "1MiB", size: 1 << 20},
 		{file: "1MiB-and-1", size: 1<<20 + 1},
 		{file: canary, size: 5 << 20, canary: true},
-		{file: "64MiB", size: 64 << 20},
+		{file: "16MiB", size: 16 << 20},
 	}
 }
 

@@ -329,7 +329,7 @@ func TestDemo(t *testing.T) {
 	}
 	words := strings.Fields(awaitLine(t, out, " status"))
 	list := program(append(words[1:len(words)-1], "ls")...)
-	if text, err := list.CombinedOutput(); err != nil || !bytes.Contains(text, []byte("64MiB")) {
+	if text, err := list.CombinedOutput(); err != nil || !bytes.Contains(text, []byte("16MiB")) {
 		t.Errorf("%q: %v\n%s", list.Args, err, text)
 	}
 	awaitLine(t, out, "Ctrl-C")
