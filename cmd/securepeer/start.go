@@ -279,7 +279,7 @@ func (a *app) identity() (*keys.Secret, *keys.Roster, keys.Member, error) {
 	self, ok := roster.ByKey(secret.Public().Noise)
 	if !ok {
 		return nil, nil, self, &fault{exitUsage, "securepeer roster add NAME " + secret.Public().String() + " HOST:PORT",
-			fmt.Errorf("%s has no line for this machine's key", a.rosterPath())}
+			fmt.Errorf("%s has no line for this machine's key, %s", a.rosterPath(), a.keyPath())}
 	}
 	return secret, roster, self, nil
 }
