@@ -460,10 +460,10 @@ func (d *disk) listed(prefix, after string) (m wire.Listed, read int, err error)
 	}
 	failed, before, last := 0, 0, error(nil)
 	for m.More = true; m.More && len(m.Manifests) == 0; { // again, if all of them were damaged
-		var names []named
+		var names []indexed
 		names, m.More = d.index.after(prefix, after, wire.MaxListed)
 		for _, n := range names {
-			found, k, err := d.lookAt(n.versions[0].Key, n.name)
+			found, k, err := d.lookAt(n.key, n.name)
 			read += k
 			if len(m.Manifests)+len(found) > wire.MaxListed {
 				m.More = true
@@ -570,21 +570,31 @@ func versionOf(space wire.Space, m wire.Manifest) store.Version {
 // adopt makes a version of bytes that are here under the same key and lie apart,
 // and reports whether there are any: nothing is fetched for them.
 func (d *disk) adopt(space wire.Space, m wire.Manifest) (wire.Code, bool) {
-	v, err := d.Adopt(uint64(wire.KeyOf(space, m.Name)), labelsOf(m), m.Blocks, int64(m.Size), m.Append(nil))
+	key := uint64(wire.KeyOf(space, m.Name))
+	_, err := d.Adopt(key, labelsOf(m), m.Blocks, int64(m.Size), m.Append(nil))
 	if errors.Is(err, store.ErrNotFound) {
 		return wire.CodeOK, false
 	}
 	if err == nil {
-		d.index.add(indexed{m.Name, v})
+		d.named(m.Name, key)
 	}
 	return d.code(err), true
 }
 
 // commit makes what w took a version, and says how that went as a code.
 func (d *disk) commit(w *store.Writer, space wire.Space, m wire.Manifest) wire.Code {
-	v, err := w.Commit(uint64(wire.KeyOf(space, m.Name)), labelsOf(m), m.Append(nil))
+	key := uint64(wire.KeyOf(space, m.Name))
+	_, err := w.Commit(key, labelsOf(m), m.Append(nil))
 	if err == nil {
-		d.index.add(indexed{m.Name, v})
+		d.named(m.Name, key)
 	}
 	return d.code(err)
+}
+
+// named notes that there is a version of that name, in the index and in the cache
+// of the next run.
+func (d *disk) named(name string, key uint64) {
+	if d.index.add(indexed{name, key}) {
+		d.AddNames(slices.Values([]string{name}))
+	}
 }

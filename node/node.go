@@ -405,10 +405,14 @@ func (n *Node) settleDisk() {
 	}
 }
 
-// countDisk has the disk know what it holds, and again when it no longer does. It
-// ends with the node.
+// countDisk has the disk know what it holds, and the names of that for listings,
+// and again when it no longer does. It ends with the node.
 func (n *Node) countDisk() {
 	for {
+		if err := n.disk.index.build(n.disk); err != nil && n.ctx.Err() == nil {
+			n.disk.failed(err)
+			n.log.Warn("names are not known, trying again", "error", err)
+		}
 		if err := n.disk.Count(n.ctx); err != nil && n.ctx.Err() == nil {
 			n.disk.failed(err)
 			n.log.Warn("versions are not counted, trying again", "error", err)

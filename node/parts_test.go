@@ -186,23 +186,24 @@ func TestWhoMaySignAManifest(t *testing.T) {
 func TestIndexPagesByName(t *testing.T) {
 	x := &index{built: true}
 	for i, name := range []string{"b", "a/2", "a/1", "a/1", "c", "a/3"} {
-		x.add(indexed{name, store.Version{Sum: [32]byte{byte(i)}}})
+		if isNew := x.add(indexed{name, uint64(i)}); isNew != (i != 3) {
+			t.Errorf("name %d is new: %v", i, isNew)
+		}
 	}
-	x.add(indexed{"c", store.Version{Sum: [32]byte{4}}}) // again
-	if n := len(x.entries); n != 6 {
-		t.Errorf("%d versions, want 6", n)
+	if n := len(x.entries); n != 5 {
+		t.Errorf("%d names, want 5", n)
 	}
 	var got []string
 	after := ""
 	for more := true; more; {
-		var page []named
+		var page []indexed
 		page, more = x.after("a/", after, 2)
 		for _, n := range page {
-			got = append(got, fmt.Sprint(n.name, len(n.versions)))
+			got = append(got, n.name)
 			after = n.name
 		}
 	}
-	if s := strings.Join(got, " "); s != "a/12 a/21 a/31" {
+	if s := strings.Join(got, " "); s != "a/1 a/2 a/3" {
 		t.Errorf("pages are %q", s)
 	}
 	if page, more := x.after("zz", "", 5); len(page) > 0 || more {

@@ -802,6 +802,20 @@ var bugs = []bug{
 		`slices.Contains(s.folders[folderOf(v.Key)].naming, v)`,
 		`slices.Contains(s.folders[folderOf(v.Key)].naming[:0], v)`,
 		"TestNameThatIsNotSyncedDoesNotCount"},
+	{"names are never kept for the next run", "node/index.go",
+		`	w.save()
+`, ``,
+		"TestNamesOfAnEarlierRunAreNotOpened"},
+	{"a cut cache of names is added to behind the cut", "internal/store/names.go",
+		`		c.end += int64(2 + n)
+`,
+		`		c.end = size
+`,
+		"TestNamesOfAnEarlierRun"},
+	{"a cache of names that is mostly dead stays", "node/index.go",
+		`w.records-used <= w.records/2`,
+		`w.records >= used`,
+		"TestNamesOfAnEarlierRunAreNotOpened"},
 }
 
 // suites returns which suites may catch b, the likeliest first.

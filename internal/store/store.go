@@ -58,6 +58,7 @@ var (
 // Store is an open data folder. Its methods may be called from several
 // goroutines at once.
 type Store struct {
+	cache   namesCache
 	fs      FS
 	lock    io.Closer
 	id      [16]byte
@@ -168,6 +169,9 @@ func (s *Store) Close() error {
 	if f := s.run.file; f != nil {
 		f.Close() // its word is the kernel's to keep
 	}
+	s.cache.mu.Lock()
+	s.cache.closeLocked()
+	s.cache.mu.Unlock()
 	return s.lock.Close()
 }
 
