@@ -249,6 +249,8 @@ func (d *disk) reason() error {
 	switch {
 	case d.ill != nil:
 		return fmt.Errorf("the disk fails: %w", d.ill)
+	case d.state == wire.Full && d.NoInodes():
+		return errors.New("disk is full: no inode is left on it: df -i shows how many files it can hold")
 	case d.state == wire.Full:
 		return errors.New("disk is full")
 	}

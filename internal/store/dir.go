@@ -144,6 +144,12 @@ func (d dirFS) Space() (free, total int64, err error) {
 	return spaceOf(st.Bavail, uint64(st.Bsize)), spaceOf(st.Blocks, uint64(st.Bsize)), nil
 }
 
+// NoInodes is false where the file system counts no inodes, as btrfs.
+func (d dirFS) NoInodes() bool {
+	var st syscall.Statfs_t
+	return syscall.Statfs(string(d), &st) == nil && st.Files > 0 && st.Ffree == 0
+}
+
 // spaceOf returns the bytes of so many blocks, at most what an int64 holds: a
 // file system without a bound says any number. One that has given away what it
 // keeps for root says a negative one, which is nothing.

@@ -46,6 +46,10 @@ type FS interface {
 	// Space returns the bytes free for this process and the size of the disk.
 	Space() (free, total int64, err error)
 
+	// NoInodes reports whether no file can be made, however many bytes are
+	// free.
+	NoInodes() bool
+
 	// Doubt names the file system if it is none of those that are known to
 	// keep what they have synced: "" if it is one.
 	Doubt() string

@@ -512,6 +512,9 @@ func (s *Store) Usage() (Usage, error) {
 	return Usage{Free: free, Total: total}, nil
 }
 
+// NoInodes reports whether the disk is full because it can hold no more files.
+func (s *Store) NoInodes() bool { return s.fs.NoInodes() }
+
 // diskError makes the errors of a disk without space ErrFull.
 func diskError(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

@@ -470,6 +470,9 @@ func (m *mount) SyncAll() error {
 	return nil
 }
 
+// NoInodes implements [store.FS]: it has as many as are wanted.
+func (m *mount) NoInodes() bool { return false }
+
 // Doubt implements [store.FS]: it keeps what it has synced.
 func (m *mount) Doubt() string { return "" }
 
