@@ -1,12 +1,15 @@
 package node
 
 import (
+	"flag"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"securepeer/internal/store"
 	"securepeer/internal/store/simdisk"
@@ -180,4 +183,86 @@ func TestDamagedCacheOfNamesHarmsNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// unsynced leaves the syncs out: a benchmark stores as fast as it can.
+type unsynced struct{ store.FS }
+
+type unsyncedFile struct{ store.File }
+
+func (unsynced) SyncDir(string) error { return nil }
+func (unsyncedFile) Sync() error      { return nil }
+
+func (u unsynced) Create(name string) (store.File, error) {
+	f, err := u.FS.Create(name)
+	return unsyncedFile{f}, err
+}
+
+var manyNames = flag.Int("names", 10_000, "names on the disk of BenchmarkNames")
+
+// BenchmarkNames is what the names of a disk cost at a start, and a listing of
+// all: give -names=1000000 for a large one.
+func BenchmarkNames(b *testing.B) {
+	fsys := unsynced{store.Dir(b.TempDir())}
+	open := func() *disk {
+		s, err := store.Open(fsys, strings.NewReader(strings.Repeat("x", 16)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		d, err := openDisk(s, slog.New(slog.DiscardHandler), anybody)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return d
+	}
+	d := open()
+	for i := range *manyNames {
+		w, err := d.Create(0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := wire.Manifest{Name: fmt.Sprintf("folder/file %08d", i), Version: 1, Writer: 1, Signer: 1, Flags: wire.Tombstone}
+		if code := d.commit(w, wire.Space64, m); code != wire.CodeOK {
+			b.Fatal(code)
+		}
+	}
+	run := func(what string) {
+		d.Close()
+		d = nil // its memory counts for nothing
+		before := heap()
+		began := time.Now()
+		d = open()
+		opened := time.Since(began)
+		if err := d.index.build(d); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(opened.Microseconds())/1000, "ms-serve-"+what)
+		b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "ms-names-"+what)
+		b.ReportMetric(float64(heap()-before)/float64(*manyNames), "B/name-"+what)
+	}
+	for b.Loop() {
+		run("uncached")
+		run("cached")
+		began, pages := time.Now(), 0
+		for more, after := true, ""; more; pages++ {
+			m, _, err := d.listed("", after)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if pages == 0 {
+				b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "ms-first-page")
+			}
+			more, after = m.More, m.Manifests[len(m.Manifests)-1].Name
+		}
+		b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "ms-all-pages")
+	}
+	d.Close()
+}
+
+// heap is what lives of the memory of this process, in bytes.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

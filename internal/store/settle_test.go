@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -372,5 +373,43 @@ func TestSettleOfARealFolder(t *testing.T) {
 	}
 	if err := store.Dir(dir + "/none").SyncAll(); err == nil {
 		t.Error("a folder that is not there is synced")
+	}
+}
+
+// TestVersionLargerThanTheFreeSpaceStopsNoStart: on a disk with less room than what
+// one version takes, a start is settled and counted, and the version counts and is
+// whole. (Each start wrote every version anew, and never ended here.)
+func TestVersionLargerThanTheFreeSpaceStopsNoStart(t *testing.T) {
+	disk := simdisk.New(1)
+	data := bytes.Repeat([]byte("x"), 3*store.BlockSize)
+	s := openOn(t, disk.Mount())
+	v, err := put(s, 7, []byte("m"), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for _, room := range []int64{0, 1, store.BlockSize} {
+		disk.Capacity = 0
+		s := openOn(t, disk.Mount())
+		usage, err := s.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		disk.Capacity = usage.Total - usage.Free + room
+		s = openOn(t, disk.Mount())
+		if err := errors.Join(s.Settle(), s.Count(t.Context())); err != nil {
+			t.Fatalf("%d bytes free: %v", room, err)
+		}
+		if n, size, known := s.Stored(); n != 1 || size < int64(len(data)) || !known {
+			t.Errorf("%d bytes free: %d versions of %d bytes, known %v", room, n, size, known)
+		}
+		if n := synced(t, s, []store.Version{v}); n != 1 {
+			t.Errorf("%d bytes free: it counts as no copy", room)
+		}
+		if _, got, err := read(s, v); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes free: read %d bytes, %v", room, len(got), err)
+		}
+		s.Close()
 	}
 }
