@@ -274,6 +274,7 @@ var states = []state{
 	{kind: "incarnation", path: "store/state/incarnation"},
 	{kind: "store id", path: "store/store-id"},
 	{kind: "run block, boot", path: "store/state/run", end: 36},
+	{kind: "names cache", path: "store/state/names"},
 	{kind: "roster", path: "roster", refuses: true},
 	{kind: "key", path: "key", refuses: true},
 }

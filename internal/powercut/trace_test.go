@@ -124,11 +124,12 @@ func (t *trace) dirty(kind map[string]int, path string) {
 }
 
 // counts tells whether what is at that path is to be on the disk at all:
-// unfinished files, those that are out, and the block of a run need not be.
+// unfinished files, those that are out, the block of a run and the cache of
+// names need not be.
 func (t *trace) counts(path string) bool {
 	below, ok := strings.CutPrefix(path, t.root)
 	return ok && !slices.Contains([]string{"trash", "bad"}, filepath.Base(filepath.Dir(below))) &&
-		!slices.Contains([]string{"tmp", "trash", "bad"}, filepath.Base(below)) && !strings.HasSuffix(below, "state/run") &&
+		!slices.Contains([]string{"tmp", "trash", "bad"}, filepath.Base(below)) && !strings.HasSuffix(below, "state/run") && !strings.HasSuffix(below, "state/names") &&
 		!strings.HasSuffix(below, "log")
 }
 
