@@ -15,10 +15,15 @@ import (
 	"securepeer/keys"
 )
 
-// handshakeTime is how long a handshake may take, from the moment a
-// connection is there to key confirmation. It is one absolute deadline, so
-// that a byte now and then gains nothing.
-const handshakeTime = 5 * time.Second
+// handshakeTime is how long the first frame may take from the moment a connection
+// is there, and memberTime the rest of the handshake of who has sent that of a
+// member: over a line that is full each frame waits behind all that is queued.
+// Each is one absolute deadline, so that a byte now and then gains nothing. Who
+// dials says by its context how long it waits, memberTime at most.
+const (
+	handshakeTime = 5 * time.Second
+	memberTime    = 15 * time.Second
+)
 
 // Accept errors (no more file descriptors, mostly) are waited out.
 const (
@@ -112,7 +117,7 @@ func (config *Config) dial(ctx context.Context, raw net.Conn, peer keys.Public, 
 // bound gives raw the handshake's deadline and lets the end of ctx cut it
 // short. stop reports whether ctx was still alive.
 func bound(ctx context.Context, raw net.Conn) (stop func() bool) {
-	deadline := time.Now().Add(handshakeTime)
+	deadline := time.Now().Add(memberTime)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
@@ -315,6 +320,9 @@ func (l *Listener) handshake(raw net.Conn) (*Conn, error) {
 	}
 	responder, peer, err := l.readFrame1(raw, frame[:])
 	if err != nil {
+		return nil, err
+	}
+	if err := raw.SetDeadline(time.Now().Add(memberTime)); err != nil {
 		return nil, err
 	}
 	me, err := l.config.info(responder.Theirs.PingIndex != 0)

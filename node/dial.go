@@ -6,18 +6,25 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"securepeer/crypto"
 	"securepeer/keys"
+	"securepeer/ring"
+	"securepeer/wire"
 )
 
 // Implementation constants.
 const (
-	// dialTime bounds a dial with its handshake.
-	dialTime = 5 * time.Second
+	// dialTime bounds a dial with its handshake while nothing is heard of the
+	// member, and maxDialTime one while something is: what is sent over a full
+	// line waits behind all that is queued there, and who is heard is not away.
+	dialTime    = 5 * time.Second
+	maxDialTime = 20 * time.Second
 	// dialNext is how long an address of a member is waited for until the next
 	// one is tried as well (RFC 8305, section 5).
 	dialNext = 250 * time.Millisecond
@@ -81,8 +88,11 @@ func own(err error) (*ownError, bool) {
 // dial opens a link of that kind to a member, at whichever of its addresses it
 // is found: the next one is tried when one has failed, or takes long.
 func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (*crypto.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	ctx, cancel := context.WithTimeout(ctx, maxDialTime)
 	defer cancel()
+	ctx, cut := context.WithCancelCause(ctx)
+	// Ends with ctx, at the end of the dial; waited for by the node's end.
+	n.work.Go(func() { n.whileHeard(ctx, member.ID, cut) })
 	to, err := n.addresses.find(ctx, member.Addr)
 	if err != nil {
 		n.short.note(err)
@@ -97,6 +107,33 @@ func (n *Node) dial(ctx context.Context, member keys.Member, kind crypto.Kind) (
 		}
 	}
 	return conn, err
+}
+
+// whileHeard ends a dial when nothing is heard of the member for dialTime.
+func (n *Node) whileHeard(ctx context.Context, id wire.ID, cut context.CancelCauseFunc) {
+	ticker := time.NewTicker(dialTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		s, err := n.snapshot(ctx)
+		i := slices.IndexFunc(s.ring.Members, func(m ring.MemberStatus) bool { return m.ID == id })
+		if err != nil || i < 0 || s.ring.Members[i].Heard == 0 || time.Duration(s.now-s.ring.Members[i].Heard) >= dialTime {
+			cut(context.DeadlineExceeded)
+			return
+		}
+	}
+}
+
+// late is err, or that the dial took too long, if that is why.
+func late(ctx context.Context, at netip.AddrPort, err error) error {
+	if err == nil || context.Cause(ctx) != context.DeadlineExceeded {
+		return err
+	}
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(at), Err: os.ErrDeadlineExceeded}
 }
 
 // dialing is one dial, of several addresses. Connections are opened beside
@@ -155,7 +192,7 @@ func (d *dialing) begin(ctx context.Context, at netip.AddrPort) {
 	// Ends with ctx at the latest; dial waits for it.
 	d.node.work.Go(func() {
 		raw, err := d.node.connect(ctx, at.String())
-		d.connected <- connected{at, raw, err}
+		d.connected <- connected{at, raw, late(ctx, at, err)}
 	})
 }
 

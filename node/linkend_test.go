@@ -447,3 +447,22 @@ func TestFloodOfLinksIsNamed(t *testing.T) {
 		})
 	}
 }
+
+// TestDialOverAFullLine: a member whose frames wait behind what is queued, longer than
+// a dial may take to a member of which nothing is heard, is reached as long as its
+// pings come. (A dial had 5 s in all, and such a member was unreachable.)
+func TestDialOverAFullLine(t *testing.T) {
+	inBubble(t, 2, 2, "copies=1", func(b *bubble) {
+		b.net.shape(b.addr(1), 0, 7*dialTime/10)
+		began := time.Now()
+		c, err := b.nodes[0].dial(b.t.Context(), b.roster.Members[1], crypto.Transfer)
+		if err != nil {
+			b.t.Fatalf("after %v: %v", time.Since(began), err)
+		}
+		if d := time.Since(began); d <= dialTime || d >= maxDialTime {
+			b.t.Errorf("it took %v, which proves nothing", d)
+		}
+		b.nodes[0].members.forget(c)
+		c.Close()
+	})
+}
