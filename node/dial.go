@@ -119,13 +119,18 @@ func (n *Node) whileHeard(ctx context.Context, id wire.ID, cut context.CancelCau
 		case <-ctx.Done():
 			return
 		}
-		s, err := n.snapshot(ctx)
-		i := slices.IndexFunc(s.ring.Members, func(m ring.MemberStatus) bool { return m.ID == id })
-		if err != nil || i < 0 || s.ring.Members[i].Heard == 0 || time.Duration(s.now-s.ring.Members[i].Heard) >= dialTime {
+		if !n.heard(ctx, id, dialTime) {
 			cut(context.DeadlineExceeded)
 			return
 		}
 	}
+}
+
+// heard reports whether anything came from a member within the last so long.
+func (n *Node) heard(ctx context.Context, id wire.ID, within time.Duration) bool {
+	s, err := n.snapshot(ctx)
+	i := slices.IndexFunc(s.ring.Members, func(m ring.MemberStatus) bool { return m.ID == id })
+	return err == nil && i >= 0 && s.ring.Members[i].Heard > 0 && time.Duration(s.now-s.ring.Members[i].Heard) < within
 }
 
 // late is err, or that the dial took too long, if that is why.

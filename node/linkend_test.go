@@ -466,3 +466,17 @@ func TestDialOverAFullLine(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestPageOverAFullLineIsWaitedFor: a part of a listing that waits behind what is
+// queued comes later than from a member of which nothing else is heard. (It had 5 s.)
+func TestPageOverAFullLineIsWaitedFor(t *testing.T) {
+	inBubble(t, 2, 2, "copies=2", func(b *bubble) {
+		put(b.t, b.nodes[0], "f", []byte("x"))
+		b.net.shape(b.addr(1), 0, 7*listTime/10)
+		began := time.Now()
+		files, missing, err := b.nodes[0].List(b.t.Context(), "")
+		if d := time.Since(began); err != nil || len(files) != 1 || len(missing) > 0 || d <= listTime {
+			b.t.Errorf("%d files without %+v, %v, after %v", len(files), missing, err, d)
+		}
+	})
+}

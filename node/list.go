@@ -15,8 +15,11 @@ import (
 
 // Implementation constants.
 const (
-	// listTime is how long a member may take for one page of a listing.
-	listTime = 5 * time.Second
+	// listTime is how long a member may take for one page of a listing while
+	// nothing else comes from it, and maxPageTime while something does: over a full
+	// line the page waits behind all that is queued there.
+	listTime    = 5 * time.Second
+	maxPageTime = 3 * listTime
 	// maxListPeers is how many are asked at once.
 	maxListPeers = 16
 	// maxListTime, besides the time at listRate, in bytes a second, of what has
@@ -220,24 +223,30 @@ func (n *Node) listPage(ctx context.Context, id wire.ID, prefix, after string) (
 	if !n.post(sending{id, wire.List{Req: k.req, Prefix: prefix, After: after}}) {
 		return wire.Listed{}, ErrClosed
 	}
-	timer := time.NewTimer(listTime)
-	defer timer.Stop()
-	select {
-	case m, ok := <-answer:
-		switch {
-		case ok && m.Code != wire.CodeOK:
-			return m, &refusalError{m.Code}
-		case ok:
-			return m, nil
+	ticker := time.NewTicker(listTime)
+	defer ticker.Stop()
+	for began := time.Now(); ; {
+		select {
+		case m, ok := <-answer:
+			switch {
+			case ok && m.Code != wire.CodeOK:
+				return m, &refusalError{m.Code}
+			case ok:
+				return m, nil
+			}
+			return wire.Listed{}, errSilent
+		case <-ticker.C:
+			if time.Since(began) < maxPageTime && n.heard(ctx, id, listTime) {
+				continue
+			}
+		case <-ctx.Done():
+			if after != "" {
+				return wire.Listed{}, errNotWhole
+			}
+		case <-n.ctx.Done():
 		}
-	case <-timer.C:
-	case <-ctx.Done():
-		if after != "" {
-			return wire.Listed{}, errNotWhole
-		}
-	case <-n.ctx.Done():
+		return wire.Listed{}, errSilent
 	}
-	return wire.Listed{}, errSilent
 }
 
 func (l *listing) files(b *book) []FileInfo {
