@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +94,6 @@ var scopes = []scope{
 }
 
 func TestModel(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	began := time.Now()
 	var searches []*search
 	t.Run("scopes", func(t *testing.T) {
