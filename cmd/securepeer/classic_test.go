@@ -178,6 +178,9 @@ func TestLongestSilence(t *testing.T) {
 // TestClassicDemo runs the classic demo with real processes, only quicker, and
 // compares what it prints with the seven steps.
 func TestClassicDemo(t *testing.T) {
+	if !*withDemos {
+		return
+	}
 	t.Parallel()
 	cmd := demo(t, "--classic", "--interval", "1500ms")
 	var out, notes bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -310,9 +311,16 @@ func awaitLine(t *testing.T, r *bufio.Reader, text string) string {
 	}
 }
 
+// withDemos has the tests of the demos run both whole, which costs more CPU than
+// most packages, as .ci/run does.
+var withDemos = flag.Bool("demos", false, "run both demos whole, and end them at each point")
+
 // TestDemo runs all of the story with real processes. With --keep one can talk
 // to the ring then, until Ctrl-C.
 func TestDemo(t *testing.T) {
+	if !*withDemos {
+		return
+	}
 	t.Parallel()
 	cmd := demo(t, "--seed", "11", "--keep")
 	var all bytes.Buffer
@@ -366,17 +374,20 @@ func TestDemoWaitsForABusyMachine(t *testing.T) {
 
 // TestDemoCleansUp: whatever ends it in the middle, nothing is left.
 func TestDemoCleansUp(t *testing.T) {
-	for _, test := range []struct {
+	for i, test := range []struct {
 		end  syscall.Signal
 		at   string
 		args []string
 	}{
-		{syscall.SIGINT, "A ring of real peers", nil},
 		{syscall.SIGINT, "Seven peers start", nil},
+		{syscall.SIGINT, "A ring of real peers", nil},
 		{syscall.SIGTERM, "Files are stored", nil},
 		{syscall.SIGHUP, "Two peers are killed", nil},
 		{syscall.SIGINT, "Launching nodes:", []string{"--classic"}},
 	} {
+		if i > 0 && !*withDemos {
+			break
+		}
 		t.Run(fmt.Sprintf("%v at %s", test.end, test.at), func(t *testing.T) {
 			t.Parallel()
 			cmd := demo(t, append(test.args, "--interval", "400ms")...)
