@@ -11,8 +11,8 @@ import (
 // How many connections may be at the door, unproved, at once. Each costs a
 // goroutine and some 10 KiB for 5 s at most, or 20 s with the first frame of a
 // member. Places are counted by source, never by the member that a first frame
-// claims: a replayer would lock that member out. A limit that is reached refuses nobody: the oldest of the same
-// account makes room.
+// claims: a replayer would lock that member out. A limit that is reached refuses
+// nobody: the oldest of the same account makes room.
 const (
 	// maxHalfOpen bounds them all, maxStrange those from sources that are no
 	// roster address; the difference is reserved for members.

@@ -16,10 +16,10 @@ import (
 )
 
 // handshakeTime is how long the first frame may take from the moment a connection
-// is there, and memberTime the rest of the handshake of who has sent that of a
-// member: over a line that is full each frame waits behind all that is queued.
-// Each is one absolute deadline, so that a byte now and then gains nothing. Who
-// dials says by its context how long it waits, memberTime at most.
+// is there, and memberTime the rest of the handshake once that frame is a
+// member's: over a line that is full each frame waits behind all that is queued.
+// Each is one absolute deadline, so that a byte now and then gains nothing. The
+// context of a dial bounds it, and memberTime at most.
 const (
 	handshakeTime = 5 * time.Second
 	memberTime    = 15 * time.Second

@@ -33,11 +33,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leaks waits for goroutines of this module to end: those of a disk may outlive
-// Close, and under the race detector on a busy machine 2 s were too few for them.
+// leaks waits a moment for goroutines of this module to end.
 func leaks() bool {
 	var stacks bytes.Buffer
-	for late := time.Now().Add(20 * time.Second); time.Now().Before(late); {
+	for late := time.Now().Add(2 * time.Second); time.Now().Before(late); {
 		stacks.Reset()
 		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
 		if !ours(stacks.String()) {
